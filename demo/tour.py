@@ -1,0 +1,52 @@
+"""Three things to try: what `sagaql demo` prints once the shop is open. Commands to copy, and what to look for.
+
+Invariant: each works as printed, on a shop that was just seeded; a test runs them.
+"""
+
+from __future__ import annotations
+
+from demo import addresses
+
+PRODUCTS = (
+    "{ products(first: 3) { edges { node { name price { amount currency } stock { quantity } "
+    "reviews(first: 1) { rating body author { name } } } } } }"
+)
+PLACE_ORDER = (
+    "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { __typename "
+    "... on SagaOutcome { sagaId status } ... on Order { id status total { amount currency } } } }"
+)
+CUSTOMER = "Q3VzdG9tZXI6Yy0wMDE"  # Customer c-001, as the graph's clients know them
+ORDER = (
+    f'{{"customerId":"{CUSTOMER}","lines":[{{"sku":"SKU-0001","quantity":2}}],"paymentToken":"tok_ok","address":'
+    '{"name":"Ada Lovelace","street":"12 St James Square","city":"London","postalCode":"SW1Y 4JH","country":"GB"}}'
+)
+
+
+def tour(endpoint: str) -> list[tuple[str, str, str]]:
+    """(title, command, what to look for), in the order to try them."""
+    fault = f"{addresses.url('reviews')}/__fault"
+    ask = _post(endpoint, f'{{"query":"{PRODUCTS}"}}')
+    buy = _post(endpoint, f'{{"query":"{PLACE_ORDER}","variables":{{"input":{ORDER}}}}}', key="my-first-order")
+    return [
+        (
+            "1. Ask four services at once",
+            ask,
+            "products with stock, reviews and their authors: one call to each service, whatever the number of products",
+        ),
+        (
+            "2. Place an order: reserve, authorise, capture, ship; or undo it all",
+            buy,
+            "the order. Send it again: the same key gives the same order, and nothing is charged twice. "
+            "With tok_declined and another key: SagaRejected, and the stock is as before",
+        ),
+        (
+            "3. Break the reviews, and ask again",
+            f"""curl -sX PUT {fault} -d '{{"status":503}}' && {ask} && curl -sX DELETE {fault}""",
+            'the products are still there; "extensions" says under "degraded" what was served instead, and why',
+        ),
+    ]
+
+
+def _post(endpoint: str, body: str, *, key: str | None = None) -> str:
+    header = "" if key is None else f" -H 'idempotency-key: {key}'"
+    return f"curl -s {endpoint} -H 'content-type: application/json'{header} -d '{body}'"

@@ -1,0 +1,74 @@
+"""SagaQL: one graph over many services; queries that degrade instead of failing, mutations that are durable sagas.
+
+These are the names that a graph's author writes with. To read the engine start with `app.py` (how it is put together), then
+`execution/engine.py` (the life of an operation), `services/stack.py` (the life of a call) and `sagas/core.py` (the life of a saga).
+"""
+
+from .graph import (
+    Between,
+    Connection,
+    Ctx,
+    IdOf,
+    Items,
+    Length,
+    Node,
+    Pattern,
+    Rule,
+    SagaProgress,
+    batched,
+    connection,
+    default,
+    entity,
+    field,
+    find_saga,
+    global_id,
+    input_type,
+    join,
+    key_of,
+    parse_id,
+    resolver,
+    saga_field,
+    stale,
+)
+from .identity import Identity
+from .loading import Page, Service, lazy_loader
+from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
+
+__all__ = [
+    "UNTIL_DONE",
+    "Between",
+    "Connection",
+    "Ctx",
+    "Done",
+    "IdOf",
+    "Identity",
+    "Items",
+    "Length",
+    "Node",
+    "Page",
+    "Pattern",
+    "Reject",
+    "Retry",
+    "Rule",
+    "Saga",
+    "SagaProgress",
+    "Service",
+    "StepCtx",
+    "Unknown",
+    "batched",
+    "connection",
+    "default",
+    "entity",
+    "field",
+    "find_saga",
+    "global_id",
+    "input_type",
+    "join",
+    "key_of",
+    "lazy_loader",
+    "parse_id",
+    "resolver",
+    "saga_field",
+    "stale",
+    "step",
+]

@@ -1,0 +1,8 @@
+"""`sagaql` and `python -m gateway`: the command line."""
+
+from __future__ import annotations
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""A cap on operations in flight: beyond it the gateway refuses at once rather than queue what it cannot finish.
+
+Invariant: as many permits come back as were given, whatever ends the operation. State: one count per application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import Draining, Overloaded
+from ..telemetry import Telemetry
+
+
+class Admission:
+    """Gives a permit to an operation, or says no."""
+
+    def __init__(self, limit: int, *, telemetry: Telemetry) -> None:
+        self.limit = limit
+        self.in_flight = 0
+        self.is_draining = False
+        self._gauge = telemetry.metrics.operations_in_flight
+
+    @contextmanager
+    def permit(self) -> Iterator[None]:
+        """Hold a permit for the body. Raises: Overloaded, Draining; the body is not entered then."""
+        if self.is_draining:
+            raise Draining("this gateway is shutting down: send the request again")
+        if self.in_flight >= self.limit:
+            raise Overloaded(
+                f"{self.in_flight} operations are under way, the limit is {self.limit}: try again in a moment"
+            )
+        self.in_flight += 1
+        self._gauge.set(self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._gauge.set(self.in_flight)
+
+    def __repr__(self) -> str:
+        return f"<Admission {self.in_flight}/{self.limit} in flight{', draining' if self.is_draining else ''}>"

@@ -1,0 +1,241 @@
+"""`sagaql demo · serve · check · schema`: what a person types.
+
+Invariants: results on standard output, everything else on standard error; a mistake is a sentence with a remedy, never a
+traceback (unless --debug); exit codes: 0 done, 1 it did not work, 2 it cannot work as it is written. What is slow to
+import is imported by the command that needs it, so that --help is fast.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .settings import Settings
+
+FAILED, INVALID, INTERRUPTED = 1, 2, 130
+
+_PATH = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings; else SAGAQL_CONFIG, else ./gateway.toml."),
+]
+
+app = typer.Typer(
+    name="sagaql",
+    help="One graph over many services: queries that degrade instead of failing, mutations that are durable sagas.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Refused(Exception):
+    """What stands in the way, one sentence each, and the exit code that says so."""
+
+    def __init__(self, problems: Sequence[str], *, exit_code: int) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+        self.exit_code = exit_code
+
+
+def main() -> None:
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def sagaql(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    context.obj = debug
+    if show_version:
+        typer.echo(f"sagaql {_version()}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    config: _PATH = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; else server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; else SAGAQL_PORT, else server.port.")] = None,
+    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
+) -> None:
+    """Run the gateway in this process until SIGINT or SIGTERM, then drain."""
+    with _told(context):
+        settings = _settings(config, overrides=_given(host=host, port=port))
+        _serve(settings, ends_with_stdin=lifeline)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    config: _PATH = None,
+    services: Annotated[bool, typer.Option("--services", help="Only the seven services, without the gateway.")] = False,
+) -> None:
+    """Run the shop: its seven services and the gateway, until Ctrl-C. Needs a checkout of SagaQL.
+
+    SAGAQL_PORT moves the gateway, DEMO_PORT_BASE the services, DEMO_DATA their data.
+    """
+    with _told(context):
+        _demonstrate(config, services_only=services)
+
+
+@app.command()
+def schema(
+    context: typer.Context,
+    config: _PATH = None,
+    write: Annotated[bool, typer.Option("--write", help="Rewrite the file that graph.sdl names.")] = False,
+) -> None:
+    """Print the schema that clients see, as SDL."""
+    with _told(context):
+        settings = _settings(config)
+        sdl = _graph(settings).sdl
+        if not write:
+            sys.stdout.write(sdl)
+            return
+        if settings.sdl is None:
+            raise Refused(["graph.sdl names no file: name one in gateway.toml"], exit_code=INVALID)
+        settings.sdl.write_text(sdl, encoding="utf-8")
+        _say(f"wrote {settings.sdl}")
+
+
+@app.command()
+def check(context: typer.Context, config: _PATH = None) -> None:
+    """Wire everything without serving, and report every mistake: settings, graph, services, sagas, schema file."""
+    with _told(context, invalid=FAILED):
+        settings = _settings(config)
+        graph = _graph(settings)
+        _require_none(_problems(settings, graph))
+        _wire(settings, graph)
+        typer.echo(graph.summary())
+
+
+# -- the work ----------------------------------------------------------------------------------------------------------
+
+
+def _settings(config: Path | None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
+    from .settings import SettingsInvalid, load_settings
+
+    try:
+        settings = load_settings(config, overrides=overrides or {})
+    except SettingsInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    if str(settings.root) not in sys.path:  # the graph and the discovery stand beside gateway.toml
+        sys.path.insert(0, str(settings.root))
+    return settings
+
+
+def _graph(settings: Settings) -> Graph:
+    from .app import GraphInvalid, load_graph
+
+    try:
+        return load_graph(settings)
+    except GraphInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+
+
+def _problems(settings: Settings, graph: Graph) -> list[str]:
+    from .app import problems
+
+    return problems(settings, graph)
+
+
+def _wire(settings: Settings, graph: Graph) -> Any:
+    from .app import GraphInvalid, create_app
+    from .settings import SettingsInvalid
+
+    try:
+        return create_app(settings, graph)
+    except (GraphInvalid, SettingsInvalid) as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+
+
+def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
+    from . import server
+    from .telemetry import json_log
+
+    try:
+        with server.hold_port(settings.server.host, settings.server.port) as held:  # before the slow part
+            if ends_with_stdin:
+                server.end_with_stdin()
+            graph = _graph(settings)
+            _require_none(_standing_in_the_way(settings, graph))
+            log = json_log(level=settings.telemetry.log_level)
+            server.serve(_wire(settings, graph), held, drain=settings.server.drain, log=log)
+    except (server.PortTaken, server.StartFailed) as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _demonstrate(config: Path | None, *, services_only: bool) -> None:
+    from . import demonstration
+
+    try:
+        checkout = demonstration.checkout(config)
+        settings = _settings(checkout / "gateway.toml" if config is None else config)
+        demonstration.run(settings, checkout, services_only=services_only, console=Console(soft_wrap=True))
+    except demonstration.NoDemonstration as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _standing_in_the_way(settings: Settings, graph: Graph) -> list[str]:
+    """What a gateway cannot run with. A schema file that is out of date is `check`'s business, not an outage."""
+    without_file = settings.model_copy(update={"graph": settings.graph.model_copy(update={"sdl": None})})
+    return _problems(without_file, graph)
+
+
+# -- the words ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _told(context: typer.Context, *, invalid: int = INVALID) -> Generator[None]:
+    """Turns what went wrong into sentences and an exit code; `invalid` stands in for the code INVALID."""
+    try:
+        yield
+    except Refused as error:
+        for problem in error.problems:
+            _say(f"✗ {problem}")
+        code = invalid if error.exit_code == INVALID else error.exit_code
+        raise _exit(context, code) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    except Exception as error:  # the outermost border: nobody above could say it better
+        _say(f"✗ {type(error).__name__}: {error} (sagaql --debug … shows where)")
+        raise _exit(context, FAILED) from error
+
+
+def _exit(context: typer.Context, code: int) -> typer.Exit:
+    if context.obj:
+        traceback.print_exc()
+    return typer.Exit(code)
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def _require_none(problems: Sequence[str]) -> None:
+    if problems:
+        raise Refused(problems, exit_code=INVALID)
+
+
+def _given(**server: str | int | None) -> dict[str, Any]:
+    return {"server": {name: value for name, value in server.items() if value is not None}}
+
+
+def _version() -> str:
+    try:
+        return version("sagaql")
+    except PackageNotFoundError:
+        return "(a checkout that is not installed)"

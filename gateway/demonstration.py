@@ -1,0 +1,289 @@
+"""`sagaql demo`: the shop's seven services and the gateway as one command, and as one Ctrl-C.
+
+Invariants: when `run` is left, for whatever reason, no child lives and no port is held. The shop is found by name in the
+checkout, never imported: the engine knows no business word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.status import Status
+
+from .server import url_of
+from .settings import Settings
+
+READY_WITHIN = 60.0  # seconds; the first start seeds seven databases, on a machine that may be busy
+LOG_LINES = 20
+_PORT_VARIABLE = "SAGAQL_PORT"
+_GATEWAY = "gateway"
+
+T = TypeVar("T")
+
+Tour: TypeAlias = Callable[[str], Sequence[tuple[str, str, str]]]
+"""The checkout's `demo.tour:tour`: from the endpoint to (title, command, what to look for)."""
+
+
+class NoDemonstration(Exception):
+    """Why there is none, or none any more, in a sentence with a remedy."""
+
+
+# -- what the checkout brings ------------------------------------------------------------------------------------------
+
+
+class Child(Protocol):
+    """One process: of the shop, or the gateway."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def ready_url(self) -> str: ...
+
+
+class Supervisor(Protocol):
+    """Starts children, watches them, and leaves none behind."""
+
+    def start(self, children: Sequence[Child], *, timeout: float) -> Coroutine[Any, Any, None]: ...
+    def wait(self) -> Coroutine[Any, Any, Child]: ...
+    async def stop(self) -> None: ...
+
+
+class Supervision(Protocol):
+    """The checkout's `demo.supervisor`."""
+
+    StartFailed: type[Exception]
+
+    def Child(  # noqa: N802 - a class there
+        self,
+        *,
+        name: str,
+        command: list[str],
+        port: int,
+        ready_url: str,
+        env: dict[str, str],
+        moved_by: str,
+    ) -> Child: ...
+    def Supervisor(self, logs: Path, *, on_ready: Callable[[Child], None]) -> Supervisor: ...  # noqa: N802
+    def service_children(self, data: Path) -> list[Child]: ...
+
+
+class Addresses(Protocol):
+    """The checkout's `demo.addresses`."""
+
+    BadPortBase: type[Exception]
+    DATA_VARIABLE: str
+
+    def data_dir(self) -> Path: ...
+
+
+def checkout(config: Path | None = None) -> Path:
+    """The folder that holds gateway.toml and the shop. Raises: NoDemonstration."""
+    folder = Path.cwd() if config is None else config.absolute().parent
+    if not ((folder / "gateway.toml").is_file() and (folder / "demo" / "supervisor.py").is_file()):
+        raise NoDemonstration(
+            f"the demo needs a checkout of SagaQL, and {folder} is none (no gateway.toml beside a demo/): "
+            "go to the folder of a checkout, and run it there"
+        )
+    return folder
+
+
+# -- running -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is started, and what there is to say of it."""
+
+    supervision: Supervision
+    children: Sequence[Child]
+    logs: Path
+    endpoint: str | None
+    tour: Tour
+    settings: Settings
+    console: Console
+
+
+def run(settings: Settings, folder: Path, *, services_only: bool, console: Console) -> None:
+    """Start everything, say what there is, and stop everything at Ctrl-C.
+
+    Raises: NoDemonstration if something could not be started, or ended by itself.
+    """
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    supervision = cast(Supervision, import_module("demo.supervisor"))
+    addresses = cast(Addresses, import_module("demo.addresses"))
+    try:
+        plan = _plan(settings, supervision=supervision, data=addresses.data_dir().absolute(), console=console)
+        if not services_only:
+            plan = _with_gateway(plan, folder, data_variable=addresses.DATA_VARIABLE)
+        _require_ports_of_their_own(plan.children)
+        asyncio.run(_until_ctrl_c(plan))
+    except (supervision.StartFailed, addresses.BadPortBase) as error:
+        raise NoDemonstration(str(error)) from error
+
+
+def _plan(settings: Settings, *, supervision: Supervision, data: Path, console: Console) -> _Plan:
+    return _Plan(
+        supervision=supervision,
+        children=supervision.service_children(data),
+        logs=data / "logs",
+        endpoint=None,
+        tour=cast(Tour, import_module("demo.tour").tour),
+        settings=settings,
+        console=console,
+    )
+
+
+def _with_gateway(plan: _Plan, folder: Path, *, data_variable: str) -> _Plan:
+    server = plan.settings.server
+    url = url_of(server.host, server.port)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    gateway = plan.supervision.Child(
+        name=_GATEWAY,
+        command=[sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml"), "--lifeline"],
+        port=server.port,
+        ready_url=f"{url}/readyz",
+        env={data_variable: str(plan.logs.parent), "PYTHONPATH": path},
+        moved_by=_PORT_VARIABLE,
+    )
+    return replace(plan, children=[*plan.children, gateway], endpoint=f"{url}/graphql")
+
+
+async def _until_ctrl_c(plan: _Plan) -> None:
+    with _asked_to_stop() as asked, _Progress(plan.children, plan.console) as progress:
+        supervisor = plan.supervision.Supervisor(plan.logs, on_ready=progress.ready)
+        try:
+            await _unless(asked, supervisor.start(plan.children, timeout=READY_WITHIN))
+            if not asked.is_set():
+                progress.finish()
+                _welcome(plan)
+                ended = await _unless(asked, supervisor.wait())
+                if ended is not None:
+                    raise NoDemonstration(_obituary(ended, plan.logs))
+        finally:
+            progress.finish()
+            plan.console.print("Stopping…", style="dim")
+            await supervisor.stop()
+            plan.console.print("Stopped: no process and no port is left.", style="dim")
+
+
+@contextmanager
+def _asked_to_stop() -> Generator[asyncio.Event]:
+    """Set by Ctrl-C, as often as it is pressed, by SIGTERM, and by a terminal that is closed."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, asked.set)
+    yield asked
+
+
+async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns; or None once asked to stop, when `work` has been cancelled and has ended."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(asked.wait())
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait((working,))
+        return None
+    finally:
+        waiting.cancel()
+
+
+def _require_ports_of_their_own(children: Sequence[Child]) -> None:
+    first: dict[int, str] = {}
+    for child in children:
+        other = first.setdefault(child.port, child.name)
+        if other != child.name:
+            raise NoDemonstration(
+                f"port {child.port} is wanted by {other} and by {child.name}: "
+                f"move one of them with {_PORT_VARIABLE} or DEMO_PORT_BASE"
+            )
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """A line for each child that is ready, and a spinner for the rest."""
+
+    def __init__(self, children: Sequence[Child], console: Console) -> None:
+        self._console = console
+        self._waiting = [child.name for child in children]
+        self._began = time.monotonic()
+        self._status = Status(self._text(), console=console)
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def ready(self, child: Child) -> None:
+        self._waiting.remove(child.name)
+        after = time.monotonic() - self._began
+        _line(self._console, f"  ✓ {child.name:<10} {_base(child)}  ({after:.1f} s)")
+        self._status.update(self._text())
+
+    def finish(self) -> None:
+        self._status.stop()
+
+    def _text(self) -> str:
+        return f"Starting {', '.join(self._waiting)}"
+
+
+def _welcome(plan: _Plan) -> None:
+    say = partial(_line, plan.console)
+    services = [child for child in plan.children if child.name != _GATEWAY]
+    if plan.endpoint is not None:
+        say("\nSagaQL is running.\n")
+        say(f"  GraphiQL   {plan.endpoint}   (in a browser)")
+        say(f"  endpoint   {plan.endpoint}   (POST)")
+        say(f"  metrics    {plan.endpoint.removesuffix('/graphql')}/metrics")
+    say("\nServices, each with /__fault, /__calls and /health:\n")
+    for child in services:
+        say(f"  {child.name:<10} {_base(child)}")
+    say(f"\nLogs: {plan.logs}")
+    if plan.endpoint is not None:
+        _tokens(plan.settings, say)
+        for title, command, look_for in plan.tour(plan.endpoint):
+            say(f"\n{title}:\n\n{command}\n\n  → {look_for}")
+    say("\nCtrl-C stops everything.")
+
+
+def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
+    say('\nTokens, for a header "Authorization: Bearer …" (without one you may read the catalog and place orders):\n')
+    for each in settings.identity.tokens:  # shown on purpose: they are the demo's, and guard nothing
+        say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
+
+
+def _obituary(child: Child, logs: Path) -> str:
+    log = logs / f"{child.name}.log"
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
+    return "\n".join([f"{child.name} has ended by itself, so the rest was stopped; the end of {log}:", *last])
+
+
+def _base(child: Child) -> str:
+    parts = urlsplit(child.ready_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,224 @@
+"""`/graphql`: bytes in, a GraphQLRequest to the engine, bytes out. Source: the GraphQL-over-HTTP specification (draft).
+
+Invariants: a body is never read past `max_body`; when the client goes away its queries are cancelled, calls and all; whatever
+happens, the answer is a GraphQL answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Protocol
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from ..clock import Seconds
+from ..errors import AdmissionError, GatewayError, PayloadTooLarge, RequestError, Unauthenticated
+from ..execution import GraphQLRequest, GraphQLResult
+from ..identity import Authenticator
+from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
+
+DEADLINE_HEADER = "x-request-timeout-ms"
+"""How long the client will wait; the same header tells services what is left."""
+
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+class Executes(Protocol):
+    """What the edge needs of the engine."""
+
+    async def answer(self, request: GraphQLRequest) -> GraphQLResult: ...
+    def refuse(self, error: GatewayError) -> GraphQLResult: ...
+
+
+class NotAcceptable(RequestError):
+    status = 406
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+
+
+class UnsupportedMediaType(RequestError):
+    status = 415
+
+
+class ClientGone(Exception):
+    """Nobody is left to answer."""
+
+
+class GraphQLEndpoint:
+    """The ASGI application behind `/graphql`. `forwarded` names the client headers that services may get."""
+
+    def __init__(
+        self, engine: Executes, *, authenticator: Authenticator, max_body: int, forwarded: frozenset[str] = frozenset()
+    ) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._max_body = max_body
+        self._forwarded = forwarded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        media_type = chosen_media_type(request.headers.get("accept"))
+        try:
+            result = await self._result(request, receive, media_type)
+        except GatewayError as error:
+            result = self._engine.refuse(error)
+        except ClientGone:
+            return
+        await respond(result, media_type or JSON)(scope, receive, send)
+
+    async def _result(self, request: Request, receive: Receive, media_type: str | None) -> GraphQLResult:
+        if media_type is None:
+            raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
+        identity = await self._authenticator.authenticate(request.headers)
+        graphql = self._graphql_request(await self._parameters(request), request, identity=identity)
+        return await while_connected(self._engine.answer(graphql), receive)
+
+    async def _parameters(self, request: Request) -> Mapping[str, Any]:
+        if request.method == "GET":
+            return _from_query(request)
+        if request.method != "POST":
+            raise MethodNotAllowed(f"{request.method} is not served here: use POST, or GET for queries")
+        content_type = request.headers.get("content-type", "")
+        if content_type.split(";")[0].strip().lower() != JSON:
+            raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
+        return _from_body(await read_body(request, limit=self._max_body))
+
+    def _graphql_request(self, parameters: Mapping[str, Any], request: Request, *, identity: Any) -> GraphQLRequest:
+        headers = request.headers
+        return GraphQLRequest(
+            text=_text(parameters),
+            operation_name=_optional(parameters, "operationName", str, "a string"),
+            variables=_optional(parameters, "variables", dict, "an object") or {},
+            identity=identity,
+            timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
+            idempotency_key=headers.get("idempotency-key"),
+            headers=tuple((name, value) for name, value in headers.items() if name in self._forwarded),
+            trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            only_queries=request.method == "GET",
+        )
+
+
+async def while_connected(work: Any, receive: Receive) -> GraphQLResult:
+    """`work`'s result, unless the client leaves first: then `work` is cancelled. Raises: ClientGone."""
+    working = asyncio.ensure_future(work)
+    listening = asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        result: GraphQLResult = working.result()
+        return result
+    finally:
+        working.cancel()
+        listening.cancel()
+        await asyncio.gather(working, listening, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def asked_timeout(header: str | None) -> Seconds | None:
+    """Seconds of the deadline header, given in milliseconds. Raises: RequestError for anything but a positive number."""
+    if header is None:
+        return None
+    if not header.isascii() or not header.isdigit() or int(header) == 0 or len(header) > 9:
+        raise RequestError(f"{DEADLINE_HEADER} must be a number of milliseconds above zero")
+    return Seconds(int(header) / 1000)
+
+
+def respond(result: GraphQLResult, media_type: str) -> Response:
+    """The answer as bytes, with the status that its media type asks for."""
+    return Response(
+        orjson.dumps(result.as_json()),
+        status_code=_status(result, media_type),
+        headers={"content-type": f"{media_type}; charset=utf-8", **_headers(result)},
+    )
+
+
+def _status(result: GraphQLResult, media_type: str) -> int:
+    """Old clients get 200 for whatever is well-formed GraphQL, even if it is refused."""
+    well_formed_but_wrong = result.is_request_error and result.code in _GRAPHQL_CODES
+    return 200 if media_type == JSON and well_formed_but_wrong else result.status
+
+
+_GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
+
+
+def _headers(result: GraphQLResult) -> MutableMapping[str, str]:
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", "vary": "accept, authorization"}
+    if result.status == AdmissionError.status:
+        headers["retry-after"] = "1"
+    if result.status == Unauthenticated.status:
+        headers["www-authenticate"] = "Bearer"
+    if result.status == MethodNotAllowed.status:
+        headers["allow"] = "POST" if result.code == "BAD_REQUEST" else "GET, POST"
+    return headers
+
+
+def _from_query(request: Request) -> dict[str, Any]:
+    parameters: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        if name in parameters:
+            parameters[name] = _json(parameters[name].encode(), what=f"the parameter {name}")
+    return parameters
+
+
+def _from_body(body: bytes) -> Mapping[str, Any]:
+    parameters = _json(body, what="the body")
+    if isinstance(parameters, list):
+        raise RequestError("batches of operations are not taken: send one operation a request")
+    if not isinstance(parameters, dict):
+        raise RequestError("the body must be a JSON object with a member query")
+    return parameters
+
+
+def _json(text: bytes, *, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"{what} is not JSON: {error.msg} at position {error.pos}") from error
+
+
+def _text(parameters: Mapping[str, Any]) -> str:
+    text = parameters.get("query")
+    if not isinstance(text, str) or not text.strip():
+        raise RequestError("the request has no query: send the document as the string member query")
+    return text
+
+
+def _optional(parameters: Mapping[str, Any], name: str, kind: type[Any], what: str) -> Any:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise RequestError(f"{name} must be {what}")
+    return value or None
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is longer than {limit} bytes")

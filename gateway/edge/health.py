@@ -1,0 +1,33 @@
+"""`/livez`, `/readyz`, `/metrics`: for whoever runs the gateway.
+
+Alive means that the loop answers. Ready means that requests may come: started and not draining. A dead service makes nobody
+unready: the gateway answers what it can, and says in the body which services it does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ..telemetry import Metrics
+
+
+def health_routes(*, status: Callable[[], tuple[bool, dict[str, Any]]], metrics: Metrics) -> list[BaseRoute]:
+    """The routes; `status` tells whether requests may come, and what there is to say."""
+
+    async def live(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(_: Request) -> Response:
+        is_ready, details = status()
+        return JSONResponse({"ready": is_ready, **details}, status_code=200 if is_ready else 503)
+
+    async def exposition(_: Request) -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/livez", live), Route("/readyz", ready), Route("/metrics", exposition)]

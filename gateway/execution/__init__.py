@@ -1,0 +1,7 @@
+"""One operation from text to result: document -> run -> result. Start with `engine.py`."""
+
+from .engine import Engine
+from .request import GraphQLRequest
+from .result import GraphQLResult
+
+__all__ = ["Engine", "GraphQLRequest", "GraphQLResult"]

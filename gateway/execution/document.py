@@ -1,0 +1,145 @@
+"""Documents: parsed and validated once, kept in a bounded cache.
+
+Validation costs milliseconds, so a flood of distinct documents is a way to stop a gateway: tokens are limited before parsing, long
+documents are not kept. Invariant: the schema never changes under a cache; one application has one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    parse,
+    validate,
+)
+
+from ..errors import ParseFailed, RequestError, ValidationFailed
+from ..telemetry import Metrics
+
+MAX_KEPT = 64 * 1024
+"""Characters of a document beyond which it is not cached."""
+
+MAX_ERRORS = 20
+"""Validation errors reported at once."""
+
+
+class DocumentRejected(RequestError):
+    """The document cannot be executed; `errors` carry their locations, `reason` their common code."""
+
+    def __init__(self, reason: type[RequestError], errors: list[GraphQLError]) -> None:
+        super().__init__(errors[0].message)
+        self.reason = reason
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One executable operation of a document."""
+
+    document: DocumentNode
+    node: OperationDefinitionNode
+    root_fields: tuple[str, ...]
+    """Names of the fields at its root, fragments opened, aliases not merged."""
+
+    @property
+    def kind(self) -> OperationType:
+        return self.node.operation
+
+    @property
+    def name(self) -> str | None:
+        return self.node.name.value if self.node.name else None
+
+
+Operations = Mapping[str | None, Operation]
+
+
+class Documents:
+    """Text -> its operations."""
+
+    def __init__(self, schema: GraphQLSchema, *, max_entries: int, max_tokens: int, metrics: Metrics) -> None:
+        self._schema = schema
+        self._max_tokens = max_tokens
+        self._entries: LRUCache[str, Operations | DocumentRejected] = LRUCache(max_entries)
+        self._metrics = metrics
+
+    def operation(self, text: str, name: str | None) -> Operation:
+        """The operation called `name`, or the only one.
+
+        Raises: DocumentRejected for syntax and validation; RequestError when the name does not choose one.
+        """
+        entry = self._entries.get(text)
+        self._metrics.documents.labels("miss" if entry is None else "hit").inc()
+        if entry is None:
+            entry = self._read(text)
+            if len(text) <= MAX_KEPT:
+                self._entries[text] = entry
+        if isinstance(entry, DocumentRejected):
+            raise entry.with_traceback(None)
+        return _chosen(entry, name)
+
+    def _read(self, text: str) -> Operations | DocumentRejected:
+        try:
+            document = parse(text, max_lexical_tokens=self._max_tokens)
+        except GraphQLSyntaxError as error:
+            return DocumentRejected(ParseFailed, [error])
+        except RecursionError:
+            return DocumentRejected(ParseFailed, [GraphQLError("the document is nested too deeply")])
+        try:
+            errors = validate(self._schema, document, max_errors=MAX_ERRORS)
+        except RecursionError:
+            errors = [GraphQLError("the document is nested too deeply")]
+        return DocumentRejected(ValidationFailed, errors) if errors else _operations(document)
+
+    def __repr__(self) -> str:
+        return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}>"
+
+
+def _chosen(operations: Operations, name: str | None) -> Operation:
+    if name is None and len(operations) == 1:
+        return next(iter(operations.values()))
+    if name is None:
+        raise RequestError(
+            f"the document has {len(operations)} operations: say which in operationName"
+            if operations
+            else "the document has no operation: it holds only fragments"
+        )
+    found = operations.get(name)
+    if found is None:
+        known = ", ".join(str(each) for each in operations if each is not None) or "none has a name"
+        raise RequestError(f"operationName names no operation of the document ({known})")
+    return found
+
+
+def _operations(document: DocumentNode) -> Operations:
+    fragments = {
+        each.name.value: each.selection_set for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+    }
+    return {
+        each.name.value if each.name else None: Operation(
+            document, each, tuple(_root_fields(each.selection_set, fragments))
+        )
+        for each in document.definitions
+        if isinstance(each, OperationDefinitionNode)
+    }
+
+
+def _root_fields(selections: SelectionSetNode, fragments: Mapping[str, SelectionSetNode]) -> list[str]:
+    names: list[str] = []
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            names.append(node.name.value)
+        else:
+            inner = getattr(node, "selection_set", None) or fragments[node.name.value]  # type: ignore[attr-defined]
+            names += _root_fields(inner, fragments)
+    return names

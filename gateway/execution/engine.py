@@ -1,0 +1,146 @@
+"""The engine: one operation from text to result. Read `answer` first; it is the table of contents of this floor.
+
+Invariants: a query ends with its deadline or its client, its calls too; a saga that it began does not. `answer` never raises but
+for cancellation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+from graphql import ExecutionResult, OperationType, execute
+
+from ..admission import Admission
+from ..clock import Clock, Deadline, Seconds
+from ..errors import GatewayError, RequestError
+from ..graph import Ctx, Graph
+from ..loading import Loaders, Loads, Reading
+from ..sagas import Host
+from ..telemetry import SpanKind, Telemetry
+from .document import Documents, Operation
+from .request import GraphQLRequest
+from .result import GraphQLResult, Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationLimits:
+    """Times of an operation, in seconds."""
+
+    query: Seconds = Seconds(10.0)
+    """A person still waits for a page: ten seconds is where they leave."""
+    mutation: Seconds = Seconds(15.0)
+    longest: Seconds = Seconds(60.0)
+    """What a client may ask for at most."""
+    saga_wait: Seconds = Seconds(10.0)
+    """How long a synchronous mutation waits before it answers `SagaAccepted`."""
+
+    def deadline(self, kind: OperationType, asked: Seconds | None, *, clock: Clock) -> Deadline:
+        """The client's wish, clamped; else the default of the kind."""
+        usual = self.mutation if kind is OperationType.MUTATION else self.query
+        return Deadline.after(min(asked if asked is not None else usual, self.longest), clock=clock)
+
+
+class Engine:
+    """Executes operations of one graph, for one application."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        documents: Documents,
+        loaders: Loaders,
+        admission: Admission,
+        limits: OperationLimits,
+        telemetry: Telemetry,
+        clock: Clock,
+        sagas: Host | None = None,
+    ) -> None:
+        self.graph = graph
+        self.documents = documents
+        self.admission = admission
+        self.results = Results(telemetry)
+        self._loaders = loaders
+        self._limits = limits
+        self._telemetry = telemetry
+        self._clock = clock
+        self._sagas = sagas
+
+    async def answer(self, request: GraphQLRequest) -> GraphQLResult:
+        """Permit, document, run, shape."""
+        with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
+            started, kind = self._clock.now(), "unknown"
+            try:
+                with self.admission.permit():
+                    operation = self.documents.operation(request.text, request.operation_name)
+                    kind = operation.kind.value
+                    span.update_name(kind)
+                    span.set_attributes(
+                        {"graphql.operation.type": kind, "graphql.operation.name": operation.name or ""}
+                    )
+                    ensure_permitted(operation, request, self.graph)
+                    result = await self._run(operation, request)
+            except GatewayError as error:
+                result = self.results.refused(error)
+            except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
+                result = self.results.broken(error)
+            self._telemetry.metrics.operations.labels(kind, result.outcome).observe(self._clock.now() - started)
+            return result
+
+    def refuse(self, error: GatewayError) -> GraphQLResult:
+        """The answer to a request that never became one: a malformed body, an unknown token."""
+        return self.results.refused(error)
+
+    async def _run(self, operation: Operation, request: GraphQLRequest) -> GraphQLResult:
+        ctx = self._context(operation, request)
+        try:
+            outcome = execute(
+                self.graph.core,
+                operation.document,
+                context_value=ctx,
+                variable_values=dict(request.variables),
+                operation_name=operation.name,
+            )
+            finished = await outcome if inspect.isawaitable(outcome) else outcome
+            assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
+            return self.results.executed(finished, ctx)
+        finally:
+            await ctx.loads.close()
+
+    def _context(self, operation: Operation, request: GraphQLRequest) -> Ctx:
+        deadline = self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
+        reading = Reading(identity=request.identity, deadline=deadline, headers=request.headers)
+        return Ctx(
+            identity=request.identity,
+            deadline=deadline,
+            loads=Loads(self._loaders, reading),
+            telemetry=self._telemetry,
+            clock=self._clock,
+            sagas=self._sagas,
+            idempotency_key=request.idempotency_key,
+            raw_variables=request.variables,
+            saga_wait=self._limits.saga_wait,
+        )
+
+
+class MethodRefused(RequestError):
+    """A GET asked for more than a query."""
+
+    status = 405
+
+
+def ensure_permitted(operation: Operation, request: GraphQLRequest, graph: Graph) -> None:
+    """Raises: MethodRefused for a mutation by GET; RequestError where one key would serve two sagas, or none."""
+    if request.only_queries and operation.kind is not OperationType.QUERY:
+        raise MethodRefused(f"a {operation.kind.value} needs POST: GET is for queries")
+    if operation.kind is OperationType.SUBSCRIPTION:
+        raise RequestError("subscriptions are not served over this transport")
+    if request.idempotency_key is None:
+        return
+    sagas = (
+        sum(name in graph.sagas for name in operation.root_fields) if operation.kind is OperationType.MUTATION else 0
+    )
+    if sagas != 1:
+        raise RequestError(
+            f"the Idempotency-Key header goes with exactly one saga, this operation has {sagas}: use the idempotencyKey argument"
+        )

@@ -1,0 +1,29 @@
+"""What the edge hands to execution: a GraphQL request with the caller, the deadline and the trace it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..clock import Seconds
+from ..identity import ANONYMOUS, Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphQLRequest:
+    """One request. Text is untrusted; identity is not."""
+
+    text: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    identity: Identity = ANONYMOUS
+    timeout: Seconds | None = None
+    """What the client asked for; clamped by the settings."""
+    idempotency_key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Client headers that may be forwarded to services."""
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    """W3C headers of the caller's span."""
+    only_queries: bool = False
+    """A GET: anything but a query is refused."""

@@ -1,0 +1,127 @@
+"""Results: what the client reads. Data first; each error with its code; what was degraded, and why.
+
+Invariant: an error whose type is not ours is masked: the client gets a trace id, the log gets the rest. Only what we wrote for
+clients, or what graphql-core says about the client's own document, keeps its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+
+from ..errors import BadUserInput, GatewayError, InternalError
+from ..graph import Ctx
+from ..telemetry import Telemetry, current_trace_id
+from .document import DocumentRejected
+
+_MASKED = "internal error: the trace id finds it in the logs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphQLResult:
+    """An answer before it is bytes. `is_request_error`: nothing was executed, so there is no `data` member at all."""
+
+    data: Mapping[str, Any] | None = None
+    errors: Sequence[Mapping[str, Any]] = ()
+    extensions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    is_request_error: bool = False
+    status: int = 200
+    """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
+
+    def as_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        if self.errors:
+            body["errors"] = list(self.errors)
+        if not self.is_request_error:
+            body["data"] = self.data
+        if self.extensions:
+            body["extensions"] = dict(self.extensions)
+        return body
+
+    @property
+    def code(self) -> str | None:
+        """Code of the first error."""
+        return self.errors[0]["extensions"]["code"] if self.errors else None
+
+    @property
+    def outcome(self) -> str:
+        """ok, partial or failed: the label of the metric."""
+        if not self.errors and not self.extensions.get("degraded"):
+            return "ok"
+        return "failed" if self.data is None else "partial"
+
+
+class Results:
+    """Shapes what execution left into what the client reads."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def executed(self, outcome: ExecutionResult, ctx: Ctx) -> GraphQLResult:
+        """The answer of an operation that was run."""
+        errors = [self._error(error) for error in outcome.errors or ()]
+        not_begun = (
+            outcome.data is None and bool(outcome.errors) and all(not error.path for error in outcome.errors or ())
+        )
+        if not_begun:  # graphql-core could not coerce the variables
+            return GraphQLResult(errors=errors, is_request_error=True, status=400)
+        return GraphQLResult(data=outcome.data, errors=errors, extensions=_extensions(ctx))
+
+    def refused(self, error: GatewayError) -> GraphQLResult:
+        """The answer to a request that was not executed."""
+        if isinstance(error, DocumentRejected):
+            errors = [
+                _formatted(each, each.message, {"code": error.reason.code, "retryable": False}) for each in error.errors
+            ]
+            self._count(error.reason.code, len(errors))
+            return GraphQLResult(errors=errors, is_request_error=True, status=400)
+        self._count(error.code)
+        status = 400 if isinstance(error, BadUserInput) else error.status
+        entry = {"message": error.message, "extensions": error.extensions()}
+        return GraphQLResult(errors=[entry], is_request_error=True, status=status)
+
+    def broken(self, error: Exception) -> GraphQLResult:
+        """The answer when we ourselves failed outside any field."""
+        entry = {"message": _MASKED, "extensions": self._masked(error)}
+        return GraphQLResult(errors=[entry], is_request_error=True, status=500)
+
+    def _error(self, error: GraphQLError) -> dict[str, Any]:
+        original = error.original_error
+        if isinstance(original, GatewayError):
+            self._count(original.code)
+            return _formatted(error, original.message, original.extensions())
+        if original is None or isinstance(original, GraphQLError):
+            extensions = {"code": BadUserInput.code, "retryable": False, **(error.extensions or {})}
+            self._count(BadUserInput.code)
+            return _formatted(error, error.message, extensions)
+        return _formatted(error, _MASKED, self._masked(original))
+
+    def _masked(self, error: Exception) -> dict[str, Any]:
+        self._count(InternalError.code)
+        self._telemetry.log.error("internal error", exc_info=error)
+        return {"code": InternalError.code, "retryable": False, "traceId": current_trace_id()}
+
+    def _count(self, code: str, times: int = 1) -> None:
+        self._telemetry.metrics.errors.labels(code).inc(times)
+
+
+def _extensions(ctx: Ctx) -> dict[str, Any]:
+    if not ctx.degraded:
+        return {}
+    extensions: dict[str, Any] = {"degraded": [note.as_json() for note in ctx.degraded]}
+    if ctx.degraded_beyond:
+        extensions["degradedBeyond"] = ctx.degraded_beyond
+    return extensions
+
+
+def _formatted(error: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"message": message}
+    if error.locations:
+        entry["locations"] = [{"line": each.line, "column": each.column} for each in error.locations]
+    if error.path is not None:
+        entry["path"] = list(error.path)
+    entry["extensions"] = dict(extensions)
+    return entry

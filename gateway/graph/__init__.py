@@ -1,0 +1,51 @@
+"""What a graph author writes: entities, joins, resolvers, rules, sagas as mutations; and the schema they make."""
+
+from .batched import batched
+from .connection import Connection, Window, connection, window
+from .context import Ctx
+from .degradation import Degradation, Degraded, default, stale
+from .entity import entity, field, input_type
+from .join import JoinField, join
+from .node import IdOf, Node, global_id, key_of, parse_id
+from .resolver import resolver
+from .rules import Between, Items, Length, Pattern, Rule
+from .saga_field import SagaField, SagaOutcome, saga_field
+from .saga_progress import SagaProgress, find_saga
+from .schema import Graph, GraphInvalid, build_graph
+
+__all__ = [
+    "Between",
+    "Connection",
+    "Ctx",
+    "Degradation",
+    "Degraded",
+    "Graph",
+    "GraphInvalid",
+    "IdOf",
+    "Items",
+    "JoinField",
+    "Length",
+    "Node",
+    "Pattern",
+    "Rule",
+    "SagaField",
+    "SagaOutcome",
+    "SagaProgress",
+    "Window",
+    "batched",
+    "build_graph",
+    "connection",
+    "default",
+    "entity",
+    "field",
+    "find_saga",
+    "global_id",
+    "input_type",
+    "join",
+    "key_of",
+    "parse_id",
+    "resolver",
+    "saga_field",
+    "stale",
+    "window",
+]

@@ -1,0 +1,126 @@
+"""`@batched`: a resolver for all parents of a layer at once; the fast lane, and the documented way to compute a field.
+
+    @batched
+    @staticmethod
+    async def delivery_days(products: list["Product"], ctx: Ctx, country: str) -> list[int | None]: ...
+
+Invariant: as many values as parents, in their order; an exception in a place is that parent's own error. Called once per layer
+and distinct argument set.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.field import StrawberryField
+from strawberry.types.info import Info
+
+from .context import Ctx
+from .resolver import CtxResolver, context_of, declare_rules, first_paragraph, within_deadline
+from .rules import Check, checked
+
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BatchWrongLength(Exception):
+    """A batch resolver's answer does not fit its question; our own bug, so masked from clients."""
+
+
+class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
+    """The decorator. On an instance it is a function of one parent, for tests and for other resolvers."""
+
+    def __init__(self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]]) -> None:
+        self.method: Callable[..., Awaitable[list[Any]]] = _function(method)
+        self.element = _element(self.method)
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> batched[A, P, R]: ...
+    @overload
+    def __get__(self, instance: A, owner: type[Any]) -> Callable[P, Awaitable[R]]: ...
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        if instance is None:
+            return self
+
+        async def one(*args: P.args, **kwargs: P.kwargs) -> R:
+            values = await self.method([instance], *args, **kwargs)
+            value: R = values[0]
+            return value
+
+        return one
+
+    def as_field(self) -> BatchedField:
+        return BatchedField(self.method, self.element)
+
+
+class BatchedField(StrawberryField):
+    """The strawberry field behind `@batched`."""
+
+    def __init__(self, method: Callable[..., Awaitable[list[Any]]], element: Any, **rest: Any) -> None:
+        module = sys.modules[method.__module__]
+        super().__init__(
+            **{
+                "python_name": method.__name__,
+                "type_annotation": StrawberryAnnotation(element, namespace=vars(module)),
+                "description": first_paragraph(method.__doc__),
+                **rest,
+            }
+        )
+        self.init = self.repr = self.compare = False
+        self.method = method
+        self.element = element
+        resolver = CtxResolver(method)
+        parents = next(iter(inspect.signature(method).parameters))
+        self.arguments = [argument for argument in resolver.arguments if argument.python_name != parents]
+        self.ctx_parameter = resolver.ctx_parameter
+        self.checks: Mapping[str, tuple[str, Check]] = declare_rules(self, method)
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False
+
+    @property
+    def is_async(self) -> bool:  # a cached_property there; a constant here
+        return True
+
+    def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
+        return self._load(source, context_of(info), kwargs)
+
+    async def _load(self, source: Any, ctx: Ctx, arguments: dict[str, Any]) -> Any:
+        checked(self.checks, arguments)
+        name = (self, tuple(sorted((key, repr(value)) for key, value in arguments.items())))
+
+        async def read(parents: list[Any]) -> list[Any]:
+            given = {**arguments, **({self.ctx_parameter: ctx} if self.ctx_parameter else {})}
+            values = await within_deadline(self.method(parents, **given), ctx)
+            if len(values) != len(parents):
+                raise BatchWrongLength(f"{self.python_name} answered {len(values)} values for {len(parents)} parents")
+            return list(values)
+
+        return await ctx.loads.batch(name, source, read)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __copy__(self) -> BatchedField:
+        return BatchedField(self.method, self.element, origin=self.origin, type_annotation=self.type_annotation)
+
+
+def _function(method: Any) -> Callable[..., Any]:
+    return method.__func__ if isinstance(method, staticmethod) else method
+
+
+def _element(method: Callable[..., Any]) -> Any:
+    """`T` of an annotated return type `list[T]`. Raises: TypeError that says what to write."""
+    annotation = inspect.signature(method).return_annotation
+    if isinstance(annotation, str) and annotation.startswith("list[") and annotation.endswith("]"):
+        return annotation[len("list[") : -1]
+    if typing.get_origin(annotation) is list:
+        return typing.get_args(annotation)[0]
+    raise TypeError(f"@batched {method.__qualname__}: annotate what it returns as list[...], one value for each parent")

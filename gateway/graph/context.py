@@ -1,0 +1,72 @@
+"""`Ctx`: what a resolver may know and do. One per request; `info.context` in plain strawberry resolvers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..clock import Clock, Deadline
+from ..errors import Forbidden, Unauthenticated
+from ..identity import Identity
+from ..loading import Loader, Loads, Page, Pages
+from ..sagas import Host
+from ..telemetry import Telemetry
+from .connection import Connection, connection, window
+from .degradation import MAX_NOTES, Degraded
+
+V = TypeVar("V")
+
+
+@dataclass(slots=True, kw_only=True)
+class Ctx:
+    """The request as resolvers see it. State: what was degraded, in the order it happened; all else is fixed."""
+
+    identity: Identity
+    deadline: Deadline
+    loads: Loads
+    telemetry: Telemetry
+    clock: Clock
+    sagas: Host | None = None
+    idempotency_key: str | None = None
+    """Of the request's header; valid for the one saga of the operation."""
+    raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Variables as the client sent them, before defaults."""
+    saga_wait: float = 10.0
+    """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
+    degraded: list[Degraded] = field(default_factory=list[Degraded])
+    degraded_beyond: int = 0
+
+    async def load(self, loader: Loader[V], key: str, **arguments: Any) -> V | None:
+        """The value of one key; keys asked for in the same tick travel in one call. Raises: GatewayError."""
+        return await self.loads.load(loader, key, arguments)
+
+    async def load_many(self, loader: Loader[V], keys: Sequence[str], **arguments: Any) -> list[V | None]:
+        """Values in the order of `keys`. Raises: GatewayError, the first failure."""
+        return await self.loads.load_many(loader, keys, arguments)
+
+    async def page(self, pages: Pages[V], **arguments: Any) -> Page[V]:
+        """One page of a listing. Raises: GatewayError."""
+        return await self.loads.page(pages, arguments)
+
+    async def connection(self, pages: Pages[V], *, first: int, after: str | None, **filters: Any) -> Connection[V]:
+        """A listing as clients page through it. Raises: GatewayError; BadUserInput for a cursor that is not ours."""
+        asked = window(first, after)
+        page = await self.page(pages, first=asked.limit, after=asked.cursor.page, **filters)
+        return connection(page, asked)
+
+    def require(self, scope: str) -> None:
+        """Raises: Unauthenticated for an anonymous caller, Forbidden for a known one without `scope`."""
+        if self.identity.has(scope):
+            return
+        if self.identity.is_anonymous:
+            raise Unauthenticated(f"sign in with a token that has the scope {scope!r}")
+        raise Forbidden(f"this needs the scope {scope!r}")
+
+    def note(self, degraded: Degraded) -> None:
+        """Tell the client, and whoever reads the metrics, that a field was answered with less."""
+        self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc()
+        if len(self.degraded) < MAX_NOTES:
+            self.degraded.append(degraded)
+        else:
+            self.degraded_beyond += 1

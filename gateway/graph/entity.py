@@ -1,0 +1,85 @@
+"""`@entity`, `@input_type`, `field`: strawberry types with joins, batch resolvers and domain rules in them.
+
+A plain `@strawberry.type` works beside an entity; an entity adds what strawberry does not know. Invariant: after `@entity` a
+class is an ordinary strawberry type, whose joins are not in its constructor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform, overload
+
+import strawberry
+from strawberry.types.base import StrawberryObjectDefinition
+
+from .batched import batched
+from .join import JoinField, Unresolved, join
+from .resolver import first_paragraph
+from .rules import constraints, raw_annotation
+
+T = TypeVar("T")
+
+
+def field(description: str = "", *, default: Any = dataclasses.MISSING, deprecated: str | None = None) -> Any:
+    """A plain field with its description: `name: str = field("Shown to shoppers.")`."""
+    return strawberry.field(description=description, default=default, deprecation_reason=deprecated)
+
+
+@overload
+@dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
+def entity(cls: type[T], /) -> type[T]: ...
+@overload
+@dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
+def entity(*, name: str | None = None, description: str | None = None) -> Callable[[type[T]], type[T]]: ...
+@dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
+def entity(cls: Any = None, *, name: str | None = None, description: str | None = None) -> Any:
+    """Make a class a type of the graph. Its docstring's first paragraph is the description."""
+
+    def declare(declared: type[Any]) -> type[Any]:
+        batches = {key: value for key, value in vars(declared).items() if isinstance(value, batched)}
+        for key, value in batches.items():
+            made = value.as_field()
+            setattr(declared, key, made)
+            declared.__annotations__[key] = value.element
+        described = description or first_paragraph(vars(declared).get("__doc__"))
+        made_type: type[Any] = strawberry.type(declared, name=name, description=described)
+        for key, value in batches.items():
+            setattr(made_type, key, value)
+        for join_field in joins_of(made_type):
+            setattr(made_type, join_field.python_name, Unresolved(join_field, made_type.__name__))
+        return made_type
+
+    return declare if cls is None else declare(cls)
+
+
+@overload
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def input_type(cls: type[T], /) -> type[T]: ...
+@overload
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def input_type(*, name: str | None = None, description: str | None = None) -> Callable[[type[T]], type[T]]: ...
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def input_type(cls: Any = None, *, name: str | None = None, description: str | None = None) -> Any:
+    """Make a class an input of the graph; rules in its annotations are printed in the SDL and checked."""
+
+    def declare(declared: type[Any]) -> type[Any]:
+        annotations = dict(vars(declared).get("__annotations__", {}))
+        described = description or first_paragraph(vars(declared).get("__doc__"))
+        made: type[Any] = strawberry.input(declared, name=name, description=described)
+        made.__raw_annotations__ = annotations
+        for column in definition_of(made).fields:
+            column.directives = [*column.directives, *constraints(raw_annotation(made, column.python_name))]
+        return made
+
+    return declare if cls is None else declare(cls)
+
+
+def joins_of(made: type[Any]) -> list[JoinField]:
+    """The joins declared on a strawberry type, inherited ones included."""
+    return [column for column in definition_of(made).fields if isinstance(column, JoinField)]
+
+
+def definition_of(made: type[Any]) -> StrawberryObjectDefinition:
+    definition: StrawberryObjectDefinition = made.__strawberry_definition__
+    return definition

@@ -1,0 +1,136 @@
+"""`@resolver`: a method that yields a field, told the request's `Ctx`, under the deadline, its arguments checked.
+
+A resolver is a strawberry field with three things added: a parameter annotated `Ctx` receives the request's context, declared
+domain rules are checked before the body runs, and an asynchronous body ends with the operation's deadline.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, overload
+
+from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
+from strawberry.types.info import Info
+
+from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
+from ..identity import Identity
+from ..loading.records import camel
+from .context import Ctx
+from .rules import Check, check_for, checked, constraints
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Allow = Callable[[Any, Identity], bool]
+"""The parent object and the caller -> whether the caller may have the field."""
+
+
+class CtxResolver(StrawberryResolver[Any]):
+    """A resolver whose parameter annotated `Ctx` is no GraphQL argument."""
+
+    CTX_PARAMSPEC = ReservedType("ctx", Ctx)
+    RESERVED_PARAMSPEC = (*StrawberryResolver.RESERVED_PARAMSPEC, CTX_PARAMSPEC)
+
+    @property
+    def ctx_parameter(self) -> str | None:
+        parameter = self.reserved_parameters.get(self.CTX_PARAMSPEC)
+        return None if parameter is None else parameter.name
+
+
+class ResolverField(StrawberryField):
+    """A field with a resolver of ours."""
+
+    allow: Allow | None = None
+    checks: Mapping[str, tuple[str, Check]] = {}
+    ctx_parameter: str | None = None
+
+    @classmethod
+    def of(cls, method: Callable[..., Any], *, description: str | None, allow: Allow | None) -> ResolverField:
+        resolver = CtxResolver(method)
+        made = cls(
+            python_name=method.__name__,
+            base_resolver=resolver,
+            description=description or first_paragraph(method.__doc__),
+        )
+        made.allow = allow
+        made.ctx_parameter = resolver.ctx_parameter
+        made.checks = declare_rules(made, method)
+        return made
+
+    def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
+        ctx = context_of(info)
+        ensure_allowed(self.allow, source, ctx)
+        checked(self.checks, kwargs)
+        if self.ctx_parameter is not None:
+            kwargs[self.ctx_parameter] = ctx
+        result = super().get_result(source, info, args, kwargs)
+        return within_deadline(result, ctx) if inspect.isawaitable(result) else result
+
+    def __copy__(self) -> ResolverField:
+        copy = super().__copy__()
+        copy.allow, copy.checks, copy.ctx_parameter = self.allow, self.checks, self.ctx_parameter
+        return copy
+
+
+@overload
+def resolver(method: F, /) -> F: ...
+@overload
+def resolver(*, description: str | None = None, allow: Allow | None = None) -> Callable[[F], F]: ...
+def resolver(method: Any = None, *, description: str | None = None, allow: Allow | None = None) -> Any:
+    """Make a method a field of the graph; its docstring's first paragraph is the field's description.
+
+    `allow(parent, identity)` guards it: an anonymous caller gets UNAUTHENTICATED, a known one FORBIDDEN, for this field only.
+    """
+
+    def declare(declared: Callable[..., Any]) -> Any:
+        return ResolverField.of(declared, description=description, allow=allow)
+
+    return declare if method is None else declare(method)
+
+
+def context_of(info: Info[Any, Any] | None) -> Ctx:
+    if info is None or not isinstance(info.context, Ctx):
+        raise TypeError("this graph runs inside the gateway: execute it through gateway.app, which hands over a Ctx")
+    return info.context
+
+
+def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
+    """Raises: Unauthenticated or Forbidden."""
+    if allow is None or allow(source, ctx.identity):
+        return
+    if ctx.identity.is_anonymous:
+        raise Unauthenticated("sign in to read this field: send an Authorization header")
+    raise Forbidden("this field is not yours to read")
+
+
+async def within_deadline(result: Awaitable[Any], ctx: Ctx) -> Any:
+    """The result, unless the operation's deadline comes first. Raises: DeadlineExceeded."""
+    scope = ctx.deadline.scope()
+    try:
+        async with scope:
+            return await result
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded("the operation's deadline passed before this field was ready") from error
+
+
+def declare_rules(made: StrawberryField, method: Callable[..., Any]) -> dict[str, tuple[str, Check]]:
+    """Print the rules on a method's parameters in the SDL, and return their checkers by Python name."""
+    checks: dict[str, tuple[str, Check]] = {}
+    annotations = {name: parameter.annotation for name, parameter in inspect.signature(method).parameters.items()}
+    for argument in made.arguments:
+        annotation = annotations.get(argument.python_name)
+        argument.directives = (*argument.directives, *constraints(annotation))
+        check = check_for(annotation)
+        if check is not None:
+            checks[argument.python_name] = (argument.graphql_name or camel(argument.python_name), check)
+    return checks
+
+
+def first_paragraph(docstring: str | None) -> str | None:
+    """What a schema shows of a docstring."""
+    if not docstring:
+        return None
+    return " ".join(inspect.cleandoc(docstring).split("\n\n")[0].split())

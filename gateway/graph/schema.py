@@ -1,0 +1,143 @@
+"""The author's classes become one schema, and what they declared is found again: joins, sagas, freshness.
+
+Invariant: a `Graph` is immutable and stateless, so applications in one process may share it. One schema per pair of root types
+and process: strawberry does not build relay-style generics twice from the same types.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import strawberry
+from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.field import StrawberryField
+
+from ..clock import Seconds
+from ..loading import Loader
+from ..sagas import Definition
+from .batched import BatchedField
+from .context import Ctx
+from .join import JoinField
+from .resolver import ResolverField, within_deadline
+from .saga_field import SagaField
+
+_DEFINITION = "strawberry-definition"
+
+
+class GraphInvalid(Exception):
+    """The graph cannot be built. `problems` has one sentence for each mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A schema and what was declared in it."""
+
+    schema: strawberry.Schema
+    joins: Mapping[str, JoinField]
+    """By "Type.field"."""
+    sagas: Mapping[str, Definition]
+    """By the name of their mutation field."""
+
+    @property
+    def core(self) -> GraphQLSchema:
+        """What graphql-core executes."""
+        return self.schema._schema  # noqa: SLF001 - strawberry has no public name for it
+
+    @cached_property
+    def sdl(self) -> str:
+        """The contract that clients see, as `schema.graphql` holds it."""
+        return self.schema.as_str().rstrip() + "\n"
+
+    @cached_property
+    def keep(self) -> Mapping[Loader[Any], Seconds]:
+        """For how long joins may want stale answers of a loader: the longest wish counts."""
+        longest: dict[Loader[Any], Seconds] = {}
+        for field in self.joins.values():
+            longest[field.loader] = max(longest.get(field.loader, Seconds(0.0)), field.stale_age)
+        return longest
+
+    @cached_property
+    def services(self) -> frozenset[str]:
+        """Names of the services that joins cross to."""
+        return frozenset(field.loader.service for field in self.joins.values())
+
+    def problems(self) -> list[str]:
+        """Mistakes that show only once all of the graph is there."""
+        return list(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        for name, field in self.joins.items():
+            try:
+                problem = field.problem()
+            except (LookupError, ImportError, TypeError) as error:
+                problem = str(error)
+            if problem is not None:
+                yield f"{name}: {problem}"
+        for name, times in Counter(definition.name for definition in self.sagas.values()).items():
+            if times > 1:
+                yield f"saga {name} is the field of {times} mutations: one saga, one mutation"
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        objects = [name for name in self.core.type_map if not name.startswith("__")]
+        lines = [f"{len(objects)} types, {len(self.joins)} joins to {len(self.services)} services"]
+        lines += [f"saga {each.name} v{each.version}: {', '.join(each.plan.steps)}" for each in self.sagas.values()]
+        return "\n".join(lines)
+
+
+@lru_cache(maxsize=16)
+def build_graph(query: type[Any], mutation: type[Any] | None = None) -> Graph:
+    """Build the schema from its root types. Raises: GraphInvalid with every problem that can be told."""
+    try:
+        schema = strawberry.Schema(query=query, mutation=mutation, config=StrawberryConfig())
+    except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
+        raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
+    fields = dict(_fields(schema._schema))  # noqa: SLF001
+    graph = Graph(
+        schema=schema,
+        joins={name: field for name, (_, field) in fields.items() if isinstance(field, JoinField)},
+        sagas={
+            name.split(".")[1]: field.definition for name, (_, field) in fields.items() if isinstance(field, SagaField)
+        },
+    )
+    for core_field, field in fields.values():
+        _end_with_deadline(core_field, field)
+    if problems := graph.problems():
+        raise GraphInvalid(problems)
+    return graph
+
+
+def _fields(core: GraphQLSchema) -> Iterator[tuple[str, tuple[GraphQLField, StrawberryField]]]:
+    """("Type.field", (graphql-core's field, strawberry's)) of every object type."""
+    for type_name, kind in core.type_map.items():
+        if isinstance(kind, GraphQLObjectType) and not type_name.startswith("__"):
+            for name, core_field in kind.fields.items():
+                field = core_field.extensions.get(_DEFINITION)
+                if isinstance(field, StrawberryField):
+                    yield f"{type_name}.{name}", (core_field, field)
+
+
+def _end_with_deadline(core_field: GraphQLField, field: StrawberryField) -> None:
+    """Put plain strawberry resolvers under the operation's deadline; ours are already."""
+    if isinstance(field, ResolverField | JoinField | BatchedField) or not field.is_async:
+        return
+    resolve = core_field.resolve
+    if resolve is None:
+        return
+
+    def bounded(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+        result = resolve(source, info, **arguments)
+        ctx = info.context
+        return within_deadline(result, ctx) if inspect.isawaitable(result) and isinstance(ctx, Ctx) else result
+
+    core_field.resolve = bounded

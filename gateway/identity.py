@@ -1,0 +1,36 @@
+"""Who is calling: the one value that authentication yields and every rule, cache scope and saga is told.
+
+Invariant: an `Identity` is made at the edge only, by an authenticator, and never changes during a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller. `subject` is unique within `tenant`; `scopes` is what the caller may do beyond the public."""
+
+    tenant: str
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    is_anonymous: bool = False
+
+    def has(self, scope: str) -> bool:
+        return scope in self.scopes
+
+
+ANONYMOUS = Identity(tenant="public", subject="anonymous", is_anonymous=True)
+
+
+class Authenticator(Protocol):
+    """Turns the headers of a request (names in lower case) into an identity.
+
+    Raises: Unauthenticated for credentials that are present and not valid. Absent credentials are `ANONYMOUS`: what an
+    anonymous caller may do is decided by rules, not here.
+    """
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Identity: ...

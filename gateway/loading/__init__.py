@@ -1,0 +1,21 @@
+"""Many keys -> few calls: declared loaders, one batch per layer, caches with a declared freshness."""
+
+from .batch import BoundLoader, Loaders, Reading
+from .cache import Found, LoaderCache
+from .loader import Loader, Page, Pages, lazy_loader
+from .loads import Loads
+from .service import Service
+
+__all__ = [
+    "BoundLoader",
+    "Found",
+    "Loader",
+    "LoaderCache",
+    "Loaders",
+    "Loads",
+    "Page",
+    "Pages",
+    "Reading",
+    "Service",
+    "lazy_loader",
+]

@@ -1,0 +1,166 @@
+"""The loads of one request: keys asked for in the same tick travel together, and no key is asked for twice.
+
+Built on aiodataloader, one DataLoader per (loader, arguments). Invariant: the batches of a request end with it: `close` cancels
+calls that nobody awaits any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from aiodataloader import DataLoader
+
+from ..clock import Seconds
+from .batch import Arguments, Loaders, Reading
+from .loader import Loader, Page, Pages
+
+V = TypeVar("V")
+K = TypeVar("K")
+
+
+class Loads:
+    """The loaders of one request (one generation of them at a time)."""
+
+    def __init__(self, loaders: Loaders, reading: Reading) -> None:
+        self._loaders = loaders
+        self._reading = reading
+        self._batches: dict[object, DataLoader[Any, Any]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def load(self, loader: Loader[V], key: str, arguments: Mapping[str, Any] | None = None) -> V | None:
+        """The value of one key; None where the service says that there is none.
+
+        Raises: GatewayError, the key's own failure.
+        """
+        return await self._one(loader, key, frozen(arguments))  # type: ignore[no-any-return]
+
+    async def load_many(
+        self, loader: Loader[V], keys: Sequence[str], arguments: Mapping[str, Any] | None = None
+    ) -> list[V | None]:
+        """Values in the order of `keys`. Raises: GatewayError, the first failure among them."""
+        chosen = frozen(arguments)
+        return list(await asyncio.gather(*(self._one(loader, key, chosen) for key in keys)))
+
+    async def page(self, pages: Pages[V], arguments: Mapping[str, Any] | None = None) -> Page[V]:
+        """One page of a listing; the same page is asked for once a request."""
+        chosen = frozen(arguments)
+        batch = self._batch((pages, chosen), lambda: self._pages_reader(pages))
+        return await unwrapped(batch.load(chosen))  # type: ignore[no-any-return]
+
+    def stale(
+        self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
+    ) -> tuple[V, Seconds] | None:
+        """The last known value of `key` and its age in seconds, at most `max_age`."""
+        return self._loaders.loader(loader).stale(key, frozen(arguments), reading=self._reading, max_age=max_age)
+
+    async def batch(
+        self,
+        name: object,
+        item: K,
+        read: Callable[[list[K]], Coroutine[Any, Any, list[Any]]],
+        *,
+        max_batch: int | None = None,
+    ) -> Any:
+        """`item`'s place in the answer of `read`, which is called once for all items that are asked for in a tick under `name`."""
+        return await unwrapped(self._batch(name, lambda: read, max_batch=max_batch, is_memo=False).load(item))
+
+    def new_generation(self) -> None:
+        """After a write: forget what this request has read, and ask services rather than fresh caches from now on."""
+        self._batches = {}
+        self._reading = replace(self._reading, skip_fresh=True)
+
+    async def close(self) -> None:
+        """Cancel the calls that are still under way; nobody is left to read them."""
+        under_way = list(self._under_way)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _one(self, loader: Loader[Any], key: str, arguments: Arguments) -> Awaitable[Any]:
+        batch = self._batch((loader, arguments), lambda: self._reader(loader, arguments), max_batch=loader.max_batch)
+        return unwrapped(batch.load(key))
+
+    def _batch(
+        self,
+        name: object,
+        make_reader: Callable[[], Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]],
+        *,
+        max_batch: int | None = None,
+        is_memo: bool = True,
+    ) -> DataLoader[Any, Any]:
+        batch = self._batches.get(name)
+        if batch is None:
+            read = make_reader()
+            batch = self._batches[name] = DataLoader(
+                self._tracked(read),
+                max_batch_size=max_batch,
+                cache=is_memo,
+                loop=asyncio.get_running_loop(),
+            )
+        return batch
+
+    def _reader(
+        self, loader: Loader[Any], arguments: Arguments
+    ) -> Callable[[list[str]], Coroutine[Any, Any, list[Any]]]:
+        bound, reading = self._loaders.loader(loader), self._reading
+
+        async def read(keys: list[str]) -> list[Any]:
+            return await bound.read(keys, arguments, reading)
+
+        return read
+
+    def _pages_reader(self, pages: Pages[Any]) -> Callable[[list[Arguments]], Coroutine[Any, Any, list[Any]]]:
+        bound, reading = self._loaders.pages(pages), self._reading
+
+        async def read(asked: list[Arguments]) -> list[Any]:
+            return [await bound.read(arguments, reading) for arguments in asked]  # one: the arguments are in the name
+
+        return read
+
+    def _tracked(
+        self, read: Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]
+    ) -> Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]:
+        """`read` with its task known to `close`, and its failures as values: a future that nobody reads must not warn."""
+
+        async def tracked(keys: list[Any]) -> list[Any]:
+            task = asyncio.current_task()
+            if task is not None:
+                self._under_way.add(task)
+            try:
+                return [_Failed(value) if isinstance(value, Exception) else value for value in await read(keys)]
+            except Exception as error:  # becomes each waiter's own failure, raised where it is awaited
+                return [_Failed(error)] * len(keys)
+            finally:
+                if task is not None:
+                    self._under_way.discard(task)
+
+        return tracked
+
+
+class _Failed:
+    """A failure on its way to those who wait for it."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+async def unwrapped(future: asyncio.Future[Any]) -> Any:
+    """The future's value, or its failure raised afresh.
+
+    The shield keeps one waiter's cancellation from taking the batch from the others; the traceback is cut because one error may
+    be raised at a thousand places.
+    """
+    value = await asyncio.shield(future)
+    if isinstance(value, _Failed):
+        raise value.error.with_traceback(None)
+    return value
+
+
+def frozen(arguments: Mapping[str, Any] | None) -> Arguments:
+    """Arguments as a part of a batch key."""
+    return tuple(sorted(arguments.items())) if arguments else ()

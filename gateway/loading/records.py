@@ -1,0 +1,271 @@
+"""Payload bytes -> rows -> values of the graph: the canonical model's border.
+
+msgspec decodes and type-checks in C; a value object is built only from a row that passed. Invariant: a payload is never
+half-read: a record that breaks the contract fails its own key, or the whole batch when its key cannot be read either.
+
+Why Structs beside the strawberry classes: a strawberry class with resolvers cannot be decoded into, and a dataclass cannot be
+decoded with renaming (measured 2026-11); a Struct derived from the class's plain fields can, and is copied over in one pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+import msgspec
+
+from .loader import Loader, Page, Pages, Shape
+
+Hydrate = Callable[[Any], Any]
+"""Row (a Struct) -> value of the graph."""
+
+
+class RecordBroken(Exception):
+    """A payload, or one record of it, does not have the agreed shape. `where` is msgspec's own path into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Decodes one endpoint's payload into rows by key."""
+
+    rows: msgspec.json.Decoder[Any]
+    raw_rows: msgspec.json.Decoder[Any]
+    row: msgspec.json.Decoder[Any]
+    key_only: msgspec.json.Decoder[Any]
+    unwrap: Callable[[Any], Any]
+    key_of: Callable[[Any], str]
+    hydrate: Hydrate
+
+    def decode(self, body: bytes) -> list[tuple[str, Any | RecordBroken]]:
+        """(key, row) for each record in the payload's order; a broken record stands as `RecordBroken` at its key.
+
+        Raises: RecordBroken when the payload is not a list of records, or a record's key cannot be read.
+        """
+        try:
+            rows = self.unwrap(self.rows.decode(body))
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            return self._decode_one_by_one(body)
+        key_of = self.key_of
+        return [(key_of(row), row) for row in rows]
+
+    def _decode_one_by_one(self, body: bytes) -> list[tuple[str, Any | RecordBroken]]:
+        """The slow way, taken only when the fast one failed: finds which record is broken."""
+        try:
+            raw_rows = self.unwrap(self.raw_rows.decode(body))
+            return [(_text(self.key_only.decode(raw).key), self._decode_row(raw)) for raw in raw_rows]
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise RecordBroken(str(error)) from error
+
+    def _decode_row(self, raw: msgspec.Raw) -> Any | RecordBroken:
+        try:
+            return self.row.decode(raw)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            return RecordBroken(str(error))
+
+
+def loader_codec(loader: Loader[Any]) -> Codec:
+    """The codec of a batch endpoint.
+
+    Raises: TypeError when the record has no field that carries `key`, or a field's type cannot be decoded.
+    """
+    if loader.page:
+        row_type, key_attribute, hydrate = _page_row(loader)
+    else:
+        row_type, key_attribute, hydrate = _keyed_row(loader.shape, loader.key, where=repr(loader))
+    key_only = msgspec.defstruct("KeyOnly", [("key", str | int, msgspec.field(name=loader.key))])
+    payload, raw_payload, unwrap = _enveloped(row_type, loader.envelope)
+    return Codec(
+        rows=msgspec.json.Decoder(payload),
+        raw_rows=msgspec.json.Decoder(raw_payload),
+        row=msgspec.json.Decoder(row_type),
+        key_only=msgspec.json.Decoder(key_only),
+        unwrap=unwrap,
+        key_of=lambda row: _text(getattr(row, key_attribute)),
+        hydrate=hydrate,
+    )
+
+
+def page_decoder(pages: Pages[Any]) -> tuple[msgspec.json.Decoder[Any], Hydrate]:
+    """Decoder and hydration of a listing's payload: one page."""
+    row_type, hydrate_item = record_type(pages.shape)
+    payload = msgspec.defstruct(
+        f"{row_type.__name__}Page",
+        [
+            ("items", list[row_type], msgspec.field(name=pages.items)),  # type: ignore[valid-type]
+            ("next", str | None, msgspec.field(name=pages.cursor, default=None)),
+            ("total", int | None, msgspec.field(name=pages.total, default=None)),
+        ],
+    )
+    return msgspec.json.Decoder(payload), _page_hydration(hydrate_item)
+
+
+def record_type(shape: Shape) -> tuple[type[Any], Hydrate]:
+    """The type that msgspec decodes a record into, and what turns it into `shape.into`."""
+    if shape.record is not None and shape.to is not None:
+        return shape.record, shape.to
+    return derive(shape.into, renamed=shape.fields)
+
+
+def _keyed_row(shape: Shape, key: str, *, where: str) -> tuple[type[Any], str, Hydrate]:
+    """Row type, the attribute of it that carries the key, hydration."""
+    row_type, hydrate = record_type(shape)
+    if not issubclass(row_type, msgspec.Struct):
+        raise TypeError(f"{where}: {row_type.__name__} must be a msgspec.Struct")
+    for column in msgspec.structs.fields(row_type):
+        if column.encode_name == key:
+            return row_type, column.name, hydrate
+    if shape.record is not None:
+        raise TypeError(
+            f"{where}: {row_type.__name__} has no field that reads {key!r}, which names the key of a record"
+        )
+    extended = msgspec.defstruct(
+        f"Keyed{row_type.__name__}", [("row_key", str | int, msgspec.field(name=key))], bases=(row_type,), kw_only=True
+    )
+    return extended, "row_key", hydrate
+
+
+def _page_row(loader: Loader[Any]) -> tuple[type[Any], str, Hydrate]:
+    item_type, hydrate_item = record_type(loader.shape)
+    row_type = msgspec.defstruct(
+        f"{item_type.__name__}Page",
+        [
+            ("row_key", str | int, msgspec.field(name=loader.key)),
+            ("items", list[item_type]),  # type: ignore[valid-type]
+            ("next", str | None, msgspec.field(name="nextCursor", default=None)),
+            ("total", int | None, None),
+        ],
+    )
+    return row_type, "row_key", _page_hydration(hydrate_item)
+
+
+def _page_hydration(hydrate_item: Hydrate) -> Hydrate:
+    def hydrate(row: Any) -> Page[Any]:
+        return Page(items=[hydrate_item(item) for item in row.items], next=row.next, total=row.total)
+
+    return hydrate
+
+
+def _enveloped(row_type: type[Any], envelope: str | None) -> tuple[Any, Any, Callable[[Any], Any]]:
+    if envelope is None:
+        return list[row_type], list[msgspec.Raw], lambda payload: payload  # type: ignore[valid-type]
+    member = msgspec.field(name=envelope)
+    typed = msgspec.defstruct("Envelope", [("rows", list[row_type], member)])  # type: ignore[valid-type]
+    raw = msgspec.defstruct("RawEnvelope", [("rows", list[msgspec.Raw], member)])
+    return typed, raw, lambda payload: payload.rows
+
+
+def _text(key: str | int) -> str:
+    return key if isinstance(key, str) else str(key)
+
+
+# -- deriving a Struct from a strawberry class -------------------------------------------------------------------------
+
+
+def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tuple[type[Any], Hydrate]:
+    """A Struct with the plain fields of dataclass `into` (camelCase on the wire unless `renamed`), and the copy back.
+
+    Joins and resolvers are left out: they are not in the payload. A nullable field may be absent from it.
+    Raises: TypeError for a class that is no dataclass, or for a name in `renamed` that it does not have.
+    """
+    if not dataclasses.is_dataclass(into):
+        raise TypeError(f"{into.__name__} is no strawberry type or dataclass; give `record=` and `to=`")
+    renamed = renamed or {}
+    plain = [column for column in dataclasses.fields(into) if column.init]
+    unknown = set(renamed) - {column.name for column in plain}
+    if unknown:
+        raise TypeError(f"{into.__name__} has no plain field {', '.join(sorted(map(repr, unknown)))} to rename")
+
+    columns: list[tuple[str, Any, Any]] = []
+    copies: list[tuple[str, Hydrate | None]] = []
+    for column in plain:
+        wire_type, copy = _wire_type(_annotation(into, column))
+        name = renamed.get(column.name) or camel(column.name)
+        columns.append((column.name, wire_type, _wire_field(name, wire_type, column)))
+        copies.append((column.name, copy))
+    struct = msgspec.defstruct(into.__name__, columns, kw_only=True, gc=False)
+    return struct, _copier(into, copies)
+
+
+def _copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:
+    """Row -> instance without running `__init__`: its fields were checked by the decoder already."""
+    new: Callable[[type[Any]], Any] = object.__new__
+    straight = [name for name, copy in copies if copy is None]
+    translated = [(name, copy) for name, copy in copies if copy is not None]
+
+    def hydrate(row: Any) -> Any:
+        value = new(into)
+        attributes = value.__dict__
+        for name in straight:
+            attributes[name] = getattr(row, name)
+        for name, copy in translated:
+            attributes[name] = copy(getattr(row, name))
+        return value
+
+    return hydrate
+
+
+def _wire_field(name: str, wire_type: Any, column: dataclasses.Field[Any]) -> Any:
+    if column.default is not dataclasses.MISSING:
+        return msgspec.field(name=name, default=column.default)
+    if column.default_factory is not dataclasses.MISSING:
+        return msgspec.field(name=name, default_factory=column.default_factory)
+    if _is_nullable(wire_type):
+        return msgspec.field(name=name, default=None)
+    return msgspec.field(name=name)
+
+
+def _annotation(owner: type[Any], column: dataclasses.Field[Any]) -> Any:
+    """As written in the class: strawberry's own fields answer with their GraphQL type instead."""
+    for base in owner.__mro__:
+        written = vars(base).get("__annotations__", {}).get(column.name)
+        if isinstance(written, str):
+            return eval(written, vars(sys.modules[base.__module__]))  # noqa: S307 - the author's own annotation
+        if written is not None:
+            return written
+    return column.type
+
+
+def _wire_type(annotation: Any) -> tuple[Any, Hydrate | None]:
+    """What msgspec shall decode, and how a decoded value is copied (None: as it is)."""
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is Annotated:
+        return _wire_type(arguments[0])
+    if origin in (Union, types.UnionType):
+        return _wire_union(arguments)
+    if origin is list:
+        element, copy = _wire_type(arguments[0])
+        return list.__class_getitem__(element), (None if copy is None else _list_copier(copy))
+    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+        return derive(annotation)
+    return annotation, None
+
+
+def _wire_union(members: tuple[Any, ...]) -> tuple[Any, Hydrate | None]:
+    """Only "T or null" needs a copy; msgspec tells other unions apart by itself."""
+    wired = [_wire_type(member) for member in members]
+    copies = [copy for _, copy in wired if copy is not None]
+    union: Any = Union[tuple(wire_type for wire_type, _ in wired)]  # noqa: UP007 - made at run time
+    if not copies:
+        return union, None
+    copy = copies[0]
+    return union, lambda value: None if value is None else copy(value)
+
+
+def _list_copier(copy: Hydrate) -> Hydrate:
+    return lambda values: [copy(value) for value in values]
+
+
+def _is_nullable(wire_type: Any) -> bool:
+    return type(None) in typing.get_args(wire_type)
+
+
+def camel(name: str) -> str:
+    """`posted_at` -> `postedAt`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)

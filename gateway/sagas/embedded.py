@@ -1,0 +1,343 @@
+"""The embedded host: sagas live in this process, their journal in a file beside it.
+
+Invariant: a saga runs here exactly while it is open in the journal and this host is healthy; it belongs to no request, so no
+client's going away cancels it. A bug in one saga ends that saga's task, is logged, and touches no other.
+State: the running sagas (at most `max_open`), one task each; finished ones are read from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import secrets
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ..clock import Clock, Epoch, Seconds
+from ..errors import Draining, Overloaded, SagaNotFound, SagasUnavailable
+from ..telemetry import Telemetry
+from .codec import Codec
+from .context import Reader, Sender
+from .core import advance, begun, interruptions, replay
+from .definition import Definition, Saga, definition_of
+from .events import Event, SagaStarted
+from .host import IdempotencyConflict, SagaStartError, SagaView, Ticket
+from .journal import HASH_VERSION, AlreadyThere, Journal, SagaRecord
+from .known import Owner
+from .running import Observer, RunningSaga, Surroundings
+from .states import SagaState
+from .views import retired_view, view_of
+
+T = TypeVar("T")
+
+RECOVERIES = 64
+"""Histories read at the same time at start."""
+
+
+def new_saga_id() -> str:
+    """128 bits that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+class EmbeddedHost:
+    """See `Host`."""
+
+    def __init__(
+        self,
+        definitions: Iterable[type[Saga[Any, Any]]],
+        journal: Journal,
+        *,
+        sender: Sender,
+        reader: Reader,
+        telemetry: Telemetry,
+        clock: Clock,
+        observer: Observer | None = None,
+        codec: Codec | None = None,
+        max_open: int = 10_000,
+        new_id: Callable[[], str] = new_saga_id,
+    ) -> None:
+        """`max_open`: open sagas at once; one more is Overloaded. `codec` knows the graph's "not provided" sentinels."""
+        self._definitions = _by_version(definitions)
+        self._journal = journal
+        self._telemetry = telemetry
+        self._clock = clock
+        self._max_open = max_open
+        self._new_id = new_id
+        self._codec = codec or Codec()
+        self._around = Surroundings(
+            journal=journal,
+            sender=sender,
+            reader=reader,
+            telemetry=telemetry,
+            clock=clock,
+            codec=self._codec,
+            observer=observer,
+        )
+        self._running: dict[str, RunningSaga] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._beginning = 0
+        self._is_started = False
+        self._is_draining = False
+
+    def __repr__(self) -> str:
+        health = "healthy" if self.is_healthy else "not healthy"
+        return f"<EmbeddedHost {len(self._running)}/{self._max_open} open, {health}>"
+
+    @property
+    def is_healthy(self) -> bool:
+        return self._is_started and not self._is_draining and self._journal.is_healthy
+
+    @property
+    def open_count(self) -> int:
+        return len(self._running)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        await self._journal.open()
+        try:
+            records = await self._journal.open_sagas()
+            self._check_registered(records)
+            for saga, count in (await self._journal.needing_attention()).items():
+                self._telemetry.metrics.sagas_needing_attention.labels(saga).set(count)
+            await self._recover_all(records)
+        except BaseException:
+            await self.stop(Seconds(0.0))
+            raise
+        self._is_started = True
+
+    async def stop(self, drain: Seconds) -> None:
+        self._is_draining = True
+        for saga in self._running.values():
+            saga.drain()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=drain)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._running.clear()
+        await self._journal.close()
+
+    # -- begin ---------------------------------------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        saga: type[Saga[Any, Any]],
+        input_value: object,
+        *,
+        owner: Owner,
+        key: str | None,
+        input_hash: str,
+        trace: Mapping[str, str],
+    ) -> Ticket | IdempotencyConflict:
+        self._check_may_begin()
+        definition = definition_of(saga)
+        if self._definitions.get((definition.name, definition.version)) is not definition:
+            raise LookupError(f"{definition.name} v{definition.version} is not registered with this host")
+        if len(self._running) + self._beginning >= self._max_open:
+            return await self._begun_before(definition, owner=owner, key=key, input_hash=input_hash)
+        record = self._record(definition, input_value, owner=owner, key=key, input_hash=input_hash, trace=trace)
+        self._beginning += 1
+        # Not cancelled with its client: what the journal takes must be run.
+        return await asyncio.shield(self._spawn(self._begin(definition, record)))
+
+    async def _begin(self, definition: Definition, record: SagaRecord) -> Ticket | IdempotencyConflict:
+        started = SagaStarted(at=record.created_at, deadline_at=record.deadline_at)
+        first = advance(definition.plan, begun(definition.plan, started), now=record.created_at)
+        events: tuple[Event, ...] = (started, *first.events)
+        try:
+            answer = await self._journal.begin(record, events)
+        finally:
+            self._beginning -= 1
+        if isinstance(answer, AlreadyThere):
+            return _same_or_conflict(answer.record, input_hash=record.input_hash)
+        saga = RunningSaga(definition, record, progress=first.progress, next_seq=len(events), around=self._around)
+        if not self._is_draining:  # else it is in the journal, and the next start takes it up
+            self._take_up(saga, saga.run(launches=first.launches))
+        return Ticket(record.id, created=True)
+
+    async def _begun_before(
+        self, definition: Definition, *, owner: Owner, key: str | None, input_hash: str
+    ) -> Ticket | IdempotencyConflict:
+        """With no room left, an honest retry still finds its saga."""
+        found = None if key is None else await self._journal.find_by_key(owner, saga=definition.name, key=key)
+        if found is None:
+            raise Overloaded(f"{self._max_open} sagas are open already; nothing was begun.")
+        return _same_or_conflict(found, input_hash=input_hash)
+
+    def _check_may_begin(self) -> None:
+        if self._is_draining:
+            raise Draining("This gateway is shutting down; nothing was begun.")
+        if not self.is_healthy:
+            raise SagasUnavailable("The saga journal cannot be written; nothing was begun.")
+
+    def _record(
+        self,
+        definition: Definition,
+        input_value: object,
+        *,
+        owner: Owner,
+        key: str | None,
+        input_hash: str,
+        trace: Mapping[str, str],
+    ) -> SagaRecord:
+        saga_id, now = self._new_id(), self._clock.wall()
+        return SagaRecord(
+            id=saga_id,
+            owner=owner,
+            saga=definition.name,
+            version=definition.version,
+            digest=definition.plan.digest,
+            key=saga_id if key is None else key,
+            input_hash=input_hash,
+            hash_version=HASH_VERSION,
+            input=self._codec.encode(input_value),
+            state=SagaState.RUNNING,
+            trace=trace,
+            created_at=now,
+            deadline_at=Epoch(now + definition.deadline),
+        )
+
+    # -- following -----------------------------------------------------------------------------------------------------
+
+    async def wait(self, saga_id: str, *, timeout: Seconds) -> SagaView:  # noqa: ASYNC109  (a bound, not a failure)
+        running = self._running.get(saga_id)
+        if running is not None:
+            await asyncio.wait((running.settled,), timeout=timeout)
+            return running.settled.result() if _has_view(running.settled) else running.view()
+        view = await self.view(saga_id)
+        if view is None:
+            raise SagaNotFound("There is no such saga, or it is not yours to see.")
+        return view
+
+    async def view(self, saga_id: str) -> SagaView | None:
+        running = self._running.get(saga_id)
+        if running is not None:
+            return running.view()
+        stored = await self._journal.find(saga_id)
+        if stored is None:
+            return None
+        definition = self._definitions.get((stored.record.saga, stored.record.version))
+        if definition is None or definition.plan.digest != stored.record.digest:
+            return retired_view(stored.record)
+        progress = replay(definition.plan, stored.events)
+        return view_of(definition, stored.record, progress, codec=self._codec)
+
+    async def cancel(self, saga_id: str, *, reason: str) -> bool:
+        running = self._running.get(saga_id)
+        if running is None:
+            return False
+        running.cancel(reason)
+        return True
+
+    # -- recovery ------------------------------------------------------------------------------------------------------
+
+    def _check_registered(self, records: Sequence[SagaRecord]) -> None:
+        missing = Counter((record.saga, record.version) for record in records if not self._is_registered(record))
+        if not missing:
+            return
+        kinds = ", ".join(f"{saga} v{version} ({count} open)" for (saga, version), count in sorted(missing.items()))
+        raise SagaStartError(
+            f"the journal holds open sagas that this gateway cannot continue: {kinds}. Register these versions beside the new "
+            'ones (class OldName(Saga[...], version=N, name="Name")) until their sagas have ended; a saga whose steps were '
+            "changed needs a new version"
+        )
+
+    def _is_registered(self, record: SagaRecord) -> bool:
+        definition = self._definitions.get((record.saga, record.version))
+        return definition is not None and definition.plan.digest == record.digest
+
+    async def _recover_all(self, records: Sequence[SagaRecord]) -> None:
+        room = asyncio.Semaphore(RECOVERIES)
+
+        async def recover(record: SagaRecord) -> None:
+            async with room:
+                await self._recover(record)
+
+        async with asyncio.TaskGroup() as recoveries:
+            for record in records:
+                recoveries.create_task(recover(record))
+
+    async def _recover(self, record: SagaRecord) -> None:
+        stored = await self._journal.find(record.id)
+        if stored is None:
+            return
+        definition = self._definitions[record.saga, record.version]
+        try:
+            progress = replay(definition.plan, stored.events)
+        except ValueError:  # one broken history must not keep the others from going on
+            self._telemetry.log.exception("saga cannot be recovered", saga=record.saga, saga_id=record.id)
+            return
+        interrupted = interruptions(progress, at=self._clock.wall())
+        saga = RunningSaga(
+            definition, stored.record, progress=progress, next_seq=len(stored.events), around=self._around
+        )
+        self._take_up(saga, saga.run(pending=interrupted))
+
+    # -- supervision ---------------------------------------------------------------------------------------------------
+
+    def _take_up(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
+        self._running[saga.record.id] = saga
+        self._telemetry.metrics.sagas_open.labels(saga.record.saga).inc()
+        self._spawn(self._supervise(saga, run))
+
+    async def _supervise(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
+        """One saga's task: whatever becomes of it stays here."""
+        record = saga.record
+        try:
+            await run
+        except* SagasUnavailable:
+            self._telemetry.log.error("saga stopped with its journal", saga=record.saga, saga_id=record.id)
+        except* Exception:
+            self._telemetry.log.exception("saga stopped by a bug", saga=record.saga, saga_id=record.id)
+        finally:
+            self._running.pop(record.id, None)
+            if not saga.settled.done():
+                saga.settled.cancel()
+            self._count_end(saga)
+
+    def _count_end(self, saga: RunningSaga) -> None:
+        metrics, name, state = self._telemetry.metrics, saga.record.saga, saga.progress.state
+        metrics.sagas_open.labels(name).dec()
+        if state is SagaState.NEEDS_ATTENTION:
+            metrics.sagas_needing_attention.labels(name).inc()
+            self._telemetry.log.warning("saga needs attention", saga=name, saga_id=saga.record.id)
+        if state.is_settled:
+            lasted = max(0.0, self._clock.wall() - saga.record.created_at)
+            metrics.sagas.labels(name, state.value).observe(lasted)
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task of this host's, awaited by `stop`, in a context of its own: no request's variables leak into a saga."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: whoever awaited it has it, and `_supervise` logs the rest
+
+
+def _has_view(settled: asyncio.Future[SagaView]) -> bool:
+    return settled.done() and not settled.cancelled()
+
+
+def _by_version(definitions: Iterable[type[Saga[Any, Any]]]) -> dict[tuple[str, int], Definition]:
+    found: dict[tuple[str, int], Definition] = {}
+    for saga in definitions:
+        definition = definition_of(saga)
+        twin = found.setdefault((definition.name, definition.version), definition)
+        if twin is not definition:
+            raise SagaStartError(
+                f"{definition.name} v{definition.version} is registered twice, as {twin.saga.__qualname__} and "
+                f"{saga.__qualname__}: give one of them another version"
+            )
+    return found
+
+
+def _same_or_conflict(record: SagaRecord, *, input_hash: str) -> Ticket | IdempotencyConflict:
+    if record.hash_version == HASH_VERSION and record.input_hash != input_hash:
+        return IdempotencyConflict(record.id)
+    return Ticket(record.id, created=False)

@@ -1,0 +1,122 @@
+"""What may happen to a saga, as it is journalled.
+
+Invariant: the sequence of events is the saga; every state is a fold over it. `at` is UTC, written, never computed again.
+An event's kind and fields are a stored format: they are added to, never changed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..clock import Epoch
+from .states import SagaState
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=True):
+    at: Epoch
+
+
+class SagaStarted(_Event, frozen=True, kw_only=True):
+    deadline_at: Epoch
+
+
+class StepIntended(_Event, frozen=True, kw_only=True):
+    """Durable before the attempt's call goes out."""
+
+    step: str
+    attempt: int
+
+
+class StepDone(_Event, frozen=True, kw_only=True):
+    step: str
+    attempt: int
+    result: msgspec.Raw
+
+
+class StepRejected(_Event, frozen=True, kw_only=True):
+    step: str
+    attempt: int
+    code: str
+    message: str
+
+
+class AttemptFailed(_Event, frozen=True, kw_only=True):
+    """`retry_at` None: given up."""
+
+    step: str
+    attempt: int
+    code: str
+    applied_unknown: bool
+    retry_at: Epoch | None
+
+
+class AttemptInterrupted(_Event, frozen=True, kw_only=True):
+    """Found at recovery: the process died with this attempt, or undo, in flight. Does not count against `attempts`."""
+
+    step: str
+    attempt: int
+
+
+class DeadlinePassed(_Event, frozen=True, kw_only=True):
+    pass
+
+
+class CancelRequested(_Event, frozen=True, kw_only=True):
+    reason: str
+
+
+class UndoIntended(_Event, frozen=True, kw_only=True):
+    step: str
+    attempt: int
+
+
+class UndoDone(_Event, frozen=True, kw_only=True):
+    step: str
+    attempt: int
+
+
+class UndoFailed(_Event, frozen=True, kw_only=True):
+    """`retry_at` None: given up; the step is stuck."""
+
+    step: str
+    attempt: int
+    code: str
+    retry_at: Epoch | None
+
+
+class SagaEnded(_Event, frozen=True, kw_only=True):
+    """Settled; NEEDS_ATTENTION may be led back later by an operator."""
+
+    state: SagaState
+
+
+Event = (
+    SagaStarted
+    | StepIntended
+    | StepDone
+    | StepRejected
+    | AttemptFailed
+    | AttemptInterrupted
+    | DeadlinePassed
+    | CancelRequested
+    | UndoIntended
+    | UndoDone
+    | UndoFailed
+    | SagaEnded
+)
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def kind_of(event: Event) -> str:
+    return type(event).__name__
+
+
+def encode_event(event: Event) -> bytes:
+    return _ENCODER.encode(event)
+
+
+def decode_event(payload: bytes) -> Event:
+    """Raises: msgspec.ValidationError for a kind or shape that this version does not know."""
+    return _DECODER.decode(payload)

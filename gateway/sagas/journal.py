@@ -1,0 +1,111 @@
+"""What a journal promises: the `Journal` protocol and the records that it keeps.
+
+Invariant: what an operation has returned survives a crash; what it refused did not happen. A journal that failed once to write
+takes nothing more until it is opened again, and can still be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..clock import Epoch
+from .events import Event
+from .known import Owner
+from .states import SagaState
+
+HASH_VERSION = 1
+"""Of the way in which `input_hash` is computed; two hashes are compared only within one version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaRecord:
+    """What is known of a saga besides its events."""
+
+    id: str
+    owner: Owner
+    saga: str
+    version: int
+    digest: str
+    """Of the plan that it was begun under."""
+    key: str
+    input_hash: str
+    hash_version: int = HASH_VERSION
+    input: bytes
+    state: SagaState
+    trace: Mapping[str, str]
+    """W3C headers of the request that began it."""
+    created_at: Epoch
+    deadline_at: Epoch
+    ended_at: Epoch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSaga:
+    """A record with its whole history."""
+
+    record: SagaRecord
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The journal has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """The same owner used the same key for the same saga before."""
+
+    record: SagaRecord
+
+
+class JournalConflict(RuntimeError):
+    """Somebody else has written to this saga: a second owner of the file, or a bug of the host."""
+
+
+class Journal(Protocol):
+    """Append-only histories of sagas, and the table of who began what."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """False before it is opened, after it is closed, and once a write has failed."""
+        ...
+
+    async def open(self) -> None:
+        """Raises: SagaStartError naming the remedy."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def begin(self, record: SagaRecord, events: Sequence[Event]) -> Begun | AlreadyThere:
+        """Decided inside the write: one of two that race begins, the other finds it. Raises: SagasUnavailable."""
+        ...
+
+    async def append(
+        self,
+        saga_id: str,
+        *,
+        expected_seq: int,
+        events: Sequence[Event],
+        state: SagaState | None = None,
+        ended_at: Epoch | None = None,
+    ) -> None:
+        """Add `events` from `expected_seq` on, all or none; `state` when it has changed.
+
+        Raises: SagasUnavailable; JournalConflict when the saga already has an event at `expected_seq`.
+        """
+        ...
+
+    async def find(self, saga_id: str) -> StoredSaga | None: ...
+
+    async def find_by_key(self, owner: Owner, *, saga: str, key: str) -> SagaRecord | None: ...
+
+    async def open_sagas(self) -> Sequence[SagaRecord]:
+        """Those that are not settled, oldest first. Cost: their number, not the number of all sagas."""
+        ...
+
+    async def needing_attention(self) -> Mapping[str, int]:
+        """How many wait for a person, by saga."""
+        ...

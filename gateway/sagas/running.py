@@ -1,0 +1,310 @@
+"""One open saga under way: journal what is decided, run what is journalled, fold what came of it.
+
+Invariant: only `run` changes the progress, and only after the journal has the events; so what is in memory is never ahead of
+what a crash would leave. An attempt starts after the commit that holds its intention, and never raises: it reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from opentelemetry.util.types import AttributeValue
+
+from ..clock import Clock, Deadline, Epoch, Seconds
+from ..telemetry import Telemetry
+from ..telemetry.observe import mark_failed
+from .codec import Codec
+from .context import Reader, Sender, StepCtx
+from .core import Advance, Attempt, Failure, Undo, advance, after_failure, fold
+from .definition import Definition
+from .events import CancelRequested, Event, StepDone, StepRejected, UndoDone
+from .failures import TIMED_OUT, failure_of
+from .host import SagaView
+from .journal import Journal, SagaRecord
+from .known import Owner, Reject
+from .progress import SagaProgress
+from .views import Values, view_of
+
+LONGEST_SLEEP = Seconds(30.0)
+"""A wall clock that jumps is noticed within this."""
+
+
+Attributes = dict[str, AttributeValue]
+
+
+class Observer(Protocol):
+    """Told which caches no longer hold: what a step declared as `invalidates`, once it is done, or undone."""
+
+    def invalidated(self, what: Sequence[object], *, owner: Owner) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every running saga of a host shares."""
+
+    journal: Journal
+    sender: Sender
+    reader: Reader
+    telemetry: Telemetry
+    clock: Clock
+    codec: Codec
+    observer: Observer | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What an attempt or an undo came to: a result, a rejection, or a failure."""
+
+    launch: Attempt | Undo
+    what: msgspec.Raw | Reject | Failure
+
+
+class RunningSaga:
+    """An open saga. `settled` is done once it needs nothing more from this process."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        record: SagaRecord,
+        *,
+        progress: SagaProgress,
+        next_seq: int,
+        around: Surroundings,
+    ) -> None:
+        self.definition = definition
+        self.record = record
+        self.progress = progress
+        self.settled: asyncio.Future[SagaView] = asyncio.get_running_loop().create_future()
+        self._saga = definition.saga()
+        self._next_seq = next_seq
+        self._around = around
+        self._values = Values(definition, record, codec=around.codec)
+        self._reports: list[_Report] = []
+        self._cancel: str | None = None
+        self._is_draining = False
+        self._news = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<RunningSaga {self.record.saga} {self.progress.state} {self._next_seq} events>"
+
+    def view(self) -> SagaView:
+        return view_of(self.definition, self.record, self.progress, codec=self._around.codec)
+
+    def cancel(self, reason: str) -> None:
+        """Ask for it to be undone; recorded at the next turn."""
+        self._cancel = reason
+        self._news.set()
+
+    def drain(self) -> None:
+        """Intend nothing more; end once nothing is in flight."""
+        self._is_draining = True
+        self._news.set()
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def run(self, *, pending: Sequence[Event] = (), launches: Sequence[Attempt | Undo] = ()) -> None:
+        """Until settled, or drained. `pending` is journalled first, `launches` is journalled already.
+
+        Raises: SagasUnavailable when the journal fails; what was in flight is then found as interrupted.
+        """
+        attributes: Attributes = {"saga.id": self.record.id, "saga.version": self.record.version}
+        with self._around.telemetry.span(f"saga {self.record.saga}", attributes=attributes, parent=self.record.trace):
+            async with asyncio.TaskGroup() as attempts:
+                self._launch(launches, attempts)
+                while not self.progress.state.is_settled:
+                    wake_at = await self._turn(pending, attempts)
+                    pending = ()
+                    if self.progress.state.is_settled or (self._is_draining and not self.progress.has_in_flight):
+                        break
+                    await self._wait_for_news(wake_at)
+        if self.progress.state.is_settled:
+            self.settled.set_result(self.view())
+
+    async def _turn(self, pending: Sequence[Event], attempts: asyncio.TaskGroup) -> Epoch | None:
+        """Fold what is reported, decide, journal all of it in one transaction, then launch."""
+        now = self._around.clock.wall()
+        reports, self._reports = self._reports, []
+        progress, events = self._fold_all(reports, pending=pending, now=now)
+        decided = self._decide(progress, now=now)
+        await self._journal((*events, *decided.events), progress=decided.progress)
+        self._tell(reports)
+        self._launch(decided.launches, attempts)
+        return decided.wake_at
+
+    def _decide(self, progress: SagaProgress, *, now: Epoch) -> Advance:
+        if self._is_draining:
+            return Advance(progress, events=(), launches=(), wake_at=None)
+        return advance(self.definition.plan, progress, now=now)
+
+    def _fold_all(
+        self, reports: Sequence[_Report], *, pending: Sequence[Event], now: Epoch
+    ) -> tuple[SagaProgress, list[Event]]:
+        progress, events = self.progress, list(pending)
+        for event in pending:
+            progress = fold(self.definition.plan, progress, event)
+        for report in reports:
+            event = self._event_of(report, progress, at=now)
+            progress = fold(self.definition.plan, progress, event)
+            events.append(event)
+        if self._cancel is not None:
+            cancelled = CancelRequested(at=now, reason=self._cancel)
+            self._cancel = None
+            progress = fold(self.definition.plan, progress, cancelled)
+            events.append(cancelled)
+        return progress, events
+
+    async def _journal(self, events: Sequence[Event], *, progress: SagaProgress) -> None:
+        if not events:
+            return
+        has_moved = progress.state is not self.progress.state
+        await self._around.journal.append(
+            self.record.id,
+            expected_seq=self._next_seq,
+            events=events,
+            state=progress.state if has_moved else None,
+            ended_at=progress.ended_at,
+        )
+        self._next_seq += len(events)
+        self.progress = progress
+
+    async def _wait_for_news(self, wake_at: Epoch | None) -> None:
+        """Until an attempt reports, somebody cancels or drains, or `wake_at` comes. No await between check and sleep."""
+        if self._reports or self._cancel is not None:
+            return
+        self._news.clear()
+        if wake_at is None:
+            await self._news.wait()
+            return
+        sleep = min(LONGEST_SLEEP, max(0.0, wake_at - self._around.clock.wall()))
+        timer = asyncio.get_running_loop().call_later(sleep, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            timer.cancel()
+
+    # -- attempts ------------------------------------------------------------------------------------------------------
+
+    def _launch(self, launches: Sequence[Attempt | Undo], attempts: asyncio.TaskGroup) -> None:
+        for launch in launches:
+            attempts.create_task(self._attempt(launch))
+
+    async def _attempt(self, launch: Attempt | Undo) -> None:
+        kind = "undo" if isinstance(launch, Undo) else "step"
+        attributes: Attributes = {"saga.id": self.record.id, "saga.attempt": launch.attempt}
+        with self._around.telemetry.span(f"{kind} {launch.step}", attributes=attributes) as span:
+            what = await self._outcome(launch)
+            if isinstance(what, Failure | Reject):
+                mark_failed(span, what.code)
+        self._count(launch, what)
+        self._reports.append(_Report(launch, what))
+        self._news.set()
+
+    async def _outcome(self, launch: Attempt | Undo) -> msgspec.Raw | Reject | Failure:
+        """The border: whatever the author's code raises becomes a value. Cancellation of ours passes."""
+        plan = self.definition.plan.steps[launch.step]
+        deadline = Deadline.after(plan.timeout, clock=self._around.clock)
+        limit = deadline.scope()
+        try:
+            async with limit:
+                return await self._call(launch, deadline=deadline)
+        except Reject as reject:
+            return reject if isinstance(launch, Attempt) else failure_of(reject)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return Failure("INTERNAL_SERVER_ERROR")  # the author's code raised it; nobody cancelled us
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                return TIMED_OUT
+            failure = failure_of(error)
+            if failure.code == "INTERNAL_SERVER_ERROR":
+                self._log_bug(launch)
+            return failure
+
+    async def _call(self, launch: Attempt | Undo, *, deadline: Deadline) -> msgspec.Raw:
+        binding = self.definition.bindings[launch.step]
+        ctx = self._context(launch, deadline=deadline)
+        steps = self.progress.steps
+        if isinstance(launch, Attempt):
+            arguments = self._values.arguments(binding.arguments, steps, ctx=ctx)
+            result = await binding.method(self._saga, **arguments)
+            return self._encoded(result, launch.step)
+        if binding.undo is None:
+            raise LookupError(f"step {launch.step!r} has no undo")
+        await binding.undo(self._saga, **self._values.arguments(binding.undo_arguments, steps, ctx=ctx))
+        return msgspec.Raw(b"null")
+
+    def _encoded(self, result: object, step: str) -> msgspec.Raw:
+        """As the journal will hold it; checked at once, so that a wrong type is the step's failure, not its readers'."""
+        encoded = msgspec.Raw(self._around.codec.encode(result))
+        self._around.codec.decode(encoded, self.definition.bindings[step].yields)
+        return encoded
+
+    def _context(self, launch: Attempt | Undo, *, deadline: Deadline) -> StepCtx:
+        forward_key = f"{self.record.id}:{launch.step}"
+        return StepCtx(
+            identity=self.record.owner,
+            saga_id=self.record.id,
+            attempt=launch.attempt,
+            key=f"{forward_key}:undo" if isinstance(launch, Undo) else forward_key,
+            forward_key=forward_key,
+            deadline=deadline,
+            sender=self._around.sender,
+            reader=self._around.reader,
+        )
+
+    # -- reports -------------------------------------------------------------------------------------------------------
+
+    def _event_of(self, report: _Report, progress: SagaProgress, *, at: Epoch) -> Event:
+        step, attempt = report.launch.step, report.launch.attempt
+        match report.what:
+            case Failure() as failure:
+                return after_failure(
+                    self.definition.plan, progress, saga_id=self.record.id, step=step, failure=failure, at=at
+                )
+            case Reject(code=code, message=message):
+                return StepRejected(at=at, step=step, attempt=attempt, code=code, message=message)
+            case result:
+                if isinstance(report.launch, Undo):
+                    return UndoDone(at=at, step=step, attempt=attempt)
+                return StepDone(at=at, step=step, attempt=attempt, result=result)
+
+    def _tell(self, reports: Sequence[_Report]) -> None:
+        """The observer hears of what is done or undone, once the journal has it."""
+        if self._around.observer is None:
+            return
+        for report in reports:
+            what = self.definition.bindings[report.launch.step].invalidates
+            if not what or isinstance(report.what, Failure | Reject):
+                continue
+            try:
+                self._around.observer.invalidated(what, owner=self.record.owner)
+            except Exception:  # an observer is a listener: its bug must not stop a saga
+                self._around.telemetry.log.exception("saga observer failed", saga=self.record.saga)
+
+    def _count(self, launch: Attempt | Undo, what: msgspec.Raw | Reject | Failure) -> None:
+        kind = "undo" if isinstance(launch, Undo) else "do"
+        metric = self._around.telemetry.metrics.steps
+        metric.labels(self.record.saga, launch.step, kind, _outcome_label(what)).inc()
+
+    def _log_bug(self, launch: Attempt | Undo) -> None:
+        self._around.telemetry.log.exception(
+            "saga step raised", saga=self.record.saga, saga_id=self.record.id, step=launch.step, attempt=launch.attempt
+        )
+
+
+def _outcome_label(what: msgspec.Raw | Reject | Failure) -> str:
+    match what:
+        case Failure(applied_unknown=True):
+            return "unknown"
+        case Failure():
+            return "failed"
+        case Reject():
+            return "rejected"
+        case _:
+            return "done"

@@ -1,0 +1,50 @@
+"""The states of a saga and of a step, by name.
+
+Invariant: a saga that is `settled` runs nothing; only an operator leads NEEDS_ATTENTION back.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SagaState(StrEnum):
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    FORWARD_ONLY = "FORWARD_ONLY"
+    """The pivot is done: what follows must happen."""
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+    @property
+    def is_settled(self) -> bool:
+        return self in _SETTLED
+
+    @property
+    def is_final(self) -> bool:
+        """Settled for good: NEEDS_ATTENTION is not."""
+        return self in _FINAL
+
+
+class StepState(StrEnum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    """Between two attempts."""
+    DONE = "DONE"
+    REJECTED = "REJECTED"
+    """The business said no; nothing took effect."""
+    FAILED = "FAILED"
+    """Given up, and certainly not applied."""
+    UNKNOWN = "UNKNOWN"
+    """Given up, and nobody can tell whether it took effect."""
+    SKIPPED = "SKIPPED"
+    """Never begun, and never will be."""
+    UNDOING = "UNDOING"
+    UNDONE = "UNDONE"
+    UNDO_STUCK = "UNDO_STUCK"
+
+
+_FINAL = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})
+_SETTLED = _FINAL | {SagaState.NEEDS_ATTENTION}

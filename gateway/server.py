@@ -1,0 +1,175 @@
+"""One process, one port, one application: from a free port to the last answered request.
+
+Invariants: the port is held before anything slow begins, so a taken one is told at once; the first SIGINT or SIGTERM
+drains and the process ends with 0, the second one does not wait any longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .clock import Seconds
+from .telemetry import Log
+
+_KEEP_ALIVE = (
+    75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
+)
+_LIBRARIES = "WARNING"  # what other people's code has to say to be heard
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on; says why, and what moves it."""
+
+
+class StartFailed(Exception):
+    """The application's start raised; `__cause__` is what it raised."""
+
+
+def hold_port(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening. Raises: PortTaken."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        held = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _taken(host, port, error) from error
+    # Connections of an earlier run that linger in TIME_WAIT do not count; a listener does.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(address)
+    except OSError as error:
+        held.close()
+        raise _taken(host, port, error) from error
+    return held
+
+
+def serve(app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log) -> None:
+    """Answer until a signal comes, then drain for at most `drain` seconds.
+
+    Raises: StartFailed, and PortTaken if somebody else began to listen after `hold_port`.
+    """
+    host, port = held.getsockname()[:2]
+    _speak_through(log)
+    watched = _WatchedStart(app)
+    config = uvicorn.Config(
+        watched,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(drain),
+    )
+    with held:
+        try:
+            _Server(config, log=log).run(sockets=[held])
+        except SystemExit as error:
+            raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
+        except OSError as error:
+            raise _taken(host, port, error) from error
+
+
+def end_with_stdin() -> None:
+    """From now on, drain when standard input ends: so no gateway outlives the parent that holds the other end."""
+
+    def watch() -> None:
+        with suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+class _Server(uvicorn.Server):
+    """A server for which a signal is a request to leave: uvicorn's own dies of the signal once it has left."""
+
+    def __init__(self, config: uvicorn.Config, *, log: Log) -> None:
+        super().__init__(config)
+        self._log = log
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._log.info("listening", url=url_of(self.config.host, self.config.port))
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._leave, number)
+        yield
+
+    def _leave(self, number: signal.Signals) -> None:
+        self._log.info("draining", signal=number.name)
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+class _WatchedStart:
+    """The application, with what its start raised kept for a sentence, instead of a traceback in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: Exception | None = None
+
+    def told(self) -> str:
+        return "no reason given" if self.failure is None else f"{type(self.failure).__name__}: {self.failure}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, _without_text(send))
+        except Exception as error:  # a border: what it was is told by `serve`
+            self.failure = error
+
+
+def _without_text(send: Send) -> Send:
+    async def quiet(message: Message) -> None:
+        await send({**message, "message": ""} if message["type"] == "lifespan.startup.failed" else message)
+
+    return quiet
+
+
+class _JsonLines(logging.Handler):
+    """Other people's log records, as lines of ours."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+def _speak_through(log: Log) -> None:
+    # The process is ours, so its root logger is: nobody else calls this.
+    logging.basicConfig(handlers=[_JsonLines(log)], level=_LIBRARIES, force=True)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a person on this machine finds it."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is translated, not listened on
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _taken(host: str, port: int, error: OSError) -> PortTaken:
+    return PortTaken(
+        f"port {port} on {host} cannot be used ({error.strerror or error}): "
+        "set SAGAQL_PORT or give --port to take another one"
+    )

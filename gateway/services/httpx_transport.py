@@ -1,0 +1,99 @@
+"""httpx as the authors' interface: an `httpx.AsyncClient` whose transport is the stack.
+
+So its auth flows, hooks and test tools work, and every request still has a deadline, a breaker and a span. An httpx
+user reads what httpx would have told him: 5xx and 429 are responses, failures are httpx's own exceptions.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from ..clock import Clock, Deadline, Seconds
+from ..errors import (
+    DeadlineExceeded,
+    GatewayError,
+    ServiceBulkheadFull,
+    ServiceContractBroken,
+    ServiceError,
+    ServiceTimeout,
+)
+from .outcome import AnsweredUnavailable
+from .request import Handler, ServiceRequest, ServiceResponse
+
+DEFAULT_TIMEOUT = Seconds(10.0)
+"""Seconds for all attempts of one request, where the caller gave no timeout: an operation's default deadline."""
+
+_OURS = frozenset({"host", "connection", "content-length", "transfer-encoding", "idempotency-key", "accept-encoding"})
+"""Request headers that the wire writes itself."""
+
+
+class StackTransport(httpx.AsyncBaseTransport):
+    """httpx requests through a stack. The wire belongs to the service's client, so closing this closes nothing."""
+
+    def __init__(self, service: str, stack: Handler, *, clock: Clock) -> None:
+        self._service = service
+        self._stack = stack
+        self._clock = clock
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        outgoing = self._outgoing(request, body=await request.aread())
+        try:
+            return _incoming(await self._stack(outgoing))
+        except AnsweredUnavailable as error:
+            return _incoming(error.response)
+        except GatewayError as error:
+            raise _in_httpx_words(error, request) from error
+
+    def _outgoing(self, request: httpx.Request, *, body: bytes) -> ServiceRequest:
+        return ServiceRequest(
+            service=self._service,
+            method=request.method,
+            path=request.url.raw_path.partition(b"?")[0].decode("ascii"),
+            endpoint=_endpoint(request),
+            query=tuple(request.url.params.multi_items()),
+            headers=tuple((name, value) for name, value in request.headers.multi_items() if name not in _OURS),
+            body=body or None,
+            deadline=Deadline.after(_timeout(request), clock=self._clock),
+            idempotency_key=request.headers.get("idempotency-key"),
+        )
+
+
+def http_client(service: str, stack: Handler, *, clock: Clock) -> httpx.AsyncClient:
+    """A client for relative URLs: `await client.get("/stock", extensions={"endpoint": "GET /stock"})`."""
+    return httpx.AsyncClient(
+        base_url=f"http://{service}",
+        transport=StackTransport(service, stack, clock=clock),
+        timeout=DEFAULT_TIMEOUT,
+        trust_env=False,
+    )
+
+
+def _endpoint(request: httpx.Request) -> str:
+    """What the caller declared as `extensions["endpoint"]`; else the method alone, because a path may hold an id."""
+    declared: object = request.extensions.get("endpoint")
+    return declared if isinstance(declared, str) else f"{request.method} *"
+
+
+def _timeout(request: httpx.Request) -> Seconds:
+    """httpx's timeouts are per phase; the one for reading is taken for the whole."""
+    phases: dict[str, float | None] = request.extensions.get("timeout") or {}
+    read = phases.get("read")
+    return DEFAULT_TIMEOUT if read is None else Seconds(read)
+
+
+def _incoming(response: ServiceResponse) -> httpx.Response:
+    return httpx.Response(response.status, headers=dict(response.headers), content=response.body)
+
+
+def _in_httpx_words(error: GatewayError, request: httpx.Request) -> httpx.TransportError:
+    match error:
+        case ServiceTimeout() | DeadlineExceeded():
+            return httpx.ReadTimeout(error.message, request=request)
+        case ServiceBulkheadFull():
+            return httpx.PoolTimeout(error.message, request=request)
+        case ServiceContractBroken():
+            return httpx.RemoteProtocolError(error.message, request=request)
+        case ServiceError(applied=False):
+            return httpx.ConnectError(error.message, request=request)
+        case _:
+            return httpx.ReadError(error.message, request=request)

@@ -1,0 +1,68 @@
+"""What an attempt says about its service: three outcomes, not two.
+
+Invariant: a local refusal and a cancellation say nothing of the service; only what the service did, or failed to do
+in a fair time, counts.
+Source: Netflix concurrency-limits (success, dropped, ignored).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..clock import Seconds
+from ..errors import (
+    DeadlineExceeded,
+    ServiceBreakerOpen,
+    ServiceBulkheadFull,
+    ServiceContractBroken,
+    ServiceTimeout,
+    ServiceUnavailable,
+)
+from .request import ServiceResponse
+
+FAIR_TIME = Seconds(0.1)
+"""A service cut off by its caller's deadline sooner than this has not failed: else a client with tiny deadlines opens
+the breaker for everybody. It is the lower clamp of the attempt timeout in the design."""
+
+
+class Outcome(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    IGNORED = "ignored"
+
+
+class AnsweredUnavailable(ServiceUnavailable):
+    """The service answered, with "not now" (5xx, 429): its answer is kept for those who want to read it."""
+
+    def __init__(
+        self, message: str, *, service: str, response: ServiceResponse, retry_after: Seconds | None = None
+    ) -> None:
+        super().__init__(message, service=service, http_status=response.status, retry_after=retry_after)
+        self.response = response
+
+
+class DeadlineCut(DeadlineExceeded):
+    """The operation's deadline cut an attempt that had been sent; nobody here can tell whether it was applied."""
+
+    def __init__(self, message: str, *, service: str, waited: Seconds) -> None:
+        super().__init__(message)
+        self.service = service
+        self.waited = waited
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """FAILURE: no answer, or "not now". SUCCESS: an answer, though one we cannot use. IGNORED: everything else."""
+    match error:
+        case ServiceUnavailable() | ServiceTimeout():
+            return Outcome.FAILURE
+        case DeadlineCut(waited=waited) if waited >= FAIR_TIME:
+            return Outcome.FAILURE
+        case ServiceContractBroken():
+            return Outcome.SUCCESS
+        case _:
+            return Outcome.IGNORED
+
+
+def is_local_refusal(error: BaseException) -> bool:
+    """Whether we refused by ourselves, before anything was sent."""
+    return isinstance(error, ServiceBreakerOpen | ServiceBulkheadFull)

@@ -1,0 +1,96 @@
+"""The services of one application, by name.
+
+Invariant: the set is fixed when built; an unknown name is a mistake in the graph or in gateway.toml, and its error
+says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from difflib import get_close_matches
+from random import Random
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from ..clock import Clock
+from ..telemetry import Telemetry
+from .config import ServiceConfig
+from .service import ServiceClient
+from .wire import Wire
+
+_OWN_WIRES: Mapping[str, Wire] = MappingProxyType({})
+
+
+class UnknownService(KeyError):
+    """A LookupError that reads as a sentence; a KeyError so that `in` and `get` work."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Services(Mapping[str, ServiceClient]):
+    """Every declared service, started and closed together."""
+
+    def __init__(
+        self,
+        configs: Mapping[str, ServiceConfig],
+        *,
+        telemetry: Telemetry,
+        clock: Clock,
+        random: Random,
+        wires: Mapping[str, Wire] = _OWN_WIRES,
+    ) -> None:
+        """`wires` replaces the real wire of the services that it names: for tests."""
+        self._clients = {
+            name: ServiceClient(name, config, telemetry=telemetry, clock=clock, random=random, wire=wires.get(name))
+            for name, config in configs.items()
+        }
+
+    def __getitem__(self, name: str) -> ServiceClient:
+        client = self._clients.get(name)
+        if client is None:
+            raise UnknownService(_unknown(name, self._clients))
+        return client
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def __repr__(self) -> str:
+        return f"<Services {', '.join(self._clients) or 'none'}>"
+
+    async def start(self) -> None:
+        """Make all ready; if one fails, those already started are closed again."""
+        async with AsyncExitStack() as undo:
+            for client in self._clients.values():
+                await client.start()
+                undo.push_async_callback(client.close)
+            undo.pop_all()
+
+    async def close(self) -> None:
+        """Close all, even if one fails to."""
+        async with AsyncExitStack() as all_of_them:
+            for client in self._clients.values():
+                all_of_them.push_async_callback(client.close)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _unknown(name: str, known: Mapping[str, ServiceClient]) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    declared = ", ".join(sorted(known)) or "none"
+    return (
+        f"there is no service {name!r}: {hint}declared are {declared}; "
+        f"declare it in gateway.toml as [services.{name}] with its url"
+    )

@@ -1,0 +1,98 @@
+"""A service, as everything above sees it: a name, a way to call it, and how it is doing.
+
+Invariant: every call goes through the stack; there is no second way to the wire.
+State: breaker, permits and connections, per service and worker process.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from httpx import AsyncClient
+
+from ..clock import Clock
+from ..telemetry import Telemetry
+from .aiohttp_wire import AiohttpWire
+from .config import ServiceConfig
+from .httpx_transport import http_client
+from .policies import BreakerState
+from .request import ServiceRequest, ServiceResponse
+from .stack import build_stack
+from .wire import Wire
+
+
+class ServiceClient:
+    """One service. Between `start` and `close` it belongs to one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ServiceConfig,
+        *,
+        telemetry: Telemetry,
+        clock: Clock,
+        random: Random,
+        wire: Wire | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self._clock = clock
+        self._wire: Wire = wire or AiohttpWire(name, config, telemetry=telemetry, clock=clock)
+        self._stack = build_stack(self._wire, config, service=name, telemetry=telemetry, clock=clock, random=random)
+
+    def __repr__(self) -> str:
+        permits = self._stack.bulkhead
+        return (
+            f"<ServiceClient {self.name} breaker={self.breaker_state} "
+            f"{permits.in_flight}/{self.config.bulkhead.limit} in flight, {permits.waiting} waiting>"
+        )
+
+    async def call(self, request: ServiceRequest) -> ServiceResponse:
+        """The answer, below 500 and not 429.
+
+        Raises: ServiceUnavailable, ServiceTimeout, ServiceContractBroken, ServiceBreakerOpen, ServiceBulkheadFull,
+        DeadlineExceeded.
+        """
+        return await self._stack.handle(request)
+
+    @cached_property
+    def http(self) -> AsyncClient:
+        """An httpx client whose transport is the stack; read `httpx_transport` for how deadlines and labels are
+        given."""
+        return http_client(self.name, self._stack.handle, clock=self._clock)
+
+    @property
+    def is_breaker_open(self) -> bool:
+        return self._stack.breaker.is_open
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        return self._stack.breaker.state
+
+    @property
+    def in_flight(self) -> int:
+        """Permits held."""
+        return self._stack.bulkhead.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Attempts in the bulkhead's queue."""
+        return self._stack.bulkhead.waiting
+
+    async def start(self) -> None:
+        await self._wire.start()
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,102 @@
+"""Prometheus instruments of one application, all in one place so that names and labels can be read at a glance.
+
+Invariant: labels come from declarations (services, endpoints, loaders, sagas, steps, codes), never from a client: their number
+is bounded by the graph. Units stand in the names.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """Every instrument, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        self.operations = Histogram(
+            "sagaql_operation_duration_seconds",
+            "Operations from text to result.",
+            ["type", "outcome"],  # outcome: ok | partial | failed
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.operations_in_flight = Gauge(
+            "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
+        )
+        self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
+        self.degraded = Counter(
+            "sagaql_degraded_total",
+            "Fields answered with less than was asked.",
+            ["service", "to"],  # to: NULL | DEFAULT | STALE
+            registry=registry,
+        )
+        self.documents = Counter(
+            "sagaql_document_cache_total", "Look-ups of parsed and validated documents.", ["result"], registry=registry
+        )
+
+        self.attempts = Histogram(
+            "sagaql_service_attempt_duration_seconds",
+            "Attempts sent to services.",
+            ["service", "endpoint", "outcome"],  # outcome: ok | refused | an error's code | cancelled
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.retries = Counter(
+            "sagaql_service_retries_total", "Second and later attempts.", ["service"], registry=registry
+        )
+        self.calls_in_flight = Gauge(
+            "sagaql_service_calls_in_flight", "Permits held per service.", ["service"], registry=registry
+        )
+        self.breaker_open = Gauge(
+            "sagaql_service_breaker_open", "1 while the breaker refuses calls.", ["service"], registry=registry
+        )
+
+        self.batches = Histogram(
+            "sagaql_loader_batch_keys", "Keys sent in one call.", ["loader"], buckets=_BATCH, registry=registry
+        )
+        self.cache = Counter(
+            "sagaql_loader_cache_total",
+            "Look-ups in the loaders' caches.",
+            ["loader", "result"],  # result: fresh | miss | stale
+            registry=registry,
+        )
+        self.contract_breaks = Counter(
+            "sagaql_contract_breaks_total", "Records that did not have the agreed shape.", ["loader"], registry=registry
+        )
+
+        self.sagas = Histogram(
+            "sagaql_saga_duration_seconds",
+            "Sagas from start to end.",
+            ["saga", "state"],
+            buckets=(*_LATENCY, 30.0, 60.0, 300.0, 3600.0),
+            registry=registry,
+        )
+        self.sagas_open = Gauge("sagaql_sagas_open", "Sagas begun and not ended.", ["saga"], registry=registry)
+        self.sagas_needing_attention = Gauge(
+            "sagaql_sagas_needing_attention", "Sagas that wait for a person.", ["saga"], registry=registry
+        )
+        self.steps = Counter(
+            "sagaql_saga_attempts_total",
+            "Attempts of steps and undos.",
+            ["saga", "step", "kind", "outcome"],  # kind: do | undo; outcome: done | rejected | failed | unknown
+            registry=registry,
+        )
+        self.commits = Histogram(
+            "sagaql_journal_commit_duration_seconds",
+            "Group commits of the journal.",
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.commit_operations = Histogram(
+            "sagaql_journal_commit_operations", "Operations in one group commit.", buckets=_BATCH, registry=registry
+        )
+
+    def exposition(self) -> bytes:
+        """The text format that `/metrics` answers."""
+        return generate_latest(self.registry)

@@ -1,0 +1,73 @@
+"""The one value that is handed to every floor so that it can speak of itself.
+
+Invariant: belongs to one application; two applications in one process share neither registry, tracer nor log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from .logs import Log, silent_log
+from .metrics import Metrics
+
+_W3C = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Tracer, metrics and log of one application."""
+
+    provider: TracerProvider = field(default_factory=TracerProvider)
+    metrics: Metrics = field(default_factory=Metrics)
+    log: Log = field(default_factory=silent_log)
+
+    @property
+    def tracer(self) -> Tracer:
+        return self.provider.get_tracer("sagaql")
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        *,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        parent: Mapping[str, str] | None = None,
+    ) -> Iterator[Span]:
+        """A span around the body; `parent` holds incoming W3C headers (`traceparent`) when the parent is elsewhere.
+
+        A failure inside is recorded by its type only: messages may hold what must not leave the process.
+        """
+        context = None if parent is None else _W3C.extract(dict(parent))
+        with self.tracer.start_as_current_span(
+            name, context, kind, attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                mark_failed(span, type(error).__name__)
+                raise
+
+    def trace_headers(self) -> dict[str, str]:
+        """W3C headers of the current span, to be sent to a service or kept in a journal."""
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier
+
+    def close(self) -> None:
+        """Hand over what the exporters still hold. Blocks up to their timeouts."""
+        self.provider.shutdown()
+
+
+def mark_failed(span: Span, error_type: str) -> None:
+    """Set the span's status to error and name the kind, as the semantic conventions ask (`error.type`)."""
+    span.set_status(trace.StatusCode.ERROR)
+    span.set_attribute("error.type", error_type)

@@ -1,0 +1,5 @@
+"""The reference graph, read side: one file per entity. Start with `product.py`; `query.py` is the root."""
+
+from .query import Query
+
+__all__ = ["Query"]

@@ -1,0 +1,122 @@
+"""Orders: what a customer bought. Back edges to customers and products are named, since their files import this one."""
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import strawberry
+
+from gateway import Node, entity, field, join, lazy_loader
+
+from .money import Money
+from .payment import Payment, payments_by_key
+from .services import orders
+from .shipment import Shipment, shipments_by_key
+
+if TYPE_CHECKING:
+    from .customer import Customer
+    from .product import Product
+
+customers_by_key = lazy_loader("resolvers.customer:customers_by_key")
+products_by_key = lazy_loader("resolvers.product:products_by_key")
+
+
+@strawberry.enum(description="How far an order is.")
+class OrderStatus(Enum):
+    PENDING = strawberry.enum_value("pending", description="Being placed.")
+    CONFIRMED = strawberry.enum_value("confirmed", description="Paid and on its way.")
+    CANCELLED = strawberry.enum_value("cancelled", description="Taken back.")
+
+
+@entity
+class OrderLine:
+    """One product of an order, at the price of that day."""
+
+    product_key: strawberry.Private[str]
+    sku: str = field("What the warehouse calls the product.")
+    quantity: int = field("Pieces.")
+    unit_price: Money = field("Of one piece, when it was bought.")
+    product: Annotated["Product", strawberry.lazy("resolvers.product")] | None = join(
+        products_by_key, on="product_key", description="The product as it is today."
+    )
+
+
+@entity
+class Order(Node):
+    """What a customer bought."""
+
+    customer_key: strawberry.Private[str]
+    payment_key: strawberry.Private[str | None]
+    shipment_key: strawberry.Private[str | None]
+    reservation_key: strawberry.Private[str | None]
+    status: OrderStatus = field("How far it is.")
+    total: Money = field("Of all lines.")
+    placed_at: datetime = field("When it was placed.")
+    lines: list[OrderLine] = field("What was bought.")
+    customer: Annotated["Customer", strawberry.lazy("resolvers.customer")] | None = join(
+        customers_by_key, on="customer_key", description="Who bought it."
+    )
+    payment: Payment | None = join(payments_by_key, on="payment_key", description="How it is paid.")
+    shipment: Shipment | None = join(shipments_by_key, on="shipment_key", description="How it travels.")
+
+
+class LineRecord(msgspec.Struct, rename="camel"):
+    product_id: str
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class OrderRecord(msgspec.Struct, rename="camel"):
+    """The order service's own shape: one currency for all, keys of the other services' records."""
+
+    order_id: str
+    state: str
+    customer_id: str
+    placed_at: datetime
+    currency_code: str
+    total_minor: int
+    lines: list[LineRecord]
+    reservation_id: str | None = None
+    payment_id: str | None = None
+    shipment_id: str | None = None
+
+
+def order_from(record: OrderRecord) -> Order:
+    currency = record.currency_code
+    return Order(
+        key=record.order_id,
+        customer_key=record.customer_id,
+        payment_key=record.payment_id,
+        shipment_key=record.shipment_id,
+        reservation_key=record.reservation_id,
+        status=OrderStatus(record.state),
+        total=Money(amount=record.total_minor, currency=currency),
+        placed_at=record.placed_at,
+        lines=[
+            OrderLine(
+                product_key=line.product_id,
+                sku=line.sku,
+                quantity=line.quantity,
+                unit_price=Money(amount=line.unit_price_minor, currency=currency),
+            )
+            for line in record.lines
+        ],
+    )
+
+
+orders_by_key = orders.loader(
+    "/orders/by-id", keys="ids", key="orderId", into=Order, record=OrderRecord, to=order_from, max_batch=1000
+)
+orders_by_customer = orders.loader(
+    "/orders/by-customer",
+    keys="customers",
+    key="customerId",
+    into=Order,
+    record=OrderRecord,
+    to=order_from,
+    page=True,
+    params={"first": "limit", "after": "after"},
+    max_batch=1000,
+)

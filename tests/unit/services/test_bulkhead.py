@@ -1,0 +1,193 @@
+"""The hard cap and its queue: first come, first served, and never a permit lost."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.clock import Deadline, Instant, Seconds
+from gateway.errors import ServiceBulkheadFull
+from gateway.services.policies import Bulkhead, BulkheadSettings
+from gateway.testing import in_virtual_time, run_virtual
+
+from .calling import CLOCK, elapsed
+
+NEVER = Deadline()
+
+
+def bulkhead(limit: int = 1, queue: int | None = None, wait: float = 0.1) -> Bulkhead:
+    return Bulkhead(BulkheadSettings(limit=limit, queue=queue, wait=Seconds(wait)), "catalog")
+
+
+async def hold(permits: Bulkhead, seconds: float, *, deadline: Deadline = NEVER) -> None:
+    await permits.acquire(deadline, clock=CLOCK)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        permits.release()
+
+
+@in_virtual_time
+async def test_its_repr_says_how_full_it_is() -> None:
+    permits = bulkhead(limit=2)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(hold(permits, 0.05))
+        await asyncio.sleep(0.01)
+        assert repr(permits) == "<Bulkhead catalog 2/2 in flight, 1 waiting>"
+    assert repr(permits) == "<Bulkhead catalog 0/2 in flight, 0 waiting>"
+
+
+@in_virtual_time
+async def test_a_full_queue_refuses_at_once_and_nothing_was_applied() -> None:
+    permits = bulkhead(limit=1)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(hold(permits, 0.01))
+        await asyncio.sleep(0)
+        with pytest.raises(ServiceBulkheadFull, match="1 calls to catalog are under way and 2 wait") as caught:
+            await permits.acquire(NEVER, clock=CLOCK)
+        assert elapsed() == 0
+    assert caught.value.applied is False
+
+
+@in_virtual_time
+async def test_a_wait_ends_after_its_limit() -> None:
+    permits = bulkhead()
+    holder = asyncio.create_task(hold(permits, 1))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceBulkheadFull, match="in time"):
+        await permits.acquire(NEVER, clock=CLOCK)
+    assert elapsed() == pytest.approx(0.1)
+    await holder
+    assert permits.in_flight == permits.waiting == 0
+
+
+@in_virtual_time
+async def test_a_wait_ends_at_the_deadline_if_that_is_sooner() -> None:
+    permits = bulkhead()
+    holder = asyncio.create_task(hold(permits, 1))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceBulkheadFull):
+        await permits.acquire(Deadline(Instant(0.03)), clock=CLOCK)
+    assert elapsed() == pytest.approx(0.03)
+    await holder
+
+
+@in_virtual_time
+async def test_who_came_first_goes_first_and_a_newcomer_cannot_overtake() -> None:
+    permits, order = bulkhead(limit=1, queue=10), list[int]()
+
+    async def visit(number: int) -> None:
+        await permits.acquire(NEVER, clock=CLOCK)
+        order.append(number)
+        await asyncio.sleep(0.01)
+        permits.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(5):
+            tasks.create_task(visit(number))
+        await asyncio.sleep(0.01)  # the first has just released
+        tasks.create_task(visit(5))
+    assert order == [0, 1, 2, 3, 4, 5]
+
+
+@in_virtual_time
+async def test_a_waiter_cancelled_in_the_queue_leaves_it() -> None:
+    permits = bulkhead()
+    holder = asyncio.create_task(hold(permits, 0.05))
+    waiter = asyncio.create_task(hold(permits, 0))
+    await asyncio.sleep(0.01)
+    waiter.cancel()
+    await asyncio.sleep(0)
+    assert permits.waiting == 0
+    await holder
+    assert permits.in_flight == 0
+
+
+@in_virtual_time
+async def test_a_waiter_cancelled_just_after_its_permit_came_passes_it_on() -> None:
+    permits = bulkhead()
+    await permits.acquire(NEVER, clock=CLOCK)
+    first, second = asyncio.create_task(hold(permits, 1)), asyncio.create_task(hold(permits, 0))
+    await asyncio.sleep(0)
+    permits.release()  # to the first
+    first.cancel()  # before it ran
+    await second
+    assert first.cancelled()
+    assert permits.in_flight == 0
+
+
+@in_virtual_time
+async def test_a_waiter_cancelled_just_before_its_permit_came_is_skipped() -> None:
+    permits = bulkhead()
+    await permits.acquire(NEVER, clock=CLOCK)
+    first, second = asyncio.create_task(hold(permits, 1)), asyncio.create_task(hold(permits, 0))
+    await asyncio.sleep(0)
+    first.cancel()
+    permits.release()
+    await second
+    assert first.cancelled()
+    assert permits.in_flight == 0
+
+
+@in_virtual_time
+async def test_a_cancelled_holder_gives_its_permit_back() -> None:
+    permits = bulkhead()
+    holder = asyncio.create_task(hold(permits, 1))
+    await asyncio.sleep(0)
+    holder.cancel()
+    await hold(permits, 0)
+    assert permits.in_flight == 0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Hundredths of a second, so that instants collide often."""
+
+    arrives: int
+    stays: int
+    cancelled_after: int | None
+
+
+visits = st.builds(Visit, st.integers(0, 12), st.integers(0, 8), st.one_of(st.none(), st.integers(0, 12)))
+
+
+@given(st.lists(visits, max_size=25), st.integers(1, 3), st.integers(0, 4))
+@settings(max_examples=150, deadline=None)
+def test_no_permit_is_lost_or_doubled_whatever_is_cancelled_when(plan: list[Visit], limit: int, queue: int) -> None:
+    permits, inside = bulkhead(limit=limit, queue=queue, wait=0.04), [0, 0]
+
+    async def visit(stays: int) -> None:
+        await permits.acquire(NEVER, clock=CLOCK)
+        inside[0] += 1
+        inside[1] = max(inside)
+        try:
+            await asyncio.sleep(stays / 100)
+        finally:
+            inside[0] -= 1
+            permits.release()
+
+    async def come(one: Visit) -> None:
+        await asyncio.sleep(one.arrives / 100)
+        task = asyncio.create_task(visit(one.stays))
+        if one.cancelled_after is not None:
+            asyncio.get_running_loop().call_later(one.cancelled_after / 100, task.cancel)
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None or isinstance(task.exception(), ServiceBulkheadFull)
+        assert permits.waiting <= queue
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(come(one) for one in plan))
+
+    run_virtual(all_of_them())
+    assert inside[1] <= limit
+    assert (permits.in_flight, permits.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize(("field", "value"), [("limit", 0), ("queue", -1), ("wait", -0.1)])
+def test_impossible_settings_fail_when_built(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        BulkheadSettings(**{field: value})  # type: ignore[arg-type]

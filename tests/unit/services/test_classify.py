@@ -1,0 +1,54 @@
+"""Which answers mean "not now", and how long the service asks for."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.services import AnsweredUnavailable
+from gateway.services.policies.classify import classify, retry_after
+from gateway.services.stack import over
+from gateway.testing import ScriptedWire, answer, in_virtual_time
+
+from .calling import CLOCK, STOCK, catalog
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+@in_virtual_time
+async def test_a_not_now_is_an_error_that_keeps_the_answer(status: int) -> None:
+    wire = ScriptedWire(answer({"why": "busy"}, status=status, headers={"retry-after": "7"}))
+    handle = classify("catalog", CLOCK)(over(wire, catalog(wire).config))
+
+    with pytest.raises(AnsweredUnavailable) as caught:
+        await handle(STOCK)
+
+    assert (caught.value.http_status, caught.value.retry_after, caught.value.applied) == (status, 7.0, None)
+    assert caught.value.response.body == b'{"why":"busy"}'
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 404, 409, 422, 499])
+@in_virtual_time
+async def test_every_other_answer_passes_as_an_answer(status: int) -> None:
+    wire = ScriptedWire(answer(status=status))
+    response = await classify("catalog", CLOCK)(over(wire, catalog(wire).config))(STOCK)
+    assert response.status == status
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("9" * 400, None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date_and_nonsense_is_nothing(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, now=NOON) == seconds
