@@ -13,7 +13,8 @@ PRODUCTS = (
 )
 PLACE_ORDER = (
     "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { __typename "
-    "... on SagaOutcome { sagaId status } ... on Order { id status total { amount currency } } } }"
+    "... on SagaOutcome { sagaId status } ... on SagaRejected { code message } "
+    "... on PlaceOrderCompleted { order { id status total { amount currency } shipment { trackingNumber } } } } }"
 )
 CUSTOMER = "Q3VzdG9tZXI6Yy0wMDE"  # Customer c-001, as the graph's clients know them
 ORDER = (
@@ -36,8 +37,10 @@ def tour(endpoint: str) -> list[tuple[str, str, str]]:
         (
             "2. Place an order: reserve, authorise, capture, ship; or undo it all",
             buy,
-            "the order. Send it again: the same key gives the same order, and nothing is charged twice. "
-            "With tok_declined and another key: SagaRejected, and the stock is as before",
+            (
+                "the order. Send it again: the same key gives the same order, and nothing is charged twice. "
+                "With tok_declined and another key: SagaRejected, and the stock is as before"
+            ),
         ),
         (
             "3. Break the reviews, and ask again",

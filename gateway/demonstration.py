@@ -44,7 +44,7 @@ class NoDemonstration(Exception):
 # -- what the checkout brings ------------------------------------------------------------------------------------------
 
 
-class Child(Protocol):
+class ChildProcess(Protocol):
     """One process: of the shop, or the gateway."""
 
     @property
@@ -55,11 +55,11 @@ class Child(Protocol):
     def ready_url(self) -> str: ...
 
 
-class Supervisor(Protocol):
+class ProcessSupervisor(Protocol):
     """Starts children, watches them, and leaves none behind."""
 
-    def start(self, children: Sequence[Child], *, timeout: float) -> Coroutine[Any, Any, None]: ...
-    def wait(self) -> Coroutine[Any, Any, Child]: ...
+    def start(self, children: Sequence[ChildProcess], *, timeout: float) -> Coroutine[Any, Any, None]: ...
+    def wait(self) -> Coroutine[Any, Any, ChildProcess]: ...
     async def stop(self) -> None: ...
 
 
@@ -77,9 +77,9 @@ class Supervision(Protocol):
         ready_url: str,
         env: dict[str, str],
         moved_by: str,
-    ) -> Child: ...
-    def Supervisor(self, logs: Path, *, on_ready: Callable[[Child], None]) -> Supervisor: ...  # noqa: N802
-    def service_children(self, data: Path) -> list[Child]: ...
+    ) -> ChildProcess: ...
+    def Supervisor(self, logs: Path, *, on_ready: Callable[[ChildProcess], None]) -> ProcessSupervisor: ...  # noqa: N802
+    def service_children(self, data: Path) -> list[ChildProcess]: ...
 
 
 class Addresses(Protocol):
@@ -110,7 +110,7 @@ class _Plan:
     """What is started, and what there is to say of it."""
 
     supervision: Supervision
-    children: Sequence[Child]
+    children: Sequence[ChildProcess]
     logs: Path
     endpoint: str | None
     tour: Tour
@@ -125,8 +125,8 @@ def run(settings: Settings, folder: Path, *, services_only: bool, console: Conso
     """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    supervision = cast(Supervision, import_module("demo.supervisor"))
-    addresses = cast(Addresses, import_module("demo.addresses"))
+    supervision = cast("Supervision", import_module("demo.supervisor"))
+    addresses = cast("Addresses", import_module("demo.addresses"))
     try:
         plan = _plan(settings, supervision=supervision, data=addresses.data_dir().absolute(), console=console)
         if not services_only:
@@ -143,7 +143,7 @@ def _plan(settings: Settings, *, supervision: Supervision, data: Path, console: 
         children=supervision.service_children(data),
         logs=data / "logs",
         endpoint=None,
-        tour=cast(Tour, import_module("demo.tour").tour),
+        tour=cast("Tour", import_module("demo.tour").tour),
         settings=settings,
         console=console,
     )
@@ -206,7 +206,7 @@ async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | Non
         waiting.cancel()
 
 
-def _require_ports_of_their_own(children: Sequence[Child]) -> None:
+def _require_ports_of_their_own(children: Sequence[ChildProcess]) -> None:
     first: dict[int, str] = {}
     for child in children:
         other = first.setdefault(child.port, child.name)
@@ -223,7 +223,7 @@ def _require_ports_of_their_own(children: Sequence[Child]) -> None:
 class _Progress:
     """A line for each child that is ready, and a spinner for the rest."""
 
-    def __init__(self, children: Sequence[Child], console: Console) -> None:
+    def __init__(self, children: Sequence[ChildProcess], console: Console) -> None:
         self._console = console
         self._waiting = [child.name for child in children]
         self._began = time.monotonic()
@@ -236,7 +236,7 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self.finish()
 
-    def ready(self, child: Child) -> None:
+    def ready(self, child: ChildProcess) -> None:
         self._waiting.remove(child.name)
         after = time.monotonic() - self._began
         _line(self._console, f"  ✓ {child.name:<10} {_base(child)}  ({after:.1f} s)")
@@ -274,13 +274,13 @@ def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
         say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
 
 
-def _obituary(child: Child, logs: Path) -> str:
+def _obituary(child: ChildProcess, logs: Path) -> str:
     log = logs / f"{child.name}.log"
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
     return "\n".join([f"{child.name} has ended by itself, so the rest was stopped; the end of {log}:", *last])
 
 
-def _base(child: Child) -> str:
+def _base(child: ChildProcess) -> str:
     parts = urlsplit(child.ready_url)
     return f"{parts.scheme}://{parts.netloc}"
 

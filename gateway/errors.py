@@ -131,12 +131,19 @@ class Draining(AdmissionError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The operation's own deadline passed; what was ready is in the answer."""
+    """The operation's own deadline passed; what was ready is in the answer. `service`: whom it was waiting for, if anybody."""
 
     code = "DEADLINE_EXCEEDED"
     retryable = True
     status = 504
     meaning = "The operation's deadline passed before this field was ready; the rest of the answer stands."
+
+    def __init__(self, message: str, *, service: str | None = None) -> None:
+        super().__init__(message)
+        self.service = service
+
+    def extensions(self) -> dict[str, Any]:
+        return super().extensions() | ({"service": self.service} if self.service else {})
 
 
 # -- services ----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Query:
         after: str | None = None,
         category: Annotated[str | None, Length(1, 64)] = None,
         search: Annotated[str | None, Length(1, 100)] = None,
-    ) -> Connection[Product]:
+    ) -> Connection[Product] | None:
         """Products in a stable order; `search` looks for a part of the name."""
         return await ctx.connection(product_pages, first=first, after=after, category=category, search=search)
 

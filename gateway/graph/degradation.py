@@ -15,7 +15,7 @@ import strawberry
 from strawberry.schema_directive import Location
 
 from ..clock import Seconds, duration
-from ..errors import GatewayError, ServiceError
+from ..errors import DeadlineExceeded, GatewayError, ServiceError
 
 V = TypeVar("V")
 
@@ -87,7 +87,7 @@ class Degraded:
 
     @property
     def service(self) -> str | None:
-        return self.error.service if isinstance(self.error, ServiceError) else None
+        return self.error.service if isinstance(self.error, ServiceError | DeadlineExceeded) else None
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {

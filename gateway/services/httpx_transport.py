@@ -20,6 +20,9 @@ from ..errors import (
 from .outcome import AnsweredUnavailable
 from .request import Handler, ServiceRequest, ServiceResponse
 
+HttpClient = httpx.AsyncClient
+"""Named here, so that httpx is spoken in this file only."""
+
 DEFAULT_TIMEOUT = Seconds(10.0)
 """Seconds for all attempts of one request, where the caller gave no timeout: an operation's default deadline."""
 
@@ -58,7 +61,7 @@ class StackTransport(httpx.AsyncBaseTransport):
         )
 
 
-def http_client(service: str, stack: Handler, *, clock: Clock) -> httpx.AsyncClient:
+def http_client(service: str, stack: Handler, *, clock: Clock) -> HttpClient:
     """A client for relative URLs: `await client.get("/stock", extensions={"endpoint": "GET /stock"})`."""
     return httpx.AsyncClient(
         base_url=f"http://{service}",

@@ -45,8 +45,7 @@ class DeadlineCut(DeadlineExceeded):
     """The operation's deadline cut an attempt that had been sent; nobody here can tell whether it was applied."""
 
     def __init__(self, message: str, *, service: str, waited: Seconds) -> None:
-        super().__init__(message)
-        self.service = service
+        super().__init__(message, service=service)
         self.waited = waited
 
 

@@ -11,13 +11,11 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from httpx import AsyncClient
-
 from ..clock import Clock
 from ..telemetry import Telemetry
 from .aiohttp_wire import AiohttpWire
 from .config import ServiceConfig
-from .httpx_transport import http_client
+from .httpx_transport import HttpClient, http_client
 from .policies import BreakerState
 from .request import ServiceRequest, ServiceResponse
 from .stack import build_stack
@@ -59,7 +57,7 @@ class ServiceClient:
         return await self._stack.handle(request)
 
     @cached_property
-    def http(self) -> AsyncClient:
+    def http(self) -> HttpClient:
         """An httpx client whose transport is the stack; read `httpx_transport` for how deadlines and labels are
         given."""
         return http_client(self.name, self._stack.handle, clock=self._clock)

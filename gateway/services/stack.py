@@ -2,7 +2,7 @@
 
 Invariant: outermost first, each line for a reason: retry holds nothing while it waits; the breaker sees every
 attempt; the bulkhead's wait is in no attempt's time; a span is one attempt; whatever is timed is what the service
-did.
+did. Attempt timeout and classify alone may be swapped: the latter awaits nothing.
 """
 
 from __future__ import annotations

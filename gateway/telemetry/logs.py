@@ -30,8 +30,8 @@ def json_log(stream: TextIO | None = None, *, level: str = "info") -> Log:
 
 
 def silent_log() -> Log:
-    """For tests and benchmarks: filters everything before a line is built."""
-    return _wrap(structlog.PrintLogger(sys.stderr), 100)
+    """For tests and benchmarks: filters everything short of critical before a line is built."""
+    return _wrap(structlog.PrintLogger(sys.stderr), 50)
 
 
 def _wrap(sink: Any, level: int) -> Log:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,7 +30,7 @@ class Telemetry:
     metrics: Metrics = field(default_factory=Metrics)
     log: Log = field(default_factory=silent_log)
 
-    @property
+    @cached_property
     def tracer(self) -> Tracer:
         return self.provider.get_tracer("sagaql")
 

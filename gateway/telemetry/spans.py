@@ -9,17 +9,21 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
 
 __all__ = ["SpanKind", "current_trace_id", "tracer_provider"]
 
 
 def tracer_provider(*, service_name: str, sample_ratio: float, exporter: SpanExporter | None) -> TracerProvider:
-    """A provider of its own, never installed globally. Without an exporter spans only carry ids onwards."""
+    """A provider of its own, never installed globally. Without an exporter spans only carry ids onwards.
+
+    Whatever is decided here, a caller's own decision to sample wins and is sent on: it is their trace.
+    """
+    root = ALWAYS_OFF if exporter is None else TraceIdRatioBased(sample_ratio)
     provider = TracerProvider(
         resource=Resource.create({SERVICE_NAME: service_name}),
-        sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+        sampler=ParentBased(root),
         shutdown_on_exit=False,
     )
     if exporter is not None:

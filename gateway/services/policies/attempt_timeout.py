@@ -25,7 +25,7 @@ def attempt_timeout(service: str, default: Seconds, *, clock: Clock) -> Policy:
         async def handle(request: ServiceRequest) -> ServiceResponse:
             began = clock.now()
             if began >= request.deadline.at:
-                raise DeadlineExceeded(f"the deadline passed before {service} was called")
+                raise DeadlineExceeded(f"the deadline passed before {service} was called", service=service)
             timeout = default if request.attempt_timeout is None else request.attempt_timeout
             end = min(request.deadline.at, Instant(began + timeout))
             scope = asyncio.timeout_at(end)

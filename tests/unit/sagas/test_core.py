@@ -102,9 +102,13 @@ class Play:
         return self.add(CancelRequested(at=self.now, reason="changed my mind"))
 
     def sleep(self) -> Play:
-        assert self.wake_at is not None
-        self.now = max(self.now, self.wake_at)
-        return self.turn()
+        """Until something is launched."""
+        before = len(self.log)
+        while len(self.log) == before:
+            assert self.wake_at is not None
+            self.now = max(self.now, self.wake_at)
+            self.turn()
+        return self
 
     def until_deadline(self) -> Play:
         self.now = Epoch(130.0)
@@ -230,8 +234,8 @@ def test_a_cancel_turns_a_running_saga_back() -> None:
 # -- the pivot ---------------------------------------------------------------------------------------------------------
 
 
-def with_pivot(**pivot: int | None) -> Play:
-    return play(node("a"), node("p", "a", pivot=True, **pivot), node("z", "p", undo=False))
+def with_pivot(attempts: int | None = 3) -> Play:
+    return play(node("a"), node("p", "a", pivot=True, attempts=attempts), node("z", "p", undo=False))
 
 
 def test_the_pivot_waits_for_steps_that_it_does_not_need() -> None:

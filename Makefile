@@ -1,0 +1,66 @@
+# Everything a newcomer needs. `make demo` and `make test` do all the set-up that is missing, and no more than that.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+WEB_SOURCES := $(addprefix web/,package.json package-lock.json vite.config.ts tsconfig.json index.html) $(wildcard web/src/*)
+
+# pyright's Python wrapper brings its JavaScript along; it shall neither ask for a newer one nor write outside the checkout.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check web wheel schema clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-C
+	@exec $(BIN)/sagaql demo
+
+test: .stamps/venv web ## all tests
+	@$(BIN)/python -m pytest -q
+
+check: .stamps/venv ## format, lint, strict types, import contracts: no test is run
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright > .stamps/pyright.log || { cat .stamps/pyright.log; exit 1; }
+	@$(BIN)/lint-imports --no-logo > .stamps/imports.log || { cat .stamps/imports.log; exit 1; }
+	@echo "format, lint, types and imports are as they should be"
+
+web: .stamps/venv .stamps/web ## GraphiQL's page, if Node is there
+
+wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
+	@rm -rf dist
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > .stamps/wheel.log || { cat .stamps/wheel.log; exit 1; }
+	@SAGAQL_WHEEL=$$(ls $(CURDIR)/dist/*.whl) $(BIN)/python -m pytest -q tests/e2e/test_wheel.py
+	@ls dist/*.whl
+
+schema: .stamps/venv ## print schema.graphql anew from the code
+	@$(BIN)/sagaql schema --write
+
+clean: ## remove all that make has made, the demo's data included
+	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find gateway resolvers mutations demo tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.stamps/venv: pyproject.toml constraints.txt
+	@mkdir -p .stamps
+	@command -v $(PYTHON) > /dev/null || { echo "SagaQL needs Python 3.11 or newer, and there is no $(PYTHON): make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SagaQL needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V): make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the pinned dependencies into .venv (about a minute the first time)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Without Node the stamp is not made, so the page is built as soon as there is one.
+.stamps/web: $(WEB_SOURCES)
+	@mkdir -p .stamps
+	@if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major * 100 + minor < 2019)' 2> /dev/null || ! command -v npm > /dev/null; then \
+	  echo "GraphiQL's page is not built, for want of Node 20.19 or newer with npm; everything else works without it"; \
+	else \
+	  echo "building GraphiQL's page (about a minute the first time)"; \
+	  cd web && npm ci --no-audit --no-fund --silent && npm run --silent build -- --logLevel warn && touch ../$@; \
+	fi
