@@ -58,7 +58,7 @@ clean: ## remove all that make has made, the demo's data included
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)
 	@mkdir -p .stamps
-	@if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major * 100 + minor < 2019)' 2> /dev/null || ! command -v npm > /dev/null; then \
+	@if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major * 100 + minor < 2019 ? 1 : 0)' 2> /dev/null || ! command -v npm > /dev/null; then \
 	  echo "GraphiQL's page is not built, for want of Node 20.19 or newer with npm; everything else works without it"; \
 	else \
 	  echo "building GraphiQL's page (about a minute the first time)"; \

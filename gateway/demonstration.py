@@ -253,10 +253,12 @@ def _welcome(plan: _Plan) -> None:
     say = partial(_line, plan.console)
     services = [child for child in plan.children if child.name != _GATEWAY]
     if plan.endpoint is not None:
+        base = plan.endpoint.removesuffix("/graphql")
         say("\nSagaQL is running.\n")
-        say(f"  GraphiQL   {plan.endpoint}   (in a browser)")
-        say(f"  endpoint   {plan.endpoint}   (POST)")
-        say(f"  metrics    {plan.endpoint.removesuffix('/graphql')}/metrics")
+        if plan.settings.server.graphiql:
+            say(f"  GraphiQL   {base}/graphiql   (open it in a browser)")
+        say(f"  endpoint   {plan.endpoint}")
+        say(f"  metrics    {base}/metrics")
     say("\nServices, each with /__fault, /__calls and /health:\n")
     for child in services:
         say(f"  {child.name:<10} {_base(child)}")

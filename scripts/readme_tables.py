@@ -19,6 +19,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN = "<!-- errors: begin (scripts/readme_tables.py writes this) -->"
 END = "<!-- errors: end -->"
 HEAD = ("code", "blame", "retryable", "HTTP", "meaning")
+_BAR = r"\|"
 
 
 class MarkersMissing(ValueError):
@@ -59,7 +60,7 @@ def _cells(error: type[GatewayError]) -> tuple[str, ...]:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', r'\|') for cell in cells)} |"
+    return f"| {' | '.join(cell.replace('|', _BAR) for cell in cells)} |"
 
 
 def _say(problem: str, *, exit_code: int) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ..clock import Seconds
-from ..errors import AdmissionError, GatewayError, PayloadTooLarge, RequestError, Unauthenticated
+from ..errors import AdmissionError, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
@@ -31,7 +31,7 @@ class Executes(Protocol):
     """What the edge needs of the engine."""
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult: ...
-    def refuse(self, error: GatewayError) -> GraphQLResult: ...
+    def refuse(self, error: Exception) -> GraphQLResult: ...
 
 
 class NotAcceptable(RequestError):
@@ -66,11 +66,17 @@ class GraphQLEndpoint:
         media_type = chosen_media_type(request.headers.get("accept"))
         try:
             result = await self._result(request, receive, media_type)
-        except GatewayError as error:
-            result = self._engine.refuse(error)
         except ClientGone:
             return
-        await respond(result, media_type or JSON)(scope, receive, send)
+        except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
+            result = self._engine.refuse(error)
+        await self._response(result, request, media_type or JSON)(scope, receive, send)
+
+    def _response(self, result: GraphQLResult, request: Request, media_type: str) -> Response:
+        try:
+            return respond(result, media_type, method=request.method)
+        except TypeError as error:  # a scalar or an author's extensions hold what JSON cannot
+            return respond(self._engine.refuse(error), media_type, method=request.method)
 
     async def _result(self, request: Request, receive: Receive, media_type: str | None) -> GraphQLResult:
         if media_type is None:
@@ -91,6 +97,7 @@ class GraphQLEndpoint:
 
     def _graphql_request(self, parameters: Mapping[str, Any], request: Request, *, identity: Any) -> GraphQLRequest:
         headers = request.headers
+        _optional(parameters, "extensions", dict, "an object")
         return GraphQLRequest(
             text=_text(parameters),
             operation_name=_optional(parameters, "operationName", str, "a string"),
@@ -130,7 +137,7 @@ async def _disconnect(receive: Receive) -> None:
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if _is_number(declared) and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
     body = bytearray()
     while True:
@@ -148,17 +155,21 @@ def asked_timeout(header: str | None) -> Seconds | None:
     """Seconds of the deadline header, given in milliseconds. Raises: RequestError for anything but a positive number."""
     if header is None:
         return None
-    if not header.isascii() or not header.isdigit() or int(header) == 0 or len(header) > 9:
+    if not _is_number(header) or len(header) > 9 or int(header) == 0:
         raise RequestError(f"{DEADLINE_HEADER} must be a number of milliseconds above zero")
     return Seconds(int(header) / 1000)
 
 
-def respond(result: GraphQLResult, media_type: str) -> Response:
-    """The answer as bytes, with the status that its media type asks for."""
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def respond(result: GraphQLResult, media_type: str, *, method: str = "POST") -> Response:
+    """The answer as bytes, with the status that its media type asks for. Raises: TypeError for what JSON cannot hold."""
     return Response(
         orjson.dumps(result.as_json()),
         status_code=_status(result, media_type),
-        headers={"content-type": f"{media_type}; charset=utf-8", **_headers(result)},
+        headers={"content-type": f"{media_type}; charset=utf-8", **_headers(result, method=method)},
     )
 
 
@@ -171,14 +182,14 @@ def _status(result: GraphQLResult, media_type: str) -> int:
 _GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-def _headers(result: GraphQLResult) -> MutableMapping[str, str]:
+def _headers(result: GraphQLResult, *, method: str) -> MutableMapping[str, str]:
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", "vary": "accept, authorization"}
     if result.status == AdmissionError.status:
         headers["retry-after"] = "1"
     if result.status == Unauthenticated.status:
         headers["www-authenticate"] = "Bearer"
     if result.status == MethodNotAllowed.status:
-        headers["allow"] = "POST" if result.code == "BAD_REQUEST" else "GET, POST"
+        headers["allow"] = "POST" if method == "GET" else "GET, POST"
     return headers
 
 

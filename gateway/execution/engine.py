@@ -87,9 +87,9 @@ class Engine:
             self._telemetry.metrics.operations.labels(kind, result.outcome).observe(self._clock.now() - started)
             return result
 
-    def refuse(self, error: GatewayError) -> GraphQLResult:
-        """The answer to a request that never became one: a malformed body, an unknown token."""
-        return self.results.refused(error)
+    def refuse(self, error: Exception) -> GraphQLResult:
+        """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
+        return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
     async def _run(self, operation: Operation, request: GraphQLRequest) -> GraphQLResult:
         ctx = self._context(operation, request)

@@ -93,7 +93,7 @@ class Results:
         if isinstance(original, GatewayError):
             self._count(original.code)
             return _formatted(error, original.message, original.extensions())
-        if original is None or isinstance(original, GraphQLError):
+        if original is None or (isinstance(original, GraphQLError) and not _is_about_our_value(error)):
             extensions = {"code": BadUserInput.code, "retryable": False, **(error.extensions or {})}
             self._count(BadUserInput.code)
             return _formatted(error, error.message, extensions)
@@ -115,6 +115,16 @@ def _extensions(ctx: Ctx) -> dict[str, Any]:
     if ctx.degraded_beyond:
         extensions["degradedBeyond"] = ctx.degraded_beyond
     return extensions
+
+
+def _is_about_our_value(error: GraphQLError) -> bool:
+    """Whether graphql-core could not write a value of ours as its type: that text holds the value, and is no fault of clients."""
+    if error.path is None or error.original_error is None:  # the document, or its variables
+        return False
+    frame = error.original_error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__", "")).startswith("graphql.type.")
 
 
 def _formatted(error: GraphQLError, message: str, extensions: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ The line in the schema (`@degrades`) is made from the same declaration that runs
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar, overload
 
 from strawberry.annotation import StrawberryAnnotation
@@ -90,6 +91,11 @@ class JoinField(StrawberryField):
         Raises: TypeError for a record that cannot be decoded, LookupError for a loader that is not where it was named.
         """
         loader = self.loader
+        if (unreadable := _unreadable(self.origin, self.on)) is not None:
+            return unreadable
+        unpaged = [name for name in _PAGE_ARGUMENTS if loader.page and name not in self.join_arguments]
+        if unpaged:
+            return f"{loader!r} answers pages, and a lazily named loader cannot say so in time: add {_page_arguments(unpaged)}"
         unknown = [name for name in self.join_arguments if name not in loader.params]
         if unknown:
             known = ", ".join(sorted(loader.params)) or "none"
@@ -101,7 +107,10 @@ class JoinField(StrawberryField):
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         given = vars(source).get(self.name, dataclasses.MISSING)
-        return self._load(source, info, kwargs) if given is dataclasses.MISSING else _at_once(given)
+        if given is dataclasses.MISSING:
+            return self._load(source, info, kwargs)
+        ensure_allowed(self.allow, source, context_of(info))
+        return _at_once(given)
 
     async def _load(self, source: Any, info: Info[Any, Any] | None, arguments: dict[str, Any]) -> Any:
         ctx, loader = context_of(info), self.loader
@@ -243,6 +252,23 @@ class Unresolved:
         raise LookupError(
             f"{self.owner}.{self.field.python_name} is a join and was not loaded: await ctx.load({loader!r}, {self.field.on})"
         )
+
+
+def _unreadable(owner: Any, on: str) -> str | None:
+    """What is wrong with `on`, unless it names something that every `owner` has."""
+    if owner is None:
+        return None
+    known = {column.name for column in dataclasses.fields(owner) if column.init}
+    if on in known or hasattr(owner, on):
+        return None
+    near = get_close_matches(on, known, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else f" (it has: {', '.join(sorted(known)) or 'none'})"
+    return f"on={on!r} is no attribute of {owner.__name__}{hint}"
+
+
+def _page_arguments(names: Sequence[str]) -> str:
+    written = {"first": "first=(int, 10)", "after": "after=(str | None, None)"}
+    return " and ".join(written[name] for name in names)
 
 
 async def _at_once(value: Any) -> Any:

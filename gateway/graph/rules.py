@@ -17,6 +17,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Union
 
 import strawberry
@@ -213,20 +214,24 @@ def _each(check: Check | None) -> Check | None:
     return check_items
 
 
-def _members(input_class: Any) -> Check | None:
-    checks = [
+def _members(input_class: Any) -> Check:
+    """Checks of an input's members, made when a value is first checked: inputs may name one another, and themselves."""
+
+    def check_members(value: Any, path: Path) -> Iterator[Violation]:
+        for name, client_name, check in _checks_of(input_class):
+            yield from check(getattr(value, name), (*path, client_name))
+
+    return check_members
+
+
+@cache
+def _checks_of(input_class: Any) -> list[tuple[str, str, Check]]:
+    """(Python name, client's name, check) of each member with a rule. One entry a class of the graph."""
+    return [
         (column.name, camel(column.name), check)
         for column in dataclasses.fields(input_class)
         if (check := check_for(raw_annotation(input_class, column.name))) is not None
     ]
-    if not checks:
-        return None
-
-    def check_members(value: Any, path: Path) -> Iterator[Violation]:
-        for name, client_name, check in checks:
-            yield from check(getattr(value, name), (*path, client_name))
-
-    return check_members
 
 
 def raw_annotation(owner: type[Any], name: str) -> Any:
@@ -234,9 +239,19 @@ def raw_annotation(owner: type[Any], name: str) -> Any:
     for base in owner.__mro__:
         annotations = vars(base).get("__raw_annotations__") or vars(base).get("__annotations__", {})
         if name in annotations:
-            found = annotations[name]
-            return eval(found, vars(sys.modules[base.__module__])) if isinstance(found, str) else found  # noqa: S307
+            return _resolved(annotations[name], vars(sys.modules[base.__module__]))
     raise LookupError(f"{owner.__name__} has no field {name!r}")
+
+
+def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
+    """`annotation` without names in quotes, as in list["Line"]: what is quoted must be checked, too."""
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, dict(names), include_extras=True)["it"]
+    except NameError:
+        if isinstance(annotation, str):
+            raise
+        return annotation  # a class further down the module: its own rules are read when a value is checked
 
 
 def _without_metadata(annotation: Any) -> Any:

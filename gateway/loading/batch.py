@@ -55,11 +55,12 @@ class BoundLoader(Generic[V]):
 
     async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> list[V | GatewayError]:
         """Values for distinct `keys`, in their order. Cost: one call, or none when all are fresh in the cache."""
-        rows: dict[str, Any | GatewayError] = {} if reading.skip_fresh else self._fresh(keys, arguments, reading)
-        missing = [key for key in keys if key not in rows]
+        rows = {} if reading.skip_fresh else self._fresh(keys, arguments, reading)
+        values = {key: self._hydrated(row) for key, row in rows.items()}
+        missing = [key for key in keys if key not in values]
         if missing:
-            rows.update(await self._fetch(missing, arguments, reading))
-        return [self._hydrated(rows[key]) for key in keys]
+            values.update(await self._fetch(missing, arguments, reading))
+        return [values[key] for key in keys]
 
     def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
         """The last known value and its age, if it is at most `max_age` old. What failed is never among them."""
@@ -83,7 +84,8 @@ class BoundLoader(Generic[V]):
                 rows[key] = found.row
         return rows
 
-    async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, Any | GatewayError]:
+    async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, V | GatewayError]:
+        """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
         self._metrics.batches.labels(self.loader.name).observe(len(keys))
         try:
             response = await self._client.call(self._request(keys, arguments, reading))
@@ -91,10 +93,11 @@ class BoundLoader(Generic[V]):
         except GatewayError as error:
             return dict.fromkeys(keys, error)
         now = self._clock.now()
-        for key, row in rows.items():
-            if not isinstance(row, GatewayError):
-                self.cache.put(self._cache_key(key, arguments, reading), row, now=now)
-        return rows
+        values = {key: self._hydrated(row) for key, row in rows.items()}
+        for key, value in values.items():
+            if not isinstance(value, GatewayError):
+                self.cache.put(self._cache_key(key, arguments, reading), rows[key], now=now)
+        return values
 
     def _request(self, keys: list[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
         loader = self.loader
@@ -105,11 +108,11 @@ class BoundLoader(Generic[V]):
             "path": loader.path,
             "endpoint": loader.endpoint,
             "deadline": reading.deadline,
-            "headers": forwarded(reading, loader.sharing),
+            "headers": self._sent(reading),
         }
         if loader.method == "GET":
-            query = [(loader.keys, key) for key in keys] + [(name, _query_text(value)) for name, value in parameters]
-            return ServiceRequest(query=tuple(query), **common)
+            query = (*((loader.keys, key) for key in keys), *_query(parameters))
+            return ServiceRequest(query=query, **common)
         body = msgspec.json.encode({loader.keys: keys, **dict(parameters)})
         return ServiceRequest(body=body, is_read=True, **common)
 
@@ -157,12 +160,15 @@ class BoundLoader(Generic[V]):
             return absent
         try:
             value: Any = [self._codec.hydrate(each) for each in row] if self.loader.many else self._codec.hydrate(row)
-        except (ValueError, TypeError, KeyError, ArithmeticError, LookupError) as error:
+        except Exception as error:  # the author's translation: what it cannot take is not what was agreed, for this key only
             return self._broken(f"{type(error).__name__}: {error}")
         return value  # type: ignore[no-any-return]
 
     def _cache_key(self, key: str, arguments: Arguments, reading: Reading) -> Hashable:
-        return (scope_of(reading, self.loader.sharing), arguments, key)
+        return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
+
+    def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
+        return forwarded(reading, self.loader.sharing, names=self._client.config.send_headers)
 
     def _count_cache(self, result: str) -> None:
         self._metrics.cache.labels(self.loader.name, result).inc()
@@ -171,8 +177,12 @@ class BoundLoader(Generic[V]):
 class BoundPages(Generic[V]):
     """One listing of one application."""
 
-    def __init__(self, pages: Pages[V], *, services: Services, clock: Clock, keep: Seconds = NEVER) -> None:
+    def __init__(
+        self, pages: Pages[V], *, services: Services, telemetry: Telemetry, clock: Clock, keep: Seconds = NEVER
+    ) -> None:
         self.pages = pages
+        self._metrics = telemetry.metrics
+        self._log = telemetry.log
         self._client = services[pages.service]
         self._decoder, self._hydrate = page_decoder(pages)
         self._clock = clock
@@ -180,16 +190,29 @@ class BoundPages(Generic[V]):
 
     async def read(self, arguments: Arguments, reading: Reading) -> Page[V]:
         """One page. Raises: GatewayError."""
-        cache_key = (scope_of(reading, self.pages.sharing), arguments)
+        cache_key = (scope_of(reading, self.pages.sharing, sent=self._sent(reading)), arguments)
         found = self._cached(cache_key, reading)
-        row = found.row if found is not None else await self._fetch(arguments, reading)
-        if found is None:
-            self.cache.put(cache_key, row, now=self._clock.now())
+        if found is not None:
+            return self._hydrated(found.row)
+        row = await self._fetch(arguments, reading)
+        page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
+        self.cache.put(cache_key, row, now=self._clock.now())
+        return page
+
+    def _hydrated(self, row: Any) -> Page[V]:
         try:
             page: Page[V] = self._hydrate(row)
-        except (ValueError, TypeError, KeyError, ArithmeticError, LookupError) as error:
-            raise contract_broken(self.pages.service, self.pages.endpoint) from error
+        except Exception as error:  # the author's translation, as in BoundLoader
+            raise self._broken(f"{type(error).__name__}: {error}") from error
         return page
+
+    def _broken(self, detail: str) -> ServiceContractBroken:
+        self._metrics.contract_breaks.labels(self.pages.name).inc()
+        self._log.warning("service contract broken", loader=self.pages.name, detail=detail)
+        return contract_broken(self.pages.service, self.pages.endpoint)
+
+    def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
+        return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
 
     def _cached(self, cache_key: Hashable, reading: Reading) -> Found | None:
         if reading.skip_fresh or not self.cache.fresh:
@@ -202,8 +225,8 @@ class BoundPages(Generic[V]):
             service=pages.service,
             path=pages.path,
             endpoint=pages.endpoint,
-            query=tuple((pages.params[name], _query_text(value)) for name, value in arguments if value is not None),
-            headers=forwarded(reading, pages.sharing),
+            query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
+            headers=self._sent(reading),
             deadline=reading.deadline,
         )
         response = await self._client.call(request)
@@ -211,7 +234,7 @@ class BoundPages(Generic[V]):
         try:
             return self._decoder.decode(response.body)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise contract_broken(pages.service, pages.endpoint) from error
+            raise self._broken(str(error)) from error
 
 
 class Loaders:
@@ -246,7 +269,9 @@ class Loaders:
     def pages(self, pages: Pages[V]) -> BoundPages[V]:
         bound = self._pages.get(pages)
         if bound is None:
-            bound = self._pages[pages] = BoundPages(pages, services=self._services, clock=self._clock)
+            bound = self._pages[pages] = BoundPages(
+                pages, services=self._services, telemetry=self._telemetry, clock=self._clock
+            )
         return bound
 
     def invalidate(self, declared: object) -> None:
@@ -269,18 +294,23 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def scope_of(reading: Reading, sharing: Sharing) -> Hashable:
-    """With whom an answer may be shared, as part of its cache key."""
+def scope_of(reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...]) -> Hashable:
+    """With whom an answer may be shared, as part of its cache key: whatever was `sent` may have changed the answer."""
     if sharing is Sharing.PUBLIC:
         return None
     if sharing is Sharing.TENANT:
-        return reading.identity.tenant
-    return (reading.identity.tenant, reading.identity.subject, reading.identity.scopes, reading.headers)
+        return (reading.identity.tenant, sent)
+    return (reading.identity.tenant, reading.identity.subject, reading.identity.scopes, sent)
 
 
-def forwarded(reading: Reading, sharing: Sharing) -> tuple[tuple[str, str], ...]:
-    """Headers that go with a call: none where the answer is public, so that sharing it is safe by construction."""
-    return () if sharing is Sharing.PUBLIC else reading.headers
+def forwarded(reading: Reading, sharing: Sharing, *, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Client headers that go with a call: those that the service declares (`names`, in lower case) and no other.
+
+    None where the answer is public, so that sharing it is safe by construction.
+    """
+    if sharing is Sharing.PUBLIC:
+        return ()
+    return tuple((name, value) for name, value in reading.headers if name.lower() in names)
 
 
 def ensure_success(response: ServiceResponse, service: str, endpoint: str) -> None:
@@ -295,7 +325,17 @@ def contract_broken(service: str, endpoint: str) -> ServiceContractBroken:
     return ServiceContractBroken(f"{service} answered {endpoint} in a shape that was not agreed", service=service)
 
 
+def _query(parameters: Sequence[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Pairs of a query; a list is its name once for each item."""
+    return tuple(
+        (name, _query_text(item))
+        for name, value in parameters
+        for item in (value if isinstance(value, tuple | list) else (value,))
+    )
+
+
 def _query_text(value: Any) -> str:
+    """As JSON writes it, without quotes: an enum by its value, a time by ISO 8601."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return str(msgspec.to_builtins(value))

@@ -29,6 +29,7 @@ class Loads:
         self._reading = reading
         self._batches: dict[object, DataLoader[Any, Any]] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
 
     async def load(self, loader: Loader[V], key: str, arguments: Mapping[str, Any] | None = None) -> V | None:
         """The value of one key; None where the service says that there is none.
@@ -74,6 +75,7 @@ class Loads:
 
     async def close(self) -> None:
         """Cancel the calls that are still under way; nobody is left to read them."""
+        self._is_closed = True
         under_way = list(self._under_way)
         for task in under_way:
             task.cancel()
@@ -126,6 +128,8 @@ class Loads:
         """`read` with its task known to `close`, and its failures as values: a future that nobody reads must not warn."""
 
         async def tracked(keys: list[Any]) -> list[Any]:
+            if self._is_closed:  # the batch was gathered in the tick in which the request ended: nobody waits for it
+                raise asyncio.CancelledError
             task = asyncio.current_task()
             if task is not None:
                 self._under_way.add(task)
@@ -163,4 +167,10 @@ async def unwrapped(future: asyncio.Future[Any]) -> Any:
 
 def frozen(arguments: Mapping[str, Any] | None) -> Arguments:
     """Arguments as a part of a batch key."""
-    return tuple(sorted(arguments.items())) if arguments else ()
+    if not arguments:
+        return ()
+    return tuple((name, _frozen(value)) for name, value in sorted(arguments.items()))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value

@@ -99,7 +99,7 @@ def step(
 def step(method: Any = None, /, **stated: Any) -> Any:
     """Declare a step, named by what it yields.
 
-    `retry`: attempts and back-off (3). `timeout`: of one attempt ("5s"); a cut attempt is of unknown outcome.
+    `retry`: attempts and back-off (3). `timeout`: of one attempt, its undo's too ("5s"); a cut one is unknown.
     `pivot`: the step after which there is no way back. `after`: steps that must be done first although their result is
     not read. `invalidates`: handed to the host's observer when the step is done or undone. `undo=None`: there is nothing
     to undo (a read). `overtaken="tombstone"`: the service remembers an undone `ctx.forward_key` and refuses a forward

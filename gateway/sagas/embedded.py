@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..clock import Clock, Epoch, Seconds
 from ..errors import Draining, Overloaded, SagaNotFound, SagasUnavailable
 from ..telemetry import Telemetry
 from .codec import Codec
 from .context import Reader, Sender
-from .core import advance, begun, interruptions, replay
+from .core import CorruptHistory, advance, begun, interruptions, replay
 from .definition import Definition, Saga, definition_of
 from .events import Event, SagaStarted
 from .host import IdempotencyConflict, SagaStartError, SagaView, Ticket
@@ -260,14 +262,15 @@ class EmbeddedHost:
                 recoveries.create_task(recover(record))
 
     async def _recover(self, record: SagaRecord) -> None:
-        stored = await self._journal.find(record.id)
-        if stored is None:
-            return
         definition = self._definitions[record.saga, record.version]
         try:
+            stored = await self._journal.find(record.id)
+            if stored is None:
+                return
             progress = replay(definition.plan, stored.events)
-        except ValueError:  # one broken history must not keep the others from going on
+        except (CorruptHistory, msgspec.MsgspecError):  # one broken history must not keep the others from going on
             self._telemetry.log.exception("saga cannot be recovered", saga=record.saga, saga_id=record.id)
+            self._telemetry.metrics.sagas_needing_attention.labels(record.saga).inc()
             return
         interrupted = interruptions(progress, at=self._clock.wall())
         saga = RunningSaga(

@@ -1,10 +1,13 @@
-"""Public test doubles: virtual time and a scripted wire."""
+"""Public test doubles: virtual time, a scripted wire, a whole gateway without a socket."""
 
+from .client import Answer, GatewayUnderTest
 from .clock import Deadlock, VirtualClock, VirtualLoop, in_virtual_time, run_virtual
 from .wire import ScriptedWire, Sent, after, answer, hang
 
 __all__ = [
+    "Answer",
     "Deadlock",
+    "GatewayUnderTest",
     "ScriptedWire",
     "Sent",
     "VirtualClock",

@@ -72,17 +72,19 @@ class ServiceSwitches:
     def heal(self) -> None:
         httpx.delete(f"{self.url}/__fault", timeout=ANSWER_WITHIN).raise_for_status()
 
-    def calls(self) -> dict[str, Json]:
+    def calls(self) -> Json:
         """{"total": n, "byEndpoint": {...}} since the last reset."""
         return self._get("__calls")
 
-    def traces(self) -> list[dict[str, Json]]:
+    def traces(self) -> Json:
+        """[{"endpoint", "traceparent"}], the newest last."""
         return self._get("__traces")
 
-    def headers(self) -> list[dict[str, Json]]:
+    def headers(self) -> Json:
+        """[{"endpoint", "headers"}] of the last business requests."""
         return self._get("__headers")
 
-    def ledger(self) -> list[dict[str, Json]]:
+    def ledger(self) -> Json:
         """Every effect, in order."""
         return self._get("__ledger")
 
@@ -201,7 +203,7 @@ class Demo:
             self._run(supervisor.stop())
 
     def _kill(self, name: str) -> None:
-        for _, process in self._supervisors[name]._running:
+        for _, process in self._supervisors[name]._running:  # pyright: ignore[reportPrivateUsage] - nobody else kills
             process.kill()
         self._stop(name)  # reaps it
 

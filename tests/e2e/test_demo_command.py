@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -66,11 +67,15 @@ class Command:
 
     def left_behind(self) -> list[str]:
         """Processes that carry this demo's port base in their environment, and ports that still answer."""
-        return [*_processes_with(f"DEMO_PORT_BASE={self.base + 1}"), *(str(p) for p in self.ports if is_listening(p))]
+        processes = [" ".join(command) for command in self.processes().values()]
+        return processes + [f"port {port}" for port in self.ports if is_listening(port)]
+
+    def processes(self) -> dict[int, list[str]]:
+        return processes_with(f"DEMO_PORT_BASE={self.base + 1}")
 
 
 @contextmanager
-def sagaql_demo(data: Path, *arguments: str, base: int | None = None) -> Iterator[Command]:
+def sagaql_demo(data: Path, *arguments: str, base: int | None = None) -> Generator[Command]:
     base = free_ports(1 + len(NAMES)) if base is None else base
     output = data / "output.txt"
     environment = os.environ | {
@@ -98,15 +103,14 @@ def sagaql_demo(data: Path, *arguments: str, base: int | None = None) -> Iterato
             process.wait(ENDS_WITHIN)
 
 
-def _processes_with(variable: str) -> list[str]:
-    found: list[str] = []
+def processes_with(variable: str) -> dict[int, list[str]]:
+    """The command lines, by process id, of all whose environment holds `variable`."""
+    found: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
+        if entry.name.isdigit():
+            with suppress(OSError):  # gone meanwhile, or not ours to read
                 if variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:  # gone meanwhile, or not ours to read
-                continue
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().split("\0")
     return found
 
 
@@ -114,6 +118,8 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
     with sagaql_demo(tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything")
 
+        assert httpx.get(f"{demo.url}/graphiql").status_code == 200
+        assert f"{demo.url}/graphiql" in demo.said
         assert f"{demo.url}/graphql" in demo.said
         assert all(f"http://127.0.0.1:{port}" in demo.said for port in demo.ports)
         assert all(token in demo.said for token in ("demo-customer", "demo-support", "demo-operator"))
@@ -132,10 +138,10 @@ def test_the_three_things_to_try_work_as_they_are_printed(tmp_path: Path) -> Non
         demo.wait_for("Ctrl-C stops everything")
         asking, buying, breaking = re.findall(r"^curl .*$", demo.said, flags=re.MULTILINE)
 
-        products = orjson.loads(shell(asking))
-        order = orjson.loads(shell(buying))
-        again = orjson.loads(shell(buying))
-        broken = orjson.loads(shell(breaking).partition("}")[2].rpartition("{")[0])
+        (products,) = pasted(asking)
+        (order,) = pasted(buying)
+        (again,) = pasted(buying)
+        _, broken, _ = pasted(breaking)
 
     assert "errors" not in products
     assert all(edge["node"]["reviews"] for edge in products["data"]["products"]["edges"])
@@ -144,9 +150,9 @@ def test_the_three_things_to_try_work_as_they_are_printed(tmp_path: Path) -> Non
     assert {each["service"] for each in broken["extensions"]["degraded"]} == {"reviews"}
 
 
-def shell(line: str) -> bytes:
-    """What a person sees who pastes `line`; curl itself need not be there."""
-    return b"".join(_curl(shlex.split(command)[1:]) for command in line.split(" && "))
+def pasted(line: str) -> list[Any]:
+    """What each command of `line` answers to a person who pastes it; curl itself need not be there."""
+    return [orjson.loads(_curl(shlex.split(command)[1:])) for command in line.split(" && ")]
 
 
 def _curl(arguments: list[str]) -> bytes:
@@ -183,7 +189,9 @@ def test_the_services_can_be_started_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [0.6, 1.2])
 def test_ctrl_c_during_start_up_leaves_nothing(tmp_path: Path, after: float) -> None:
     with sagaql_demo(tmp_path) as demo:
-        wait_until(lambda: "Starting" in demo.said or (tmp_path / "shop").exists(), saying="it begins", within=STARTS_WITHIN)
+        wait_until(
+            lambda: "Starting" in demo.said or (tmp_path / "shop").exists(), saying="it begins", within=STARTS_WITHIN
+        )
         time.sleep(after - 0.6)
         demo.press_ctrl_c()
 
@@ -231,25 +239,11 @@ def test_two_children_on_one_port_are_told_apart_before_anything_is_started(tmp_
 def test_a_child_that_dies_is_named_and_takes_the_others_with_it(tmp_path: Path) -> None:
     with sagaql_demo(tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything")
-        (victim,) = _pids_with(f"DEMO_PORT_BASE={demo.base + 1}", argument="reviews")
-        os.kill(victim, signal.SIGKILL)
+        os.kill(next(pid for pid, command in demo.processes().items() if "reviews" in command), signal.SIGKILL)
 
         assert demo.exit_code() == 1
         assert "reviews has ended by itself" in demo.said
         assert demo.left_behind() == []
-
-
-def _pids_with(variable: str, *, argument: str) -> list[int]:
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                matches = variable.encode() in (entry / "environ").read_bytes().split(b"\0")
-                if matches and argument.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:  # gone meanwhile, or not ours to read
-                continue
-    return found
 
 
 def test_a_killed_demo_takes_its_children_with_it(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ async def test_a_step_is_a_plain_method_in_a_unit_test() -> None:
 def test_the_digest_changes_with_the_structure_and_not_with_a_retry() -> None:
     def declare(*, retry: Retry, pivot: bool) -> str:
         class Same(Saga[Order, str], version=1):
-            @step(retry=retry, pivot=pivot, **({} if pivot else {"undo": None}))  # type: ignore[arg-type]
+            @step(retry=retry, pivot=pivot, undo=None)
             async def only(self, order: Order) -> str:
                 return ""
 

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gateway.clock import Seconds
+from gateway.clock import Epoch, Seconds
 from gateway.errors import Draining, Overloaded, SagaNotFound, SagasUnavailable, ServiceContractBroken
 from gateway.sagas import (
     Completed,
@@ -30,11 +30,26 @@ from gateway.sagas import (
     Unknown,
     step,
 )
+from gateway.sagas.events import UndoDone
 from gateway.telemetry import Telemetry
 from gateway.testing import VirtualClock, in_virtual_time
 from gateway.testing.journal import MemoryJournal
 
-from .world import FAST, OWNER, Chain, Order, PlaceOrder, Receipt, World, Write, begin, host_of, quiet, settle
+from .world import (
+    FAST,
+    OWNER,
+    Chain,
+    Order,
+    PlaceOrder,
+    Receipt,
+    World,
+    Write,
+    always_ok,
+    begin,
+    host_of,
+    quiet,
+    settle,
+)
 
 # -- the straight path -------------------------------------------------------------------------------------------------
 
@@ -65,6 +80,7 @@ async def test_a_finished_saga_is_read_from_the_journal_and_looks_the_same() -> 
     await asyncio.sleep(0)
     assert host.open_count == 0
     again = await host.view(ticket.saga_id)
+    assert again is not None
     assert again == view
     assert again.result() == view.result()
     await host.stop(Seconds(1))
@@ -237,6 +253,8 @@ class Buggy(Saga[Order, int], version=1):
             case "twice":
                 await ctx.send(Write("/twice"), {})
                 await ctx.send(Write("/twice"), {})
+            case _:
+                pass
         return 1
 
     @bug.undo
@@ -426,7 +444,7 @@ async def test_an_attempt_that_outlasts_the_drain_is_found_as_interrupted_and_se
     ticket = await begin(host, Chain)
     await asyncio.sleep(0.1)
     await host.stop(Seconds(0.1))
-    world.fault = lambda path, nth: "ok"
+    world.fault = always_ok
     host = host_of(journal, world)
     await host.start()
     view = await settle(host, ticket)
@@ -452,10 +470,9 @@ async def test_back_off_survives_a_restart() -> None:
     ends: list[float] = []
     for restarts in (0, 20):
         world, journal = World(fault), MemoryJournal()
-        host = host_of(journal, world, sagas=[Slow], clock=clock)
+        host = host_of(journal, world, sagas=[Slow], clock=clock, new_id=lambda: "always-the-same")
         await host.start()
         began = clock.now()
-        host._new_id = lambda: "always-the-same"
         ticket = await begin(host, Slow)
         for _ in range(restarts):
             await asyncio.sleep(0.5)
@@ -497,6 +514,23 @@ async def test_a_saga_that_needs_attention_still_does_after_a_restart() -> None:
     assert await host.view(ticket.saga_id) == view
     assert view.outcome == NeedsAttention("NO")
     assert telemetry.metrics.registry.get_sample_value("sagaql_sagas_needing_attention", {"saga": "Doomed"}) == 1
+    await host.stop(Seconds(1))
+
+
+@in_virtual_time
+async def test_a_broken_history_is_logged_and_keeps_no_other_saga_from_going_on() -> None:
+    journal, (telemetry, logged) = MemoryJournal(), quiet()
+    host = host_of(journal, World(lambda path, nth: "hang"))
+    await host.start()
+    broken, sound = await begin(host, Chain, key="k1"), await begin(host, Chain, key="k2")
+    await host.stop(Seconds(0))
+    await journal.open()
+    await journal.append(broken.saga_id, expected_seq=2, events=[UndoDone(at=Epoch(1.0), step="one", attempt=1)])
+    host = host_of(journal, World(), telemetry=telemetry)
+    await host.start()
+    assert (await settle(host, sound)).outcome == Completed()
+    assert "saga cannot be recovered" in logged.getvalue()
+    assert telemetry.metrics.registry.get_sample_value("sagaql_sagas_needing_attention", {"saga": "Chain"}) == 1
     await host.stop(Seconds(1))
 
 
@@ -642,7 +676,8 @@ async def test_a_step_reads_through_the_reader() -> None:
     class Reading(Saga[Order, int], version=1):
         @step(undo=None)
         async def count(self, ctx: StepCtx, order: Order) -> int:
-            return await ctx.load(Stock(), order.sku, warehouse="w") + sum(await ctx.load_many(Stock(), ["a", "b"]))
+            one = await ctx.load(Stock(), order.sku, warehouse="w")
+            return (one or 0) + sum(stock or 0 for stock in await ctx.load_many(Stock(), ["a", "b"]))
 
         def result(self, count: int) -> int:
             return count

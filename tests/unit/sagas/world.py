@@ -27,6 +27,7 @@ from gateway.sagas import (
     Unknown,
     step,
 )
+from gateway.sagas.embedded import new_saga_id
 from gateway.sagas.running import Observer
 from gateway.telemetry import Telemetry, json_log
 from gateway.testing import VirtualClock
@@ -64,11 +65,20 @@ Fault = Callable[[str, int], str]
 """Path and nth call -> "ok", "reject", "refuse", "lost before", "lost after", "hang"."""
 
 
+def always_ok(path: str, nth: int) -> str:
+    return "ok"
+
+
+def total(telemetry: Telemetry, metric: str) -> float:
+    """What a metric without labels has counted."""
+    return telemetry.metrics.registry.get_sample_value(metric) or 0.0
+
+
 class World:
     """Effects by idempotency key. `undone` keys are tombstones: a forward request that comes later is refused."""
 
     def __init__(self, fault: Fault | None = None, *, around: Callable[[str], Awaitable[None]] | None = None) -> None:
-        self.fault = fault or (lambda path, nth: "ok")
+        self.fault = fault or always_ok
         self.around = around
         self.effects: Counter[str] = Counter()
         self.reversed: Counter[str] = Counter()
@@ -105,12 +115,12 @@ class World:
 
     async def load(
         self, loader: LoaderLike[V], key: str, *, arguments: Mapping[str, object], owner: Owner, deadline: Deadline
-    ) -> V:
+    ) -> V | None:
         return loader.yields()
 
     async def load_many(
         self, loader: LoaderLike[V], keys: Sequence[str], *, owner: Owner, deadline: Deadline
-    ) -> list[V]:
+    ) -> list[V | None]:
         return [loader.yields() for _ in keys]
 
     def balance(self) -> dict[str, int]:
@@ -214,6 +224,7 @@ def host_of(
     clock: Clock | None = None,
     observer: Observer | None = None,
     max_open: int = 100,
+    new_id: Callable[[], str] = new_saga_id,
 ) -> EmbeddedHost:
     return EmbeddedHost(
         sagas,
@@ -224,6 +235,7 @@ def host_of(
         clock=clock or VirtualClock(),
         observer=observer,
         max_open=max_open,
+        new_id=new_id,
     )
 
 
