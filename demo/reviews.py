@@ -28,6 +28,12 @@ SELECT review_id, product_id, stars, text, customer_id, posted_at FROM (
 """
 
 
+_BY_ID = """
+SELECT review_id, product_id, stars, text, customer_id, posted_at FROM reviews
+WHERE review_id IN (SELECT value FROM json_each(?)) ORDER BY review_id
+"""
+
+
 class Review(JsonObject, frozen=True):
     review_id: str
     product_id: str
@@ -42,6 +48,10 @@ def _reviews(connection: sqlite3.Connection, query: Query) -> list[Review]:
     """One flat list for all products asked, at most `limit` of each."""
     limit = query.limit(default=DEFAULT_LIMIT, at_most=LARGEST_LIMIT)
     return [Review(*row) for row in connection.execute(_NEWEST, (as_set(query.keys("products")), limit))]
+
+
+def _by_id(connection: sqlite3.Connection, query: Query) -> list[Review]:
+    return [Review(*row) for row in connection.execute(_BY_ID, (as_set(query.keys("ids")),))]
 
 
 def _seed(connection: sqlite3.Connection, shop: Shop) -> None:
@@ -61,4 +71,4 @@ def _seed(connection: sqlite3.Connection, shop: Shop) -> None:
     )
 
 
-SERVICE = Service("reviews", schema=_SCHEMA, seed=_seed, reads={"/reviews": _reviews})
+SERVICE = Service("reviews", schema=_SCHEMA, seed=_seed, reads={"/reviews": _reviews, "/reviews/by-id": _by_id})

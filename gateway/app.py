@@ -38,6 +38,8 @@ from .telemetry import Telemetry, json_log, tracer_provider
 
 V = TypeVar("V")
 
+GRAPHIQL_PATH = "/graphiql"
+
 __all__ = ["Application", "GraphInvalid", "create_app", "load_graph", "problems"]
 
 
@@ -224,11 +226,16 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
+        page=GRAPHIQL_PATH if settings.server.graphiql else None,
         forwarded=frozenset(
             name for service in settings.services.values() for name in map(str.lower, service.send_headers)
         ),
     )
-    pages = [landing(), *graphiql_routes()] if settings.server.graphiql else []
+    pages = (
+        [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
+        if settings.server.graphiql
+        else []
+    )
     return [
         Route("/graphql", endpoint),
         *health_routes(status=lambda: _status(gateway), metrics=gateway.telemetry.metrics),

@@ -187,6 +187,8 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
         demonstration.run(settings, checkout, services_only=services_only, console=Console(soft_wrap=True))
     except demonstration.NoDemonstration as error:
         raise Refused([str(error)], exit_code=FAILED) from error
+    except KeyboardInterrupt:  # before anything was started: what was asked for is done
+        return
 
 
 def _standing_in_the_way(settings: Settings, graph: Graph) -> list[str]:

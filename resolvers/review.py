@@ -43,6 +43,16 @@ def review_from(record: ReviewRecord) -> Review:
     )
 
 
+reviews_by_key = reviews.loader(
+    "/reviews/by-id",
+    keys="ids",
+    key="reviewId",
+    into=Review,
+    record=ReviewRecord,
+    to=review_from,
+    max_batch=1000,
+    shared="public",
+)
 reviews_by_product = reviews.loader(
     "/reviews",
     keys="products",

@@ -1,6 +1,6 @@
 """Static bearer tokens: for demos and machines. Others come beside it; all keep the `Authenticator` protocol.
 
-Invariant: tokens are held and compared as sha256 digests, so neither a `repr` nor a core dump of this object shows one, and a look-up
+Invariant: tokens are held and compared as sha256 digests, so no `repr` of this object shows one, and a look-up
 takes no longer for a near miss.
 """
 

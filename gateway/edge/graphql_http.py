@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ..clock import Seconds
@@ -54,15 +54,26 @@ class GraphQLEndpoint:
     """The ASGI application behind `/graphql`. `forwarded` names the client headers that services may get."""
 
     def __init__(
-        self, engine: Executes, *, authenticator: Authenticator, max_body: int, forwarded: frozenset[str] = frozenset()
+        self,
+        engine: Executes,
+        *,
+        authenticator: Authenticator,
+        max_body: int,
+        forwarded: frozenset[str] = frozenset(),
+        page: str | None = None,
     ) -> None:
+        """`page`: where a browser that comes here by hand is sent."""
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
         self._forwarded = forwarded
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if self._page is not None and is_a_person(request):
+            await RedirectResponse(self._page)(scope, receive, send)
+            return
         media_type = chosen_media_type(request.headers.get("accept"))
         try:
             result = await self._result(request, receive, media_type)
@@ -109,6 +120,15 @@ class GraphQLEndpoint:
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             only_queries=request.method == "GET",
         )
+
+
+def is_a_person(request: Request) -> bool:
+    """Whether somebody typed the address into a browser: it asks for a page, and no query is there."""
+    return (
+        request.method == "GET"
+        and "text/html" in request.headers.get("accept", "")
+        and "query" not in request.query_params
+    )
 
 
 async def while_connected(work: Any, receive: Receive) -> GraphQLResult:

@@ -69,23 +69,33 @@ class Engine:
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         """Permit, document, run, shape."""
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
-            started, kind = self._clock.now(), "unknown"
+            started, kind, name = self._clock.now(), "unknown", None
             try:
                 with self.admission.permit():
                     operation = self.documents.operation(request.text, request.operation_name)
-                    kind = operation.kind.value
+                    kind, name = operation.kind.value, operation.name
                     span.update_name(kind)
-                    span.set_attributes(
-                        {"graphql.operation.type": kind, "graphql.operation.name": operation.name or ""}
-                    )
+                    span.set_attributes({"graphql.operation.type": kind, "graphql.operation.name": name or ""})
                     ensure_permitted(operation, request, self.graph)
                     result = await self._run(operation, request)
             except GatewayError as error:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
                 result = self.results.broken(error)
-            self._telemetry.metrics.operations.labels(kind, result.outcome).observe(self._clock.now() - started)
+            self._tell(kind, name, result=result, lasted=Seconds(self._clock.now() - started))
             return result
+
+    def _tell(self, kind: str, name: str | None, *, result: GraphQLResult, lasted: Seconds) -> None:
+        """The operation's line in the log and its place in the metrics. Its name is the client's text: never a label."""
+        self._telemetry.metrics.operations.labels(kind, result.outcome).observe(lasted)
+        self._telemetry.log.info(
+            "operation",
+            type=kind,
+            name=name,
+            outcome=result.outcome,
+            code=result.code,
+            milliseconds=round(lasted * 1000, 1),
+        )
 
     def refuse(self, error: Exception) -> GraphQLResult:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""

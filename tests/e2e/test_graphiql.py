@@ -1,31 +1,16 @@
-"""GraphiQL in a real browser, against a running gateway: it runs, explains, signs in, and never leaves its origin.
+"""GraphiQL in a real browser, against the running gateway and shop: it runs, explains, signs in, and never leaves its origin."""
 
-The graph here is a stand-in with the shape that the page's default query asks for. To point these tests at another ASGI
-application, replace the fixture `gateway_app`; the rest only knows the page, `products` and the recorded headers.
-"""
-
-import asyncio
 import json
 import os
-import socket
-import threading
-import time
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-import strawberry
-import uvicorn
 from selenium.webdriver.common.keys import Keys
-from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
-from strawberry.asgi import GraphQL
 
-from gateway.edge.pages import BUILT_PAGE, graphiql_routes, landing
+from gateway.edge.pages import BUILT_PAGE
+from tests.e2e.conftest import Demo
+from tests.e2e.ordering import CUSTOMER
 
 if TYPE_CHECKING:  # at run time pytest loads it as a plugin, which it must do before anybody imports it
     from tests.browser import Browser
@@ -40,149 +25,18 @@ pytestmark = [
     ),
 ]
 
-STARTED_WITHIN_SECONDS = 5.0
 QUERY_EDITOR = ".graphiql-query-editor .monaco-editor"
 HEADERS_EDITOR = ".graphiql-editor-tool .graphiql-editor:not(.hidden) .monaco-editor"
 ANSWER = ".graphiql-response .view-lines"
 
 
-# -- a stand-in for the graph ------------------------------------------------------------------------------------------
-
-
-@strawberry.type
-class Money:
-    amount: int
-    currency: str
-
-
-@strawberry.type
-class Stock:
-    quantity: int
-    warehouse: str
-
-
-@strawberry.type
-class Author:
-    name: str
-
-
-@strawberry.type
-class Review:
-    rating: int
-    body: str
-    author: Author | None
-
-
-@strawberry.type
-class Product:
-    id: strawberry.ID
-    name: str
-    price: Money
-    stock: Stock | None
-
-    @strawberry.field
-    def reviews(self, first: int = 10) -> list[Review]:
-        return [Review(rating=5, body="Pours well.", author=Author(name="Ada"))][:first]
-
-
-@strawberry.type
-class ProductEdge:
-    node: Product
-
-
-@strawberry.type
-class ProductConnection:
-    edges: list[ProductEdge]
-
-
-@strawberry.type
-class Query:
-    @strawberry.field(description="Everything that is for sale.")
-    def products(self, first: int = 10) -> ProductConnection:
-        names = ["Teapot", "Cup", "Kettle", "Spoon"][:first]
-        return ProductConnection(edges=[ProductEdge(node=_product(name)) for name in names])
-
-
-@strawberry.type
-class Subscription:
-    @strawberry.subscription
-    async def pours(self) -> AsyncIterator[str]:
-        for cup in ("first cup", "second cup"):
-            yield cup
-            await asyncio.sleep(0.01)
-
-
-def _product(name: str) -> Product:
-    price, stock = Money(amount=1250, currency="EUR"), Stock(quantity=7, warehouse="Porto")
-    return Product(id=strawberry.ID(name.lower()), name=name, price=price, stock=stock)
-
-
-# -- the gateway under test --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsAuthorization:
-    """Starlette middleware: which identity each request to the graph claimed, as the server received it."""
-
-    app: ASGIApp
-    claimed: list[str] = field(default_factory=list[str])
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
-            self.claimed.append(Headers(scope=scope).get("authorization", ""))
-        await self.app(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def gateway_app() -> ASGIApp:
-    """Serves `/graphiql` and `/graphql`. The one thing to replace for another gateway."""
-    graph = GraphQL[None, None](strawberry.Schema(Query, subscription=Subscription), graphql_ide=None)
-    graphql = [Route("/graphql", graph, methods=["POST"]), WebSocketRoute("/graphql", graph)]
-    return Starlette(routes=[landing(), *graphiql_routes(), *graphql])
-
-
-@pytest.fixture(scope="module")
-def recorder(gateway_app: ASGIApp) -> RecordsAuthorization:
-    return RecordsAuthorization(gateway_app)
-
-
-@pytest.fixture(scope="module")
-def gateway_url(recorder: RecordsAuthorization) -> Iterator[str]:
-    with serving(recorder) as url:
-        yield url
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Generator[str]:
-    """uvicorn in a thread, on a port that the machine picked, until the block ends."""
-    config = uvicorn.Config(app, ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            _wait_until_started(server)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(STARTED_WITHIN_SECONDS)
-
-
-def _wait_until_started(server: uvicorn.Server) -> None:
-    give_up = time.monotonic() + STARTED_WITHIN_SECONDS
-    while not server.started:
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"uvicorn did not start within {STARTED_WITHIN_SECONDS:g} s")
-        time.sleep(0.01)
-
-
 @pytest.fixture
-def page(browser: "Browser", gateway_url: str) -> "Iterator[Browser]":
+def page(browser: "Browser", demo: Demo) -> "Iterator[Browser]":
     """The page, open and ready. Afterwards: everything came from its own origin, and the console is clean."""
-    browser.open(f"{gateway_url}/graphiql")
+    browser.open(f"{demo.url}/graphiql")
     browser.wait_for(QUERY_EDITOR, containing="SagaQL: one graph over many services")
     yield browser
-    assert {each.origin for each in browser.requests} - {""} <= {gateway_url, gateway_url.replace("http", "ws", 1)}
+    assert {each.origin for each in browser.requests} - {""} == {demo.url}
     assert browser.complaints == []
 
 
@@ -216,27 +70,31 @@ def test_the_documentation_leads_from_the_root_to_products(page: "Browser") -> N
     page.wait_for(".graphiql-doc-explorer-field-name", containing="products")
 
 
-def test_the_headers_tab_signs_requests(page: "Browser", recorder: RecordsAuthorization) -> None:
+def test_the_headers_tab_signs_requests(page: "Browser") -> None:
+    """The customer's own address is for the customer's token only: the server must have received it."""
+    page.write(QUERY_EDITOR, f'query Mine {{ customer(id: "{CUSTOMER}") {{ name email }} }}')
     page.click(".graphiql-editor-tools button", containing="Headers")
     page.write(HEADERS_EDITOR, json.dumps({"Authorization": "Bearer demo-customer"}))
     page.click(".graphiql-execute-button")
-    page.wait_for(ANSWER, containing='"products"')
-    assert "Bearer demo-customer" in recorder.claimed
+    answer = page.wait_for(ANSWER, containing='"email"')
+    assert "@" in answer.text
+    assert '"errors"' not in answer.text
 
 
-def test_a_subscription_arrives_from_the_same_origin(page: "Browser") -> None:
-    page.write(QUERY_EDITOR, "subscription { pours }")
+def test_a_broken_service_shows_what_is_missing_and_why(page: "Browser", demo: Demo) -> None:
+    demo.service("reviews").fault({"status": 503})
+    page.write(QUERY_EDITOR, "query Broken { products(first: 1) { edges { node { reviews { rating } } } } }")
     page.click(".graphiql-execute-button")
-    page.wait_for(ANSWER, containing="second cup")
+    page.wait_for(ANSWER, containing="degraded")
 
 
-def test_the_root_leads_a_browser_to_the_page(browser: "Browser", gateway_url: str) -> None:
-    browser.open(gateway_url)
+def test_the_root_leads_a_browser_to_the_page(browser: "Browser", demo: Demo) -> None:
+    browser.open(demo.url)
     browser.wait_for(QUERY_EDITOR)
-    assert browser.driver.current_url == f"{gateway_url}/graphiql"
+    assert browser.driver.current_url == f"{demo.url}/graphiql"
 
 
-def test_the_page_works_with_a_slash_at_its_end(browser: "Browser", gateway_url: str) -> None:
-    browser.open(f"{gateway_url}/graphiql/")
+def test_the_page_works_with_a_slash_at_its_end(browser: "Browser", demo: Demo) -> None:
+    browser.open(f"{demo.url}/graphiql/")
     browser.wait_for(QUERY_EDITOR)
     assert browser.complaints == []

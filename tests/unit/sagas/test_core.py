@@ -208,6 +208,16 @@ def test_an_attempt_cut_by_a_crash_is_sent_again_and_does_not_count() -> None:
     assert saga.done("a").outcome == Completed()
 
 
+def test_a_step_cut_by_a_crash_may_have_taken_effect_whatever_the_next_attempt_says() -> None:
+    saga = play(node("a")).crash().fail("a", REFUSED)
+    assert saga.log == ["a", "a#2", "undo a"]
+
+
+def test_the_first_thing_that_went_wrong_is_what_the_client_is_told() -> None:
+    assert play(node("a"), node("b")).reject("b").fail("a", REFUSED).outcome == Rejected("NO", "No.")
+    assert play(node("a"), node("b")).fail("a", REFUSED).reject("b").outcome == Failed("SERVICE_REFUSED", ())
+
+
 def test_an_undo_cut_by_a_crash_is_sent_again() -> None:
     saga = play(node("a"), node("b")).reject("b").done("a").crash()
     assert saga.log == ["a", "b", "undo a", "undo a#2"]

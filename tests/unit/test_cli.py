@@ -1,0 +1,271 @@
+"""The command line: what is printed where, and with which exit code."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli import FAILED, INVALID, app
+from gateway.demonstration import NoDemonstration, checkout
+from gateway.server import PortTaken, hold_port, url_of
+
+ROOT = Path(__file__).resolve().parents[2]
+QUIET_ENVIRONMENT = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))
+GRAPH = '''
+"""A graph of one field."""
+
+import strawberry
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def greeting(self) -> str:
+        return "hello"
+'''
+_numbers = itertools.count()
+
+
+class Project:
+    """A folder with settings and a graph, whose module has a name of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.module = f"greetings_of_test_{next(_numbers)}"
+        (folder / f"{self.module}.py").write_text(GRAPH, encoding="utf-8")
+        self.settings(f'graph.query = "{self.module}:Query"')
+
+    def settings(self, toml: str) -> None:
+        (self.folder / "gateway.toml").write_text(toml, encoding="utf-8")
+
+    def sagaql(self, *arguments: str) -> Result:
+        return run(*arguments, "--config", str(self.folder / "gateway.toml"))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env=QUIET_ENVIRONMENT).invoke(app, arguments)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = Project(tmp_path)
+    yield project
+    sys.modules.pop(project.module, None)
+    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+
+
+def test_without_a_command_it_says_what_there_is() -> None:
+    said = run().output
+
+    assert all(command in said for command in ("demo", "serve", "check", "schema"))
+
+
+def test_the_version_is_one_line() -> None:
+    result = run("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("sagaql ")
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_asking_for_help_imports_neither_the_graph_nor_the_server() -> None:
+    # Only what this module adds: the package itself lists the author's names, and those are strawberry's.
+    slow = "{'gateway.app', 'gateway.settings', 'gateway.server', 'uvicorn', 'pydantic_settings'} & sys.modules.keys()"
+    code = f"import sys, gateway; before = {slow}; import gateway.cli; print(sorted(({slow}) - before))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert said.stdout.strip() == "[]"
+
+
+# -- schema ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_printed_on_standard_output_alone(project: Project) -> None:
+    result = project.sagaql("schema")
+
+    assert result.exit_code == 0
+    assert "greeting: String!" in result.stdout
+    assert result.stderr == ""
+
+
+def test_the_schema_is_written_where_the_settings_say(project: Project) -> None:
+    result = project.sagaql("schema", "--write")
+
+    assert result.exit_code == 0
+    assert (project.folder / "schema.graphql").read_text(encoding="utf-8") == project.sagaql("schema").stdout
+
+
+def test_a_schema_without_a_file_cannot_be_written(project: Project) -> None:
+    project.settings(f'graph.query = "{project.module}:Query"\ngraph.sdl = ""')
+
+    result = project.sagaql("schema", "--write")
+
+    assert result.exit_code == INVALID
+    assert "graph.sdl names no file" in result.stderr
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_project_that_fits_together_is_summed_up(project: Project) -> None:
+    project.sagaql("schema", "--write")
+
+    result = project.sagaql("check")
+
+    assert result.exit_code == 0
+    assert "types" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_missing_schema_file_is_a_mistake_with_a_remedy(project: Project) -> None:
+    result = project.sagaql("check")
+
+    assert result.exit_code == FAILED
+    assert "sagaql schema --write" in result.stderr
+
+
+def test_every_mistake_in_the_settings_is_a_line_of_its_own(project: Project) -> None:
+    project.settings('server.prot = 1\nserver.drain = "soon"\n[services.stock]\nretry.atempts = 2')
+
+    result = project.sagaql("check")
+
+    assert result.exit_code == FAILED
+    assert [line.split()[1] for line in result.stderr.splitlines()] == [
+        "server.drain:",
+        "server.prot",
+        "services.stock.retry.atempts",
+    ]
+
+
+def test_mistakes_in_graph_services_and_schema_are_told_together(project: Project) -> None:
+    project.settings(f'graph.query = "{project.module}:Query"\n[services.stock]\n[services.orders]')
+
+    result = project.sagaql("check")
+
+    assert result.exit_code == FAILED
+    assert "[services.stock] url, [services.orders] url" in result.stderr
+    assert "schema.graphql" in result.stderr
+
+
+def test_a_graph_that_is_not_there_is_a_sentence(project: Project) -> None:
+    project.settings('graph.query = "no_such_module:Query"\ngraph.mutation = "no_other_module:Mutation"')
+
+    result = project.sagaql("check")
+
+    assert result.exit_code == FAILED
+    assert "no_such_module" in result.stderr
+    assert "no_other_module" in result.stderr
+
+
+def test_no_settings_at_all_is_a_sentence(tmp_path: Path) -> None:
+    result = run("check", "--config", str(tmp_path / "gateway.toml"))
+
+    assert result.exit_code == FAILED
+    assert "there is no" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_words_in_brackets_are_printed_and_not_taken_for_colours(project: Project) -> None:
+    project.settings("[services.red]\n[services.bold]")
+
+    assert project.sagaql("check").exit_code == FAILED
+    project.settings(f'graph.query = "{project.module}:Query"\n[services.bold]')
+    assert "[services.bold] url" in project.sagaql("check").stderr
+
+
+def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
+    missing = ("check", "--config", str(tmp_path / "gateway.toml"))
+
+    assert "Traceback" not in run(*missing).output
+    assert "Traceback" in run("--debug", *missing).output
+
+
+# -- serve -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_taken_port_is_told_before_the_graph_is_imported(project: Project) -> None:
+    project.settings('graph.query = "no_such_module:Query"')
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = project.sagaql("serve", "--port", str(taken.getsockname()[1]))
+
+    assert result.exit_code == FAILED
+    assert f"port {taken_port(result)} on 127.0.0.1 cannot be used" in result.stderr
+    assert "SAGAQL_PORT" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def taken_port(result: Result) -> str:
+    return result.stderr.split("port ")[1].split()[0]
+
+
+def test_what_cannot_be_served_is_told_with_its_own_exit_code(project: Project) -> None:
+    project.settings('graph.query = "no_such_module:Query"')
+    assert project.sagaql("serve", "--port", str(free_port())).exit_code == INVALID
+
+    project.settings(f'graph.query = "{project.module}:Query"\n[services.stock]')
+    assert project.sagaql("serve", "--port", str(free_port())).exit_code == INVALID
+
+
+def test_an_impossible_port_is_a_mistake_in_the_settings(project: Project) -> None:
+    result = project.sagaql("serve", "--port", "70000")
+
+    assert result.exit_code == INVALID
+    assert "server.port is 70000" in result.stderr
+
+
+def test_a_held_port_is_bound_and_not_yet_answering() -> None:
+    with hold_port("127.0.0.1", free_port()) as held, closing(socket.socket()) as client:
+        assert client.connect_ex(held.getsockname()) != 0
+
+
+def test_a_host_that_does_not_exist_is_told_as_such() -> None:
+    with pytest.raises(PortTaken, match=r"port 80 on 999\.999\.999\.999"):
+        hold_port("999.999.999.999", 80)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("gateway.internal", "http://gateway.internal:80"),
+    ],
+)
+def test_an_address_to_listen_on_becomes_one_to_go_to(host: str, url: str) -> None:
+    assert url_of(host, 80) == url
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# -- demo --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_needs_a_checkout_and_says_so(project: Project) -> None:
+    result = project.sagaql("demo")
+
+    assert result.exit_code == FAILED
+    assert "needs a checkout of SagaQL" in result.stderr
+
+
+def test_a_checkout_is_where_the_shop_stands_beside_the_settings(tmp_path: Path) -> None:
+    assert checkout(ROOT / "gateway.toml") == ROOT
+    with pytest.raises(NoDemonstration):
+        checkout(tmp_path / "gateway.toml")

@@ -1,0 +1,431 @@
+"""The settings: what is read, which word wins, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.services import Retry
+from gateway.settings import Settings, SettingsInvalid, load_settings
+from gateway.settings_sources import dotted, merged, size
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENS = [{"token": "s3cret", "subject": "ada"}]
+
+
+class Project:
+    """A folder with a gateway.toml."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "gateway.toml"
+
+    def load(self, toml: str = "", **environ: str) -> Settings:
+        self.file.write_text(dedent(toml), encoding="utf-8")
+        return load_settings(self.file, environ=environ)
+
+    def problems(self, toml: str = "", **environ: str) -> list[str]:
+        with pytest.raises(SettingsInvalid) as caught:
+            self.load(toml, **environ)
+        assert str(caught.value) == "\n".join(caught.value.problems)
+        return caught.value.problems
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def built(**tree: Any) -> Settings:
+    return Settings.within(Path.cwd(), tree)
+
+
+# -- where settings come from ------------------------------------------------------------------------------------------
+
+
+def test_an_empty_file_is_a_gateway_with_every_default(project: Project) -> None:
+    settings = project.load()
+
+    assert settings.redacted() == Settings().redacted()
+    assert settings.graph.query == "resolvers:Query"
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
+
+
+def test_durations_and_sizes_are_written_with_units(project: Project) -> None:
+    settings = project.load("""
+        operation.query_deadline = "250ms"
+        operation.mutation_deadline = 3
+        sagas.drain = "1m"
+        server.max_body = "64KiB"
+        services.stock.attempt_timeout = "1.5s"
+        services.stock.retry.base = "20ms"
+        services.stock.max_response = 10
+    """)
+
+    assert (settings.operation.query_deadline, settings.operation.mutation_deadline) == (0.25, 3.0)
+    assert (settings.sagas.drain, settings.server.max_body) == (60.0, 65_536)
+    stock = settings.services["stock"]
+    assert (stock.attempt_timeout, stock.retry.base, stock.max_response) == (1.5, 0.02, 10)
+
+
+@pytest.mark.parametrize(("written", "in_bytes"), [(7, 7), ("7", 7), ("7B", 7), ("2 KiB", 2048), ("1GiB", 1024**3)])
+def test_a_size_is_bytes_or_binary_units(written: object, in_bytes: int) -> None:
+    assert size(written) == in_bytes
+
+
+@pytest.mark.parametrize("written", ["1MB", "-1", "1.5MiB", "", True, 1.5, None])
+def test_anything_else_is_no_size(written: object) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        size(written)
+
+
+def test_the_environment_wins_over_the_file(project: Project) -> None:
+    settings = project.load(
+        """
+        discovery = "ours:url"
+        [server]
+        port = 1111
+        host = "0.0.0.0"
+        [services.stock]
+        url = "http://stock:1"
+        """,
+        SAGAQL_SERVER__PORT="2222",
+        SAGAQL_SERVICES__STOCK__RETRY__ATTEMPTS="5",
+        SAGAQL_SERVICES__STOCK__SEND_HEADERS="X-Tenant, X-Region",
+        SAGAQL_SERVICES__REVIEWS__URL="http://reviews:1",
+        SAGAQL_DISCOVERY="theirs:url",
+        SAGAQL_IDENTITY='{"tokens": [{"token": "t", "subject": "s"}]}',
+    )
+
+    assert (settings.server.port, settings.server.host) == (2222, "0.0.0.0")
+    assert settings.discovery == "theirs:url"
+    assert set(settings.services) == {"stock", "reviews"}
+    assert settings.services["stock"].retry == Retry(attempts=5)
+    assert settings.services["stock"].config("http://stock:1").send_headers == ("x-tenant", "x-region")
+    assert settings.identity.tokens[0].subject == "s"
+
+
+def test_the_command_line_wins_over_both(project: Project) -> None:
+    project.file.write_text("server.port = 1", encoding="utf-8")
+
+    settings = load_settings(project.file, environ={"SAGAQL_PORT": "2"}, overrides={"server": {"port": 3}})
+
+    assert settings.server.port == 3
+
+
+def test_the_port_has_a_short_name_and_the_long_one_wins(project: Project) -> None:
+    assert project.load(SAGAQL_PORT="9000").server.port == 9000
+    assert project.load(SAGAQL_PORT="9000", SAGAQL_SERVER__PORT="9001").server.port == 9001
+
+
+def test_an_empty_variable_says_nothing(project: Project) -> None:
+    assert project.load("server.port = 1111", SAGAQL_PORT="").server.port == 1111
+
+
+def test_variables_that_a_platform_sets_are_left_alone(project: Project) -> None:
+    settings = project.load(SAGAQL_SERVICE_HOST="10.0.0.1", SAGAQL_PORT_8000_TCP="tcp://10.0.0.1:8000")
+
+    assert settings.redacted() == Settings().redacted()
+
+
+def test_the_file_may_be_named_by_a_variable(project: Project) -> None:
+    project.file.write_text("server.port = 1111", encoding="utf-8")
+
+    assert load_settings(environ={"SAGAQL_CONFIG": str(project.file)}).server.port == 1111
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(project: Project) -> None:
+    settings = project.load('sagas.journal = "data/j.sqlite3"\ngraph.sdl = "/else/where.graphql"')
+
+    assert settings.root == project.file.parent
+    assert settings.journal == project.file.parent / "data" / "j.sqlite3"
+    assert settings.sdl == Path("/else/where.graphql")
+
+
+def test_an_empty_sdl_keeps_no_schema_file(project: Project) -> None:
+    assert project.load('graph.sdl = ""').sdl is None
+
+
+def test_settings_built_by_hand_read_nothing_from_outside() -> None:
+    assert built(server={"port": 5}).server.port == 5
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().server.port = 1
+
+
+def test_tables_are_merged_and_lists_replaced() -> None:
+    assert merged({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}, {"d": 4}) == {"a": {"b": 1, "c": [3]}, "d": 4}
+
+
+# -- references --------------------------------------------------------------------------------------------------------
+
+
+def test_references_are_filled_in_from_the_environment(project: Project) -> None:
+    toml = """
+        [sagas]
+        journal = "${DATA:-.here}/j-${NODE}.sqlite3"
+        [[identity.tokens]]
+        token = "${TOKEN}"
+        subject = "$${not a reference} ${EMPTY:-}"
+    """
+
+    settings = project.load(toml, NODE="n1", TOKEN="s3cret")
+
+    assert settings.sagas.journal == Path(".here/j-n1.sqlite3")
+    assert settings.identity.tokens[0].token.get_secret_value() == "s3cret"
+    assert settings.identity.tokens[0].subject == "${not a reference} "
+    assert project.load(toml, NODE="", TOKEN="s3cret", DATA="d").sagas.journal == Path("d/j-.sqlite3")
+
+
+def test_every_reference_to_a_name_that_is_not_set_is_named(project: Project) -> None:
+    problems = project.problems("""
+        server.host = "${HOST}"
+        [[identity.tokens]]
+        token = "${TOKEN}"
+    """)
+
+    assert problems == [
+        "server.host: ${HOST} is not set: set HOST, or write ${HOST:-a default}",
+        "identity.tokens[0].token: ${TOKEN} is not set: set TOKEN, or write ${TOKEN:-a default}",
+    ]
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Project) -> None:
+    problems = project.problems(
+        """
+        discovry = "a:b"
+        [graph]
+        query = "resolvers.Query"
+        [server]
+        prot = 1
+        port = 70000
+        drain = "2 parsecs"
+        max_body = "1MB"
+        [operation]
+        query_deadline = "2m"
+        [services.catalog]
+        url = "catalog:1"
+        [services.orders]
+        retry.atempts = 3
+        breaker.window = "x"
+        [services.reviews]
+        retry.base = "5s"
+        [telemetry]
+        exporter = "otpl"
+        """,
+        SAGAQL_OPERATION__DOCUMENTS="-1",
+    )
+
+    assert problems == [
+        "graph.query: 'resolvers.Query' names nothing in Python: write it as module:name",
+        "server.port is 70000: it must be less than or equal to 65535",
+        "server.max_body: '1MB' is not a size: write bytes or a number and a unit, as in 65536, 64KiB or 1MiB",
+        "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
+        (
+            "server.prot is not a setting: did you mean server.port? "
+            "known here: host, port, max_body, max_operations, drain, graphiql"
+        ),
+        (
+            "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
+            "what holds for everybody must not be longer than what a client may ask for"
+        ),
+        "operation.documents is '-1': it must be greater than or equal to 1 (from SAGAQL_OPERATION__DOCUMENTS)",
+        "services.catalog: url is not an address of a service: write it as http://host:port",
+        (
+            "services.orders.retry.atempts is not a setting: did you mean services.orders.retry.attempts? "
+            "known here: attempts, base, cap, longest_retry_after"
+        ),
+        (
+            "services.orders.breaker.window: 'x' is not a duration: "
+            "write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d"
+        ),
+        "services.reviews.retry: retry.base is 5.0 and retry.cap 1.0: 0 <= base <= cap must hold",
+        "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
+        (
+            "discovry is not a setting: did you mean discovery? "
+            "known here: graph, server, operation, services, discovery, sagas, identity, telemetry"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "server.port = 0",
+        "server.max_operations = 0",
+        "server.drain = '-1s'",
+        "server.drain = true",
+        "server.drain = inf",
+        "server.max_body = 0",
+        "operation.query_deadline = '0s'",
+        "operation.max_deadline = '9s'",
+        "telemetry.sample_ratio = 1.5",
+        "telemetry.log_level = 'loud'",
+        "services.a.attempt_timeout = 0",
+        "services.a.bulkhead.limit = 0",
+        "services.a.url = 'http://user:pass@host'",
+        "services.a.url = ''",
+        "services = 3",
+        "sagas.max_open = 0",
+        "identity.tokens = [{token = '', subject = 's'}]",
+        "identity.tokens = [{token = 't', subject = 's', scopes = ['a b']}]",
+        "identity.tokens = [{subject = 's'}]",
+    ],
+)
+def test_what_cannot_work_fails_when_built(project: Project, toml: str) -> None:
+    (problem,) = project.problems(toml)
+
+    assert problem.startswith(toml.partition(".")[0].partition(" ")[0])
+
+
+def test_a_section_that_does_not_exist_is_refused_in_the_environment_too(project: Project) -> None:
+    (problem,) = project.problems(SAGAQL_SERVR__PORT="1")
+
+    assert problem.startswith("environment: SAGAQL_SERVR__PORT names no section; did you mean SAGAQL_SERVER__PORT?")
+
+
+def test_a_list_in_the_environment_that_is_not_json_says_so(project: Project) -> None:
+    (problem,) = project.problems(SAGAQL_IDENTITY="s3cret")
+
+    assert "JSON" in problem
+    assert "s3cret" not in problem
+
+
+def test_a_mistake_in_the_toml_says_where(project: Project) -> None:
+    (problem,) = project.problems("[server]\nport = = 1")
+
+    assert problem.startswith(f"{project.file} is not TOML")
+    assert "line 2, column 8" in problem
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match=r"query = \"resolvers:Query\""):
+        load_settings(tmp_path / "gateway.toml", environ={})
+
+
+def test_what_is_no_text_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"a = '\xe4'")
+
+    for file in (tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(SettingsInvalid, match=str(file)):
+            load_settings(file, environ={})
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_rendering_of_the_settings_shows_a_token() -> None:
+    settings = built(identity={"tokens": TOKENS})
+
+    assert settings.identity.tokens[0].token.get_secret_value() == "s3cret"
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+    assert settings.redacted()["identity"]["tokens"][0]["subject"] == "ada"
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"tokens": "s3cret"},
+        {"tokens": ["s3cret"]},
+        {"tokens": [{"token": ["s3cret"], "subject": "a"}]},
+        {"tokens": [*TOKENS, *TOKENS]},
+        {"tokens": [{**TOKENS[0], "scopes": "s3cret"}]},
+        {"tokens": TOKENS, "s3cret": 1},
+    ],
+    ids=["tokens", "table", "token", "twice", "scopes", "key"],
+)
+def test_no_mistake_repeats_a_token(tmp_path: Path, identity: dict[str, Any]) -> None:
+    (tmp_path / "gateway.toml").touch()
+
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(tmp_path / "gateway.toml", environ={}, overrides={"identity": identity})
+
+    assert "s3cret" not in str(caught.value).replace("identity.s3cret", "")  # a key is a name: it is shown
+
+
+def test_one_token_cannot_be_two_identities() -> None:
+    with pytest.raises(ValidationError, match=r"tokens\[0\] and tokens\[1\] are the same token"):
+        built(identity={"tokens": [*TOKENS, *TOKENS]})
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def discovery(tmp_path: Path) -> Iterator[str]:
+    """The name of a function that knows the address of `stock` only."""
+    (tmp_path / "found_by_test.py").write_text(
+        "def url(name):\n    if name != 'stock':\n        raise KeyError(f'nobody knows it')\n    return 'http://stock:1'\n",
+        encoding="utf-8",
+    )
+    sys.path.insert(0, str(tmp_path))
+    yield "found_by_test:url"
+    sys.path.remove(str(tmp_path))
+    sys.modules.pop("found_by_test", None)
+
+
+def settings_with(services: dict[str, Any], discovery: str | None = None) -> Settings:
+    return built(services=services, discovery=discovery)
+
+
+def test_a_service_has_its_own_url_or_the_discovered_one(discovery: str) -> None:
+    configs = settings_with({"stock": {}, "orders": {"url": "http://orders:1"}}, discovery).service_configs()
+
+    assert {name: config.url for name, config in configs.items()} == {
+        "stock": "http://stock:1",
+        "orders": "http://orders:1",
+    }
+
+
+def test_every_service_without_an_address_is_named(discovery: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with({"stock": {}, "orders": {}, "reviews": {}}, discovery).service_configs()
+
+    assert caught.value.problems == [
+        '[services.orders] url, [services.reviews] url: nobody knows it: write url = "http://host:port" there'
+    ]
+
+
+def test_without_a_discovery_a_url_is_needed() -> None:
+    with pytest.raises(SettingsInvalid, match=r"\[services\.stock\] url: it has no url"):
+        settings_with({"stock": {}}).service_configs()
+
+
+@pytest.mark.parametrize("name", ["no_such_module:url", "json:no_such_name"])
+def test_a_discovery_that_is_not_there_is_a_problem_not_a_crash(name: str) -> None:
+    with pytest.raises(SettingsInvalid, match="cannot be imported"):
+        settings_with({"stock": {}}, name).service_configs()
+
+
+def test_a_discovery_that_nobody_needs_is_not_imported() -> None:
+    assert settings_with({"stock": {"url": "http://stock:1"}}, "no_such_module:url").service_configs()
+
+
+# -- the demo's file ---------------------------------------------------------------------------------------------------
+
+
+def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
+    settings = load_settings(ROOT / "gateway.toml", environ={"DEMO_DATA": "/data"})
+
+    assert list(settings.services) == ["catalog", "customers", "inventory", "orders", "payments", "reviews", "shipping"]
+    assert settings.journal == Path("/data/gateway/journal.sqlite3")
+    assert {each.subject: each.scopes for each in settings.identity.tokens} == {
+        "c-001": ("customer",),
+        "support": ("customer", "support"),
+        "operator": ("support", "operator"),
+    }
+
+
+def test_a_path_is_written_as_in_the_file() -> None:
+    assert dotted(("identity", "tokens", 2, "subject")) == "identity.tokens[2].subject"
