@@ -34,7 +34,7 @@ web: .stamps/venv .stamps/web ## GraphiQL's page, if Node is there
 
 wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
 	@rm -rf dist
-	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > .stamps/wheel.log || { cat .stamps/wheel.log; exit 1; }
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > .stamps/wheel.log 2>&1 || { cat .stamps/wheel.log; exit 1; }
 	@SAGAQL_WHEEL=$$(ls $(CURDIR)/dist/*.whl) $(BIN)/python -m pytest -q tests/e2e/test_wheel.py
 	@ls dist/*.whl
 

@@ -94,7 +94,7 @@ class Journal(Protocol):
     ) -> None:
         """Add `events` from `expected_seq` on, all or none; `state` when it has changed.
 
-        Raises: SagasUnavailable; JournalConflict when the saga already has an event at `expected_seq`.
+        Raises: SagasUnavailable; JournalConflict unless the saga has exactly `expected_seq` events.
         """
         ...
 

@@ -72,6 +72,7 @@ _COLUMNS = (
 )
 _BEGIN = f"INSERT INTO sagas ({_COLUMNS}) VALUES ({', '.join('?' * 15)}) ON CONFLICT DO NOTHING"  # noqa: S608
 _ADD_EVENT = "INSERT INTO events (saga_id, seq, at, kind, payload) VALUES (?, ?, ?, ?, ?)"
+_HAS_EVENT = "SELECT 1 FROM events WHERE saga_id = ? AND seq = ?"
 _SET_STATE = "UPDATE sagas SET state = ?, ended_at = ? WHERE id = ?"
 _BY_ID = f"SELECT {_COLUMNS} FROM sagas WHERE id = ?"  # noqa: S608
 _BY_KEY = f"SELECT {_COLUMNS} FROM sagas WHERE tenant = ? AND subject = ? AND saga = ? AND idempotency_key = ?"  # noqa: S608
@@ -197,6 +198,8 @@ class SqliteJournal:
         rows = _event_rows(saga_id, first_seq=expected_seq, events=events)
 
         def operation(connection: sqlite3.Connection) -> None:
+            if connection.execute(_HAS_EVENT, (saga_id, expected_seq - 1)).fetchone() is None:
+                raise JournalConflict(f"saga {saga_id} has no event {expected_seq - 1} to follow")
             try:
                 connection.executemany(_ADD_EVENT, rows)
             except sqlite3.IntegrityError as error:

@@ -62,7 +62,7 @@ class MemoryJournal:
         ended_at: Epoch | None = None,
     ) -> None:
         if len(self._events[saga_id]) != expected_seq:
-            raise JournalConflict(f"saga {saga_id} already has an event {expected_seq}")
+            raise JournalConflict(f"saga {saga_id} has {len(self._events[saga_id])} events, not {expected_seq}")
         self._count_write()
         self._events[saga_id] += [encode_event(event) for event in events]
         if state is not None:

@@ -18,7 +18,7 @@ from gateway.demonstration import NoDemonstration, checkout
 from gateway.server import PortTaken, hold_port, url_of
 
 ROOT = Path(__file__).resolve().parents[2]
-QUIET_ENVIRONMENT = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))
+QUIET_ENVIRONMENT: dict[str, str | None] = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))
 GRAPH = '''
 """A graph of one field."""
 

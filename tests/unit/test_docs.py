@@ -1,7 +1,7 @@
 """The prose is true where a machine can tell: the table of errors, links, GraphQL and Python snippets.
 
-Sources are the pages at the root and below docs/. A Python snippet whose first line is a comment that names a file of the checkout is
-held against that file, line by line and indentation aside.
+Sources are the pages at the root and below docs/. A Python snippet whose first line is a comment that names a file of the
+checkout is held against that file, line by line and indentation aside.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import importlib.util
 import json
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from gateway.errors import taxonomy
+from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -147,13 +148,15 @@ def test_every_python_snippet_that_names_a_file_stands_in_it(snippet: Snippet) -
     assert strangers == [], f"{named['path']} does not have these lines"
 
 
-def _stripped(text: str) -> list[Any]:
+def _stripped(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+@pytest.mark.parametrize("snippet", snippets("toml"), ids=str)
+def test_every_toml_snippet_is_taken_as_settings(snippet: Snippet) -> None:
+    Settings.within(ROOT, tomllib.loads(snippet.text))
+
+
 def test_there_are_snippets_of_each_kind_to_check() -> None:
-    assert {language: bool(snippets(language)) for language in ("graphql", "json", "python")} == {
-        "graphql": True,
-        "json": True,
-        "python": True,
-    }
+    kinds = ("graphql", "json", "python", "toml")
+    assert [kind for kind in kinds if not snippets(kind)] == []

@@ -108,30 +108,180 @@ class Product(Node):
     @batched
     @staticmethod
     async def days(products: list["Product"], ctx: Ctx, country: str = "DE") -> list[int | None]:
-        """Days of delivery."""
+        """Days of delivery.
+
+        Countries that are none: SLOW, SHORT, BAD, MIXED.
+        """
         ctx.telemetry.log.info("days", skus=[product.sku for product in products], country=country)
-        await asyncio.sleep(60 if country == "SLOW" else 0)
+        if country == "SLOW":
+            await asyncio.sleep(60)
         if country == "SHORT":
             return [1]
         if country == "BAD":
             raise RuntimeError(DSN)
-        return [None if product.sku == "bb" else len(product.sku) for product in products]
-
-    @batched
-    @staticmethod
-    async def hazard(products: list["Product"]) -> list[Any]:
-        return []
+        days: list[Any] = [len(product.sku) for product in products]
+        return list[Any]([RuntimeError(DSN), *days[1:]]) if country == "MIXED" else days
 
 
 @input_type
-class Line:
+class LineInput:
+    """One line."""
+
     sku: Annotated[str, Length(1, 5)] = field("A sku.")
     count: Annotated[int, Between(1, 9)] = field("Pieces.")
 
 
 @input_type
-class Basket:
-    lines: Annotated[list[Line], Items(1, 3)] = field("What is in it.")
+class BasketInput:
+    """What is bought."""
+
+    lines: Annotated[list[LineInput], Items(1, 3)] = field("What is in it.")
+    note: Annotated[str | None, Length(1, 5)] = field("For the packer.", default=strawberry.UNSET)
 
 
-del Product.hazard  # type: ignore[attr-defined]
+products = catalog.loader("/products", keys="ids", key="key", into=Product)
+
+
+@strawberry.type
+class Query:
+    @resolver
+    async def product(self, ctx: Ctx, id: strawberry.ID) -> Product | None:  # noqa: A002
+        """A product by its id."""
+        return await ctx.load(products, key_of(id, Product))
+
+    @resolver
+    async def products(self, ctx: Ctx, keys: list[str]) -> list[Product | None]:
+        """Products by their keys."""
+        return await ctx.load_many(products, keys)
+
+    @resolver
+    async def must(self, ctx: Ctx, key: str) -> Product:
+        """A product that must be there: the whole answer is null without it."""
+        found = await ctx.load(products, key)
+        assert found is not None
+        return found
+
+    @resolver
+    def basket(self, basket: BasketInput, ctx: Ctx) -> str:
+        """Checks a basket."""
+        return f"{len(basket.lines)} lines for {ctx.identity.subject}"
+
+    @resolver
+    def whoami(self, ctx: Ctx) -> str:
+        """The caller."""
+        return f"{ctx.identity.tenant}/{ctx.identity.subject}"
+
+    @resolver
+    def guarded(self, ctx: Ctx) -> str | None:
+        """Needs a scope."""
+        ctx.require("staff")
+        return "ok"
+
+    @resolver
+    def boom(self) -> str | None:
+        """Fails with a secret in its text."""
+        password = DSN
+        raise RuntimeError(f"cannot reach {password}")
+
+    @resolver
+    def refused(self) -> str | None:
+        """Fails with a text for clients."""
+        raise GraphQLError("the author's words", extensions={"code": "OUT_OF_SEASON", "until": "May"})
+
+    @resolver
+    def too_big(self) -> int | None:
+        """Is no Int of GraphQL."""
+        return 3_000_000_000
+
+    @strawberry.field(description="A plain strawberry resolver that takes a minute.")
+    async def plain(self) -> str | None:
+        await asyncio.sleep(60)
+        return "late"
+
+    @resolver
+    async def mine(self) -> str | None:
+        """One of ours that takes a minute."""
+        await asyncio.sleep(60)
+        return "late"
+
+    @resolver
+    def hello(self, name: Annotated[str | None, Length(1, 5)] = None) -> str:
+        """Answers at once."""
+        return f"hello {name or 'you'}"
+
+
+@strawberry.type
+class Mutation:
+    @resolver
+    def touch(self) -> str:
+        """Changes nothing."""
+        return "touched"
+
+
+graph = build_graph(Query, Mutation)
+
+STAFF = {"authorization": "Bearer staff"}
+CUSTOMER = {"authorization": "Bearer customer"}
+TOKENS = [
+    {"token": "staff", "subject": "sue", "scopes": ["staff"]},
+    {"token": "customer", "subject": "carl", "tenant": "acme"},
+]
+ONCE: dict[str, Any] = {"retry": {"attempts": 1}, "breaker": {"consecutive": 10_000, "volume": 10_000}}
+
+
+def settings(**concerns: Any) -> Settings:
+    """Three services, each tried once, and two callers who are known."""
+    names = ("catalog", "inventory", "reviews")
+    services = {name: {"url": f"http://{name}.test", **ONCE} for name in names}
+    given = {"services": services, "identity": {"tokens": TOKENS}, **concerns}
+    return Settings.model_validate(given)
+
+
+def shop(
+    *, telemetry: Telemetry | None = None, wires: Mapping[str, Wire] | None = None, **concerns: Any
+) -> GatewayUnderTest:
+    """A gateway over the small graph; services answer by the functions below unless `wires` says otherwise."""
+    return GatewayUnderTest(
+        settings(**concerns), graph, wires={**working_wires(), **(wires or {})}, telemetry=telemetry
+    )
+
+
+def working_wires() -> dict[str, ScriptedWire]:
+    return {
+        "catalog": ScriptedWire(otherwise=catalog_answers),
+        "inventory": ScriptedWire(otherwise=inventory_answers),
+        "reviews": ScriptedWire(otherwise=reviews_answers),
+    }
+
+
+def values(request: ServiceRequest, name: str) -> list[str]:
+    return [value for each, value in request.query if each == name]
+
+
+def catalog_answers(request: ServiceRequest) -> ServiceResponse:
+    """Every key but "none" is a product; whoever is asked for is an author."""
+    if request.path == "/authors":
+        return answer([{"id": key, "name": f"Author {key}"} for key in values(request, "ids")])
+    keys = [key for key in values(request, "ids") if key != "none"]
+    return answer([{"key": key, "sku": key, "maker": None if key == "nobody" else f"m-{key}"} for key in keys])
+
+
+def inventory_answers(request: ServiceRequest) -> ServiceResponse:
+    """As many pieces as the sku is long."""
+    return answer([{"sku": key, "quantity": len(key)} for key in values(request, "skus")])
+
+
+def reviews_answers(request: ServiceRequest) -> ServiceResponse:
+    """Twelve reviews a product, served in pages by their number."""
+    limit = int((values(request, "limit") or ["10"])[0])
+    start = int((values(request, "after") or ["0"])[0])
+    rows: list[dict[str, Any]] = []
+    for product in values(request, "products"):
+        all_of_it = [{"key": f"{product}-{n}", "authorKey": f"a{n % 3}", "stars": n % 5 + 1} for n in range(12)]
+        part = all_of_it[start : start + limit]
+        if request.path == "/reviews":
+            rows += [{**review, "product": product} for review in part]
+        else:
+            following = str(start + limit) if start + limit < 12 else None
+            rows.append({"product": product, "items": part, "nextCursor": following, "total": 12})
+    return answer(rows)

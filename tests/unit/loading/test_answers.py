@@ -44,7 +44,7 @@ async def outcome(
     """Each key's value, or its failure, where the service answers `body`."""
     wire = inventory(lambda _: answer(body, status=status))
     loads = request_of(loaders_over(wire, telemetry=telemetry))
-    return await asyncio.gather(*(loads.load(loader, key) for key in keys), return_exceptions=True)
+    return list(await asyncio.gather(*(loads.load(loader, key) for key in keys), return_exceptions=True))
 
 
 def is_broken(value: object) -> bool:

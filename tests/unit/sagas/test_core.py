@@ -208,6 +208,12 @@ def test_an_attempt_cut_by_a_crash_is_sent_again_and_does_not_count() -> None:
     assert saga.done("a").outcome == Completed()
 
 
+def test_crashes_leave_the_number_of_attempts_as_it_was() -> None:
+    saga = play(node("a", attempts=3)).crash().crash().fail("a", CERTAIN).sleep().fail("a", CERTAIN).sleep()
+    assert saga.log == ["a", "a#2", "a#3", "a#4", "a#5"]
+    assert saga.fail("a", CERTAIN).state_of("a") is StepState.UNDOING
+
+
 def test_a_step_cut_by_a_crash_may_have_taken_effect_whatever_the_next_attempt_says() -> None:
     saga = play(node("a")).crash().fail("a", REFUSED)
     assert saga.log == ["a", "a#2", "undo a"]
@@ -269,6 +275,12 @@ def test_a_pivot_of_unknown_outcome_is_asked_again_although_its_own_attempts_are
     assert saga.state is SagaState.RUNNING
     assert saga.sleep().log == ["a", "p", "p#2"]
     assert saga.done("p").state is SagaState.FORWARD_ONLY
+
+
+def test_a_pivot_once_unknown_is_not_known_by_a_failure_of_a_later_attempt() -> None:
+    saga = with_pivot(attempts=1).done("a").fail("p", UNKNOWN).sleep().fail("p", REFUSED)
+    assert saga.state is SagaState.RUNNING
+    assert saga.sleep().log == ["a", "p", "p#2", "p#3"]
 
 
 def test_a_pivot_that_stays_unknown_calls_a_person_after_fifty_attempts_and_undoes_nothing() -> None:

@@ -105,6 +105,16 @@ async def test_an_append_that_is_late_is_refused_whole(journal: Journal) -> None
     assert journal.is_healthy
 
 
+async def test_an_append_that_would_leave_a_gap_is_refused(journal: Journal) -> None:
+    await journal.begin(record(), [STARTED, INTENDED])
+    for wrong in (3, -1):
+        with pytest.raises(JournalConflict):
+            await journal.append("s1", expected_seq=wrong, events=[DONE])
+    stored = await journal.find("s1")
+    assert stored is not None
+    assert stored.events == (STARTED, INTENDED)
+
+
 async def test_a_refused_operation_takes_nothing_of_its_group_with_it(journal: Journal) -> None:
     await journal.begin(record(), [STARTED])
     answers = await asyncio.gather(
