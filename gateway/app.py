@@ -189,6 +189,7 @@ def compose(
         ),
         telemetry=telemetry,
         clock=clock,
+        services=services,
         sagas=sagas,
     )
     return Application(
@@ -209,7 +210,7 @@ def _sagas(
     if not graph.sagas:
         return None
     return EmbeddedHost(
-        [definition.saga for definition in graph.sagas.values()],
+        [definition.saga for definition in (*graph.sagas.values(), *graph.older_sagas)],
         SqliteJournal(settings.journal, telemetry=telemetry),
         sender=ServiceSender(services),
         reader=LoaderReader(loaders),
@@ -309,6 +310,7 @@ class ServiceSender:
             client=self._services[command.service],
             idempotency_key=idempotency_key,
             deadline=deadline,
+            may_retry=False,  # the saga's own retries are the journalled ones
         )
 
 
@@ -348,5 +350,7 @@ class LoaderReader:
             await loads.close()
 
     def _loads(self, owner: Owner, deadline: Deadline) -> Loads:
-        reading = Reading(identity=Identity(owner.tenant, owner.subject), deadline=deadline, skip_fresh=True)
+        reading = Reading(
+            identity=Identity(owner.tenant, owner.subject), deadline=deadline, skip_fresh=True, may_retry=False
+        )
         return Loads(self._loaders, reading)

@@ -1,4 +1,4 @@
-"""`sagaql demo · serve · check · schema`: what a person types.
+"""`sagaql demo · serve · check · schema · init`: what a person types.
 
 Invariants: results on standard output, everything else on standard error; a mistake is a sentence with a remedy, never a
 traceback (unless --debug); exit codes: 0 done, 1 it did not work, 2 it cannot work as it is written. What is slow to
@@ -122,6 +122,18 @@ def check(context: typer.Context, config: _PATH = None) -> None:
         typer.echo(graph.summary())
 
 
+@app.command()
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the project is written; made if need be.")],
+) -> None:
+    """Write a project of your own: small and whole, with a test. Nothing that exists is overwritten."""
+    with _told(context):
+        for file in _project(folder):
+            typer.echo(str(file))
+        _say(f"next: cd {folder} && sagaql schema --write && sagaql check")
+
+
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +201,15 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
         raise Refused([str(error)], exit_code=FAILED) from error
     except KeyboardInterrupt:  # before anything was started: what was asked for is done
         return
+
+
+def _project(folder: Path) -> list[Path]:
+    from .scaffold import AlreadyThere, write_project
+
+    try:
+        return write_project(folder)
+    except (AlreadyThere, OSError) as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
 
 
 def _standing_in_the_way(settings: Settings, graph: Graph) -> list[str]:

@@ -30,7 +30,7 @@ def write_project(folder: Path) -> list[Path]:
 
 
 FILES: Mapping[str, str] = {
-    "gateway.toml": '''
+    "gateway.toml": """
 # One graph over the services below. `sagaql check` says what does not fit; `sagaql serve` serves it.
 
 [graph]
@@ -45,11 +45,11 @@ url = "${LENDING_URL:-http://127.0.0.1:9002}"
 
 [sagas]
 journal = ".sagaql/journal.sqlite3"
-''',
-    ".gitignore": '''
+""",
+    ".gitignore": """
 .sagaql/
 __pycache__/
-''',
+""",
     "resolvers/__init__.py": '''
 """The read side: one file per entity."""
 

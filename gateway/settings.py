@@ -225,7 +225,7 @@ class SagaSettings(Concern):
     drain: Annotated[Duration, Field(ge=0)] = Seconds(5.0)
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
     max_open: Positive = 10_000
-    """Sagas not ended yet; further ones are refused with SAGAS_UNAVAILABLE before anything is written."""
+    """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
 
 
 class TokenSettings(Concern):

@@ -35,10 +35,8 @@ _LONGEST_SHOWN = 80  # characters of a wrong value
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^}]*))?\}")
 
 _HOW_TO_START = (
-    "a project starts with a gateway.toml that says where its graph is:\n"
-    "      [graph]\n"
-    '      query = "resolvers:Query"\n'
-    "    write one, name another with --config or SAGAQL_CONFIG, or go to the folder that has it"
+    "write a project of your own with `sagaql init FOLDER`, name another file with --config or SAGAQL_CONFIG, "
+    "or go to the folder that has it"
 )
 
 

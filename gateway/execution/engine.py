@@ -17,6 +17,7 @@ from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading
 from ..sagas import Host
+from ..services import Services
 from ..telemetry import SpanKind, Telemetry
 from .document import Documents, Operation
 from .request import GraphQLRequest
@@ -54,6 +55,7 @@ class Engine:
         limits: OperationLimits,
         telemetry: Telemetry,
         clock: Clock,
+        services: Services | None = None,
         sagas: Host | None = None,
     ) -> None:
         self.graph = graph
@@ -64,6 +66,7 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._clock = clock
+        self._services = services
         self._sagas = sagas
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
@@ -126,6 +129,7 @@ class Engine:
             loads=Loads(self._loaders, reading),
             telemetry=self._telemetry,
             clock=self._clock,
+            services=self._services,
             sagas=self._sagas,
             idempotency_key=request.idempotency_key,
             raw_variables=request.variables,

@@ -89,7 +89,7 @@ class Results:
         return GraphQLResult(errors=[entry], is_request_error=True, status=500)
 
     def _error(self, error: GraphQLError) -> dict[str, Any]:
-        original = error.original_error
+        original = _known(error.original_error)
         if isinstance(original, GatewayError):
             self._count(original.code)
             return _formatted(error, original.message, original.extensions())
@@ -106,6 +106,12 @@ class Results:
 
     def _count(self, code: str, times: int = 1) -> None:
         self._telemetry.metrics.errors.labels(code).inc(times)
+
+
+def _known(original: Exception | None) -> Exception | None:
+    """Our own error, also where a resolver let httpx's word for it pass: `ctx.http` raises that from ours."""
+    cause = original.__cause__ if original is not None else None
+    return cause if isinstance(cause, GatewayError) and not isinstance(original, GatewayError) else original
 
 
 def _extensions(ctx: Ctx) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ..loading import Page
 
 T = TypeVar("T")
 
-MAX_SKIP = 1_000
-"""A page is never longer; a larger number in a cursor was forged."""
+MAX_PAGE = 1_000
+"""Items asked of a service at once, those to be skipped included; a larger number in a cursor was forged. So whoever resumes in
+the middle of a long page may get fewer than `first`, and the last edge of that page begins the next one."""
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -60,7 +61,7 @@ class Window:
     @property
     def limit(self) -> int:
         """What to ask of the service: the wanted items and those to be skipped."""
-        return self.first + self.cursor.skip
+        return min(self.first + self.cursor.skip, MAX_PAGE)
 
 
 START = Cursor(None, 0)
@@ -100,7 +101,7 @@ def _decode(text: str) -> Cursor:
         cursor = msgspec.json.decode(raw, type=Cursor)
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:
         raise _not_a_cursor() from error
-    if not 0 <= cursor.skip <= MAX_SKIP:
+    if not 0 <= cursor.skip < MAX_PAGE:
         raise _not_a_cursor()
     return cursor
 

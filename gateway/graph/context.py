@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from ..clock import Clock, Deadline
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
-from ..loading import Loader, Loads, Page, Pages
+from ..loading import Loader, Loads, Page, Pages, Service
 from ..sagas import Host
+from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
 from .degradation import MAX_NOTES, Degraded
@@ -27,6 +28,7 @@ class Ctx:
     loads: Loads
     telemetry: Telemetry
     clock: Clock
+    services: Services | None = None
     sagas: Host | None = None
     idempotency_key: str | None = None
     """Of the request's header; valid for the one saga of the operation."""
@@ -54,6 +56,16 @@ class Ctx:
         asked = window(first, after)
         page = await self.page(pages, first=asked.limit, after=asked.cursor.page, **filters)
         return connection(page, asked)
+
+    def http(self, service: Service) -> HttpClient:
+        """An `httpx.AsyncClient` whose transport is the service's stack: timeouts, retries, breaker and trace apply.
+
+        For what no loader says; its calls are not batched. An httpx error that the resolver lets pass reads to the client as the
+        service's error. Raises: LookupError for a service that gateway.toml does not have.
+        """
+        if self.services is None:
+            raise LookupError(f"no services are bound here, so {service.name} cannot be called")
+        return self.services[service.name].http
 
     def require(self, scope: str) -> None:
         """Raises: Unauthenticated for an anonymous caller, Forbidden for a known one without `scope`."""

@@ -239,7 +239,7 @@ def raw_annotation(owner: type[Any], name: str) -> Any:
     for base in owner.__mro__:
         annotations = vars(base).get("__raw_annotations__") or vars(base).get("__annotations__", {})
         if name in annotations:
-            return _resolved(annotations[name], vars(sys.modules[base.__module__]))
+            return _resolved(annotations[name], {**vars(sys.modules[base.__module__]), base.__name__: base})
     raise LookupError(f"{owner.__name__} has no field {name!r}")
 
 

@@ -7,7 +7,7 @@ journal has the saga.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -105,16 +105,22 @@ class SagaField(ResolverField):
     """The mutation field of a saga; the app registers its definition with the host."""
 
     definition: Definition
+    older: tuple[Definition, ...] = ()
 
     def __copy__(self) -> "SagaField":
         copy = super().__copy__()
         assert isinstance(copy, SagaField)  # noqa: S101 - type(self)(...) made it
-        copy.definition = self.definition
+        copy.definition, copy.older = self.definition, self.older
         return copy
 
 
-def saga_field(saga: type[Saga[Any, Any]], *, description: str | None = None) -> Any:
+def saga_field(
+    saga: type[Saga[Any, Any]], *, older: Sequence[type[Saga[Any, Any]]] = (), description: str | None = None
+) -> Any:
     """The mutation that begins `saga` and waits for it, a bounded time.
+
+    `older`: earlier versions of it (`class PlaceOrderV1(Saga[...], version=1, name="PlaceOrder")`), kept until the last saga that
+    was begun under them has ended; none is begun any more.
 
     Arguments in the graph: `input` and `idempotencyKey`. Raises in the answer: BAD_USER_INPUT for broken rules or a missing
     key, SAGAS_UNAVAILABLE when nothing could be begun.
@@ -132,6 +138,7 @@ def saga_field(saga: type[Saga[Any, Any]], *, description: str | None = None) ->
     assert isinstance(made, SagaField)  # noqa: S101 - `of` makes its own class
     made.python_name = _snake(definition.name)
     made.definition = definition
+    made.older = tuple(definition_of(each) for each in older)
     return made
 
 

@@ -46,7 +46,9 @@ class Graph:
     joins: Mapping[str, JoinField]
     """By "Type.field"."""
     sagas: Mapping[str, Definition]
-    """By the name of their mutation field."""
+    """By the name of their mutation field: those that can be begun."""
+    older_sagas: tuple[Definition, ...] = ()
+    """Earlier versions, registered so that what was begun under them can end."""
 
     @property
     def core(self) -> GraphQLSchema:
@@ -95,9 +97,14 @@ class Graph:
         return "\n".join(lines)
 
 
-@lru_cache(maxsize=16)
 def build_graph(query: type[Any], mutation: type[Any] | None = None) -> Graph:
     """Build the schema from its root types. Raises: GraphInvalid with every problem that can be told."""
+    roots: tuple[Any, Any] = (query, mutation)
+    return _built(*roots)
+
+
+@lru_cache(maxsize=16)
+def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
     try:
         schema = strawberry.Schema(query=query, mutation=mutation, config=StrawberryConfig())
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
@@ -106,6 +113,9 @@ def build_graph(query: type[Any], mutation: type[Any] | None = None) -> Graph:
     graph = Graph(
         schema=schema,
         joins={name: field for name, (_, field) in fields.items() if isinstance(field, JoinField)},
+        older_sagas=tuple(
+            older for _, field in fields.values() if isinstance(field, SagaField) for older in field.older
+        ),
         sagas={
             name.split(".")[1]: field.definition for name, (_, field) in fields.items() if isinstance(field, SagaField)
         },

@@ -35,6 +35,8 @@ class Reading:
     deadline: Deadline
     headers: tuple[tuple[str, str], ...] = ()
     """Client headers that may be forwarded; never sent where the answer is shared as public."""
+    may_retry: bool = True
+    """False where whoever reads repeats by itself, as a saga's step does."""
     skip_fresh: bool = False
     """After a write of this request: ask the service even where a fresh answer is cached."""
 
@@ -108,6 +110,7 @@ class BoundLoader(Generic[V]):
             "path": loader.path,
             "endpoint": loader.endpoint,
             "deadline": reading.deadline,
+            "may_retry": reading.may_retry,
             "headers": self._sent(reading),
         }
         if loader.method == "GET":
@@ -160,7 +163,9 @@ class BoundLoader(Generic[V]):
             return absent
         try:
             value: Any = [self._codec.hydrate(each) for each in row] if self.loader.many else self._codec.hydrate(row)
-        except Exception as error:  # the author's translation: what it cannot take is not what was agreed, for this key only
+        except (
+            Exception
+        ) as error:  # the author's translation: what it cannot take is not what was agreed, for this key only
             return self._broken(f"{type(error).__name__}: {error}")
         return value  # type: ignore[no-any-return]
 
@@ -228,6 +233,7 @@ class BoundPages(Generic[V]):
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
             headers=self._sent(reading),
             deadline=reading.deadline,
+            may_retry=reading.may_retry,
         )
         response = await self._client.call(request)
         ensure_success(response, pages.service, pages.endpoint)

@@ -2,6 +2,7 @@
 
 from .command import Command, send
 from .config import ServiceConfig
+from .httpx_transport import HttpClient
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, Retry
 from .registry import Services, UnknownService
@@ -18,6 +19,7 @@ __all__ = [
     "Command",
     "DeadlineCut",
     "Handler",
+    "HttpClient",
     "Outcome",
     "Policy",
     "Retry",

@@ -59,6 +59,7 @@ async def send(
     idempotency_key: str,
     deadline: Deadline,
     headers: tuple[tuple[str, str], ...] = (),
+    may_retry: bool = True,
 ) -> V:
     """The decoded answer of one call, all its attempts under the same key.
 
@@ -75,6 +76,7 @@ async def send(
         body=msgspec.json.encode(body),
         deadline=deadline,
         idempotency_key=idempotency_key,
+        may_retry=may_retry,
         attempt_timeout=command.attempt_timeout,
     )
     return _answer(command, await client.call(request))

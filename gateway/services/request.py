@@ -47,6 +47,8 @@ class ServiceRequest:
     idempotency_key: str | None = None
     is_read: bool = False
     """A POST that changes nothing, such as a batch of keys too long for a URL."""
+    may_retry: bool = True
+    """False where whoever calls repeats by itself, as a saga does: two loops of retries would multiply."""
     attempt_timeout: Seconds | None = None
     """Overrides the service's own for this request; the deadline cuts it shorter, never longer."""
 

@@ -185,4 +185,3 @@ def _answer(sent: Sequence[Message]) -> Answer:
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in starts[0]["headers"]},
         body=b"".join(message.get("body", b"") for message in sent),
     )
-

@@ -190,6 +190,20 @@ def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
     assert "Traceback" in run("--debug", *missing).output
 
 
+# -- init --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_project_lists_its_files_and_overwrites_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+
+    first, second = run("init", str(folder)), run("init", str(folder))
+
+    assert first.exit_code == 0
+    assert str(folder / "gateway.toml") in first.stdout.splitlines()
+    assert second.exit_code == FAILED
+    assert "there already" in second.stderr
+
+
 # -- serve -------------------------------------------------------------------------------------------------------------
 
 

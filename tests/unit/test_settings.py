@@ -309,7 +309,7 @@ def test_a_mistake_in_the_toml_says_where(project: Project) -> None:
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match=r"query = \"resolvers:Query\""):
+    with pytest.raises(SettingsInvalid, match="sagaql init FOLDER"):
         load_settings(tmp_path / "gateway.toml", environ={})
 
 

@@ -65,7 +65,7 @@ def retry(settings: Retry, service: str, *, telemetry: Telemetry, clock: Clock, 
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
-            if not request.is_retryable:
+            if not (request.may_retry and request.is_retryable):
                 return await attempt(request)
             failed, is_unknown = 0, False
             while True:

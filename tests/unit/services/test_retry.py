@@ -51,6 +51,15 @@ async def test_a_write_without_a_key_is_sent_once() -> None:
 
 
 @in_virtual_time
+async def test_whoever_repeats_by_itself_is_not_repeated_for() -> None:
+    wire = ScriptedWire(broken_off, broken_off)
+    for request in (KEYED, STOCK):
+        with pytest.raises(ServiceUnavailable):
+            await catalog(wire, retry=Retry()).call(replace(request, may_retry=False))
+    assert len(wire.sent) == 2
+
+
+@in_virtual_time
 async def test_a_write_with_a_key_is_repeated_under_the_same_key() -> None:
     wire = ScriptedWire(broken_off, answer())
     await catalog(wire, retry=Retry()).call(KEYED)

@@ -1,0 +1,125 @@
+"""Documents: refused with a code, kept within a bound, parsed once."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import RequestError
+from gateway.execution.document import MAX_ERRORS, MAX_KEPT, DocumentRejected, Documents
+from gateway.telemetry import Metrics
+from tests.unit.graph.shop import graph
+
+
+def documents(*, max_entries: int = 10, max_tokens: int = 1_000) -> Documents:
+    return Documents(graph.core, max_entries=max_entries, max_tokens=max_tokens, metrics=Metrics())
+
+
+def looked_up(kept: Documents) -> dict[str, float]:
+    found = {
+        result: kept._metrics.registry.get_sample_value("sagaql_document_cache_total", {"result": result})
+        for result in ("hit", "miss")
+    }
+    return {result: value for result, value in found.items() if value is not None}
+
+
+def rejected(text: str, **limits: int) -> DocumentRejected:
+    with pytest.raises(DocumentRejected) as caught:
+        documents(**limits).operation(text, None)
+    return caught.value
+
+
+def test_syntax_is_told_with_its_place() -> None:
+    error = rejected("{ hello ")
+    assert error.reason.code == "GRAPHQL_PARSE_FAILED"
+    assert [(place.line, place.column) for place in error.errors[0].locations or ()] == [(1, 9)]
+
+
+def test_validation_tells_all_mistakes_up_to_a_bound() -> None:
+    error = rejected("{ a b c }")
+    assert (error.reason.code, len(error.errors)) == ("GRAPHQL_VALIDATION_FAILED", 3)
+    many = rejected("{" + " ".join(f"x{number}" for number in range(100)) + "}")
+    assert len(many.errors) == MAX_ERRORS + 1
+    assert "Too many validation errors" in many.errors[-1].message
+
+
+def test_tokens_are_limited_before_anything_is_validated() -> None:
+    error = rejected("{" + " hello" * 100 + "}", max_tokens=50)
+    assert error.reason.code == "GRAPHQL_PARSE_FAILED"
+    assert "50" in error.errors[0].message
+
+
+@pytest.mark.parametrize("depth", [100, 300, 1_000, 4_000])
+@pytest.mark.parametrize(
+    ("opened", "closed"),
+    [("{ ...on Query ", "}"), ("{ products(keys: []) ", "}"), ("{ hello(name: [", "])}")],
+    ids=["fragments", "fields", "lists"],
+)
+def test_deep_nesting_is_refused_and_never_an_accident(opened: str, closed: str, depth: int) -> None:
+    inner = "{ hello }" if closed == "}" else "1"
+    opening = opened * depth if closed == "}" else "{ hello(name: " + "[" * depth
+    closing = closed * depth if closed == "}" else "]" * depth + ") }"
+    try:
+        documents(max_tokens=100_000).operation(opening + inner + closing, None)
+    except DocumentRejected as error:
+        assert error.reason.code in {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"}
+
+
+def test_the_only_operation_needs_no_name() -> None:
+    assert documents().operation("query One { hello }", None).name == "One"
+
+
+def test_one_of_several_operations_is_chosen_by_name() -> None:
+    text = "query One { hello } query Two { whoami } mutation Three { touch }"
+    chosen = documents().operation(text, "Three")
+    assert (chosen.name, chosen.kind.value, chosen.root_fields) == ("Three", "mutation", ("touch",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("query A { hello } query B { hello }", None, "has 2 operations: say which in operationName"),
+        ("query A { hello } query B { hello }", "C", r"names no operation of the document \(A, B\)"),
+        ("{ hello }", "C", r"names no operation of the document \(none has a name\)"),
+    ],
+)
+def test_a_name_that_does_not_choose_one_is_refused(text: str, name: str | None, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        documents().operation(text, name)
+
+
+def test_a_document_of_fragments_only_cannot_be_executed() -> None:
+    with pytest.raises(RequestError):
+        documents().operation("fragment F on Query { hello }", None)
+
+
+def test_root_fields_are_found_within_fragments() -> None:
+    text = "{ hello ...F ... on Query { a: whoami ...{ hello } } } fragment F on Query { boom }"
+    assert documents().operation(text, None).root_fields == ("hello", "boom", "whoami", "hello")
+
+
+def test_a_document_is_parsed_once_and_look_ups_are_counted() -> None:
+    kept = documents()
+    first = kept.operation("{ hello }", None)
+    assert kept.operation("{ hello }", None) is first
+    assert looked_up(kept) == {"miss": 1.0, "hit": 1.0}
+
+
+def test_what_was_refused_is_remembered_as_well() -> None:
+    kept = documents()
+    for _ in range(3):
+        with pytest.raises(DocumentRejected):
+            kept.operation("{ nothing }", None)
+    assert looked_up(kept) == {"miss": 1.0, "hit": 2.0}
+
+
+def test_so_many_documents_are_kept_and_no_more() -> None:
+    kept = documents(max_entries=3)
+    for number in range(50):
+        kept.operation(f"query Q{number} {{ hello }}", None)
+    assert repr(kept) == "<Documents 3/3>"
+
+
+def test_a_long_document_is_answered_and_not_kept() -> None:
+    kept = documents()
+    kept.operation("{ hello } #" + "x" * MAX_KEPT, None)
+    assert repr(kept) == "<Documents 0/10>"
