@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches, unified_diff
@@ -246,7 +246,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
 
 def _lifespan(settings: Settings, gateway: Application) -> Any:
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with gateway.services:
             if gateway.sagas is not None:
                 await gateway.sagas.start()

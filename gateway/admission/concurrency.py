@@ -5,7 +5,7 @@ Invariant: as many permits come back as were given, whatever ends the operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ..errors import Draining, Overloaded
@@ -22,7 +22,7 @@ class Admission:
         self._gauge = telemetry.metrics.operations_in_flight
 
     @contextmanager
-    def permit(self) -> Iterator[None]:
+    def permit(self) -> Generator[None]:
         """Hold a permit for the body. Raises: Overloaded, Draining; the body is not entered then."""
         if self.is_draining:
             raise Draining("this gateway is shutting down: send the request again")

@@ -14,6 +14,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from strawberry.annotation import StrawberryAnnotation
@@ -62,15 +63,20 @@ class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
 class BatchedField(StrawberryField):
     """The strawberry field behind `@batched`."""
 
-    def __init__(self, method: Callable[..., Awaitable[list[Any]]], element: Any, **rest: Any) -> None:
-        module = sys.modules[method.__module__]
+    def __init__(
+        self,
+        method: Callable[..., Awaitable[list[Any]]],
+        element: Any,
+        *,
+        origin: Any = None,
+        type_annotation: StrawberryAnnotation | None = None,
+    ) -> None:
+        namespace = vars(sys.modules[method.__module__])
         super().__init__(
-            **{
-                "python_name": method.__name__,
-                "type_annotation": StrawberryAnnotation(element, namespace=vars(module)),
-                "description": first_paragraph(method.__doc__),
-                **rest,
-            }
+            python_name=method.__name__,
+            type_annotation=type_annotation or StrawberryAnnotation(element, namespace=namespace),
+            description=first_paragraph(method.__doc__),
+            origin=origin,
         )
         self.init = self.repr = self.compare = False
         self.method = method
@@ -85,8 +91,8 @@ class BatchedField(StrawberryField):
     def is_basic_field(self) -> bool:
         return False
 
-    @property
-    def is_async(self) -> bool:  # a cached_property there; a constant here
+    @cached_property
+    def is_async(self) -> bool:
         return True
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, overload
 
 from strawberry.annotation import StrawberryAnnotation
@@ -53,7 +54,7 @@ class JoinField(StrawberryField):
         description: str | None = None,
         **rest: Any,
     ) -> None:
-        super().__init__(**{"description": description, "directives": [directive_of(otherwise)], **rest})
+        super().__init__(description=description, directives=[directive_of(otherwise)], **rest)
         self.init = self.repr = self.compare = False
         self.declared_loader = loader
         self.on = on
@@ -71,8 +72,8 @@ class JoinField(StrawberryField):
     def is_basic_field(self) -> bool:
         return False
 
-    @property
-    def is_async(self) -> bool:  # a cached_property there; a constant here
+    @cached_property
+    def is_async(self) -> bool:
         return True
 
     @property

@@ -15,7 +15,16 @@ from typing import Annotated, Any
 
 import orjson
 import strawberry
-from graphql import GraphQLResolveInfo, NullValueNode, OperationDefinitionNode, ValueNode, value_from_ast_untyped
+from graphql import (
+    GraphQLResolveInfo,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    ValueNode,
+    VariableNode,
+    value_from_ast_untyped,
+)
 from strawberry.types.base import has_object_definition
 
 from ..clock import Seconds
@@ -130,7 +139,8 @@ def saga_field(
 
     async def begin(info: strawberry.Info, ctx: Ctx, input: Any, idempotency_key: Any = None) -> Any:  # noqa: A002
         key = choose_key(definition, argument=idempotency_key, header=ctx.idempotency_key)
-        digest = input_hash(info._raw_info, ctx)  # noqa: SLF001 - strawberry has no public name for graphql-core's info
+        # strawberry has no public name for graphql-core's info
+        digest = input_hash(info._raw_info, ctx)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return await _run(definition, payload, ctx=ctx, value=input, key=key, input_hash=digest)
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
@@ -259,7 +269,20 @@ def _provided(node: ValueNode, operation: OperationDefinitionNode, raw: Mapping[
         for each in operation.variable_definitions or ()
         if each.default_value is not None
     }
-    return value_from_ast_untyped(node, {**defaults, **raw})
+    return _untyped(node, {**defaults, **raw})
+
+
+def _untyped(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+    """The node's value; a member whose variable was not sent is not provided, as GraphQL has it, and not null."""
+    if isinstance(node, ObjectValueNode):
+        return {
+            member.name.value: _untyped(member.value, variables)
+            for member in node.fields
+            if not (isinstance(member.value, VariableNode) and member.value.name.value not in variables)
+        }
+    if isinstance(node, ListValueNode):
+        return [_untyped(each, variables) for each in node.values]
+    return value_from_ast_untyped(node, dict(variables))
 
 
 def _snake(name: str) -> str:

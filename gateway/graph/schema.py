@@ -53,7 +53,7 @@ class Graph:
     @property
     def core(self) -> GraphQLSchema:
         """What graphql-core executes."""
-        return self.schema._schema  # noqa: SLF001 - strawberry has no public name for it
+        return core_of(self.schema)
 
     @cached_property
     def sdl(self) -> str:
@@ -109,7 +109,7 @@ def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
         schema = strawberry.Schema(query=query, mutation=mutation, config=StrawberryConfig())
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
         raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
-    fields = dict(_fields(schema._schema))  # noqa: SLF001
+    fields = dict(_fields(core_of(schema)))
     graph = Graph(
         schema=schema,
         joins={name: field for name, (_, field) in fields.items() if isinstance(field, JoinField)},
@@ -125,6 +125,10 @@ def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
     if problems := graph.problems():
         raise GraphInvalid(problems)
     return graph
+
+
+def core_of(schema: strawberry.Schema) -> GraphQLSchema:
+    return schema._schema  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - strawberry has no public name for it
 
 
 def _fields(core: GraphQLSchema) -> Iterator[tuple[str, tuple[GraphQLField, StrawberryField]]]:

@@ -5,7 +5,7 @@ Invariant: belongs to one application; two applications in one process share nei
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +42,7 @@ class Telemetry:
         *,
         attributes: Mapping[str, AttributeValue] | None = None,
         parent: Mapping[str, str] | None = None,
-    ) -> Iterator[Span]:
+    ) -> Generator[Span]:
         """A span around the body; `parent` holds incoming W3C headers (`traceparent`) when the parent is elsewhere.
 
         A failure inside is recorded by its type only: messages may hold what must not leave the process.

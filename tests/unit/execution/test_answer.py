@@ -161,16 +161,16 @@ async def test_two_sagas_with_keys_of_their_own_are_both_begun_in_order() -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [(None, 10.0), ("200", 0.2), ("30000", 30.0), ("999999999", 60.0)], ids=str
+    ("asked", "seconds"), [(None, 10.0), ("200", 0.2), ("30000", 30.0), ("999999999", 50.0)], ids=str
 )
 @in_virtual_time
 async def test_the_client_s_deadline_is_kept_within_bounds(asked: str | None, seconds: float) -> None:
     headers = {} if asked is None else {"x-request-timeout-ms": asked}
-    operation = {"query_deadline": "10s", "max_deadline": "60s"}
+    operation = {"query_deadline": "10s", "max_deadline": "50s"}
     async with shop(operation=operation) as gateway:
         found = await gateway.execute("{ mine again: mine }", headers=headers)
-        assert asyncio.get_running_loop().time() == pytest.approx(min(seconds, 60.0))
-    assert found.codes in ([["DEADLINE_EXCEEDED"] * 2] if seconds < 60 else [["DEADLINE_EXCEEDED"] * 2, []])
+        assert asyncio.get_running_loop().time() == pytest.approx(seconds)
+    assert found.codes == ["DEADLINE_EXCEEDED"] * 2
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "1.5", "soon", "1e3", "²", "9" * 5_000], ids=lambda text: text[:8])

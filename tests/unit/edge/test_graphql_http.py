@@ -1,0 +1,290 @@
+"""GraphQL over HTTP: methods, bodies, headers, statuses; and what happens when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.edge import GraphQLEndpoint
+from gateway.errors import GatewayError
+from gateway.execution import GraphQLRequest, GraphQLResult
+from gateway.identity import ANONYMOUS, Identity
+from gateway.testing import Answer, ScriptedWire, hang, in_virtual_time
+from gateway.testing.client import answer_of, scope_of_request
+from tests.unit.graph.shop import CUSTOMER, DSN, reviews_answers, shop
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+POSTED = {"content-type": JSON, "accept": GRAPHQL}
+
+
+class Anybody:
+    async def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        return ANONYMOUS
+
+
+class Broken:
+    async def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        raise ConnectionError(DSN)
+
+
+class Echo:
+    """An engine that answers with `data`, and remembers the requests."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        self.data = data or {"ok": True}
+        self.requests: list[GraphQLRequest] = []
+        self.refused: list[Exception] = []
+
+    async def answer(self, request: GraphQLRequest) -> GraphQLResult:
+        self.requests.append(request)
+        return GraphQLResult(data=self.data)
+
+    def refuse(self, error: Exception) -> GraphQLResult:
+        self.refused.append(error)
+        known = error if isinstance(error, GatewayError) else GatewayError("masked")
+        entry = {"message": known.message, "extensions": known.extensions()}
+        return GraphQLResult(errors=[entry], is_request_error=True, status=known.status)
+
+
+async def ask(
+    body: bytes | list[bytes] = b'{"query": "{ hello }"}',
+    *,
+    method: str = "POST",
+    query: str = "",
+    headers: Mapping[str, str] = POSTED,
+    engine: Echo | None = None,
+    max_body: int = 100,
+    authenticator: Any = None,
+    forwarded: frozenset[str] = frozenset(),
+) -> Answer:
+    endpoint = GraphQLEndpoint(
+        engine or Echo(), authenticator=authenticator or Anybody(), max_body=max_body, forwarded=forwarded
+    )
+    pieces = [body] if isinstance(body, bytes) else body
+    return await answer_of(endpoint, scope_of_request(method, "/graphql", query=query, headers=headers), pieces)
+
+
+# -- what is taken -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_post_is_taken_with_everything_in_it() -> None:
+    engine = Echo()
+    body = {"query": "q", "operationName": "n", "variables": {"a": [1]}, "extensions": {"x": 1}}
+    headers = {**POSTED, "idempotency-key": "k", "x-request-timeout-ms": "1500", "traceparent": "t", "cookie": "c"}
+    found = await ask(
+        orjson.dumps(body), headers=headers, engine=engine, forwarded=frozenset({"cookie"}), max_body=1000
+    )
+    (request,) = engine.requests
+    assert found.json == {"data": {"ok": True}}
+    assert (request.text, request.operation_name, request.variables) == ("q", "n", {"a": [1]})
+    assert (request.timeout, request.idempotency_key, request.only_queries) == (1.5, "k", False)
+    assert (request.headers, request.trace) == ((("cookie", "c"),), {"traceparent": "t"})
+
+
+async def test_a_get_is_taken_with_json_in_its_parameters() -> None:
+    engine = Echo()
+    await ask(
+        b"",
+        method="GET",
+        query="query=%7Bhello%7D&variables=%7B%22a%22%3A1%7D&operationName=n",
+        headers={},
+        engine=engine,
+    )
+    (request,) = engine.requests
+    assert (request.text, request.variables, request.operation_name) == ("{hello}", {"a": 1}, "n")
+    assert request.only_queries
+
+
+@pytest.mark.parametrize("content_type", [JSON, "Application/JSON", f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8"])
+async def test_json_is_taken_however_it_is_written(content_type: str) -> None:
+    assert (await ask(headers={"content-type": content_type})).status == 200
+
+
+@pytest.mark.parametrize("name", ["operationName", "variables", "extensions"])
+async def test_null_is_as_good_as_nothing(name: str) -> None:
+    assert (await ask(orjson.dumps({"query": "q", name: None}))).status == 200
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the body is not JSON"),
+        (b"{", "the body is not JSON"),
+        (b'{"query": "{ hello }"} trailing', "the body is not JSON"),
+        (b'{"query": "\xff"}', "the body is not JSON"),
+        (b"[" * 90, "the body is not JSON"),
+        (b"null", "the body must be a JSON object"),
+        (b'"{ hello }"', "the body must be a JSON object"),
+        (b'[{"query": "{ hello }"}]', "batches of operations are not taken"),
+        (b"{}", "the request has no query"),
+        (b'{"query": null}', "the request has no query"),
+        (b'{"query": ""}', "the request has no query"),
+        (b'{"query": "  "}', "the request has no query"),
+        (b'{"query": 1}', "the request has no query"),
+        (b'{"query": "q", "variables": []}', "variables must be an object"),
+        (b'{"query": "q", "variables": "{}"}', "variables must be an object"),
+        (b'{"query": "q", "variables": 0}', "variables must be an object"),
+        (b'{"query": "q", "operationName": 1}', "operationName must be a string"),
+        (b'{"query": "q", "operationName": {}}', "operationName must be a string"),
+        (b'{"query": "q", "extensions": "x"}', "extensions must be an object"),
+    ],
+)
+async def test_a_body_that_is_no_request_is_refused_with_the_reason(body: bytes, says: str) -> None:
+    engine = Echo()
+    found = await ask(body, engine=engine)
+    assert (found.status, found.codes, engine.requests) == (400, ["BAD_REQUEST"], [])
+    assert says in found.errors[0]["message"]
+    assert "data" not in found.json
+
+
+@pytest.mark.parametrize("query", ["", "variables=%7B%7D", "query=q&variables=x", "query=q&variables=%5B%5D"])
+async def test_parameters_that_are_no_request_are_refused(query: str) -> None:
+    found = await ask(b"", method="GET", query=query, headers={})
+    assert (found.status, found.codes) == (400, ["BAD_REQUEST"])
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+async def test_other_methods_are_refused_and_told_which_there_are(method: str) -> None:
+    found = await ask(method=method)
+    assert (found.status, found.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/graphql", "multipart/form-data", "json"])
+async def test_other_media_types_are_refused(content_type: str) -> None:
+    found = await ask(headers={"content-type": content_type} if content_type else {})
+    assert (found.status, found.codes) == (415, ["BAD_REQUEST"])
+
+
+async def test_a_client_that_takes_no_answer_of_ours_is_told_in_json() -> None:
+    found = await ask(headers={**POSTED, "accept": "text/html"})
+    assert (found.status, found.headers["content-type"]) == (406, f"{JSON}; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "headers"),
+    [
+        ([b"x" * 101], {}),
+        ([b"x" * 60, b"x" * 60, b"never read"], {}),
+        ([], {"content-length": "101"}),
+        ([], {"content-length": "9" * 5_000}),
+        ([b"x" * 101], {"content-length": "5"}),
+        ([b"x" * 101], {"content-length": "\xb2"}),
+    ],
+    ids=["at once", "in pieces", "declared", "declared absurdly", "declared too small", "declared as no number"],
+)
+async def test_a_body_beyond_the_limit_is_refused_and_not_read_on(pieces: list[bytes], headers: dict[str, str]) -> None:
+    found = await ask(pieces, headers={**POSTED, **headers})
+    assert (found.status, found.codes) == (413, ["PAYLOAD_TOO_LARGE"])
+    assert pieces in ([], [b"never read"]) or len(pieces) == 1
+
+
+async def test_a_body_of_exactly_the_limit_is_taken() -> None:
+    body = b'{"query": "q"}'
+    assert (await ask([body[:5], body[5:]], max_body=len(body))).status == 200
+
+
+# -- how it is answered ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accept", [GRAPHQL, JSON])
+async def test_every_answer_says_that_it_is_not_to_be_kept_and_what_it_depends_on(accept: str) -> None:
+    headers = (await ask(headers={**POSTED, "accept": accept})).headers
+    assert headers["content-type"] == f"{accept}; charset=utf-8"
+    assert headers["cache-control"] == "no-store"
+    assert headers["vary"] == "accept, authorization"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("query", ["{ hello", "{ nothing }", "query($x: Int!) { nothing }"])
+@in_virtual_time
+async def test_old_clients_get_200_for_well_formed_requests_and_new_ones_the_truth(query: str) -> None:
+    async with shop() as gateway:
+        new = await gateway.execute(query)
+        old = await gateway.execute(query, headers={"accept": JSON})
+    assert (old.status, new.status) == (200, 400)
+    assert old.json == new.json
+
+
+async def test_an_authenticator_that_fails_is_a_masked_answer_in_graphql() -> None:
+    engine = Echo()
+    found = await ask(engine=engine, authenticator=Broken())
+    assert (found.status, found.codes) == (500, ["INTERNAL_SERVER_ERROR"])
+    assert DSN.encode() not in found.body
+    assert [type(error) for error in engine.refused] == [ConnectionError]
+
+
+async def test_a_value_that_json_cannot_hold_is_a_masked_answer_in_graphql() -> None:
+    found = await ask(engine=Echo({"big": 2**70}))
+    assert (found.status, found.codes) == (500, ["INTERNAL_SERVER_ERROR"])
+
+
+@in_virtual_time
+async def test_an_unknown_token_is_refused_and_told_how_to_sign_in() -> None:
+    async with shop() as gateway:
+        found = await gateway.execute("{ whoami }", headers={"authorization": "Bearer nobody"})
+    assert (found.status, found.codes, found.headers["www-authenticate"]) == (401, ["UNAUTHENTICATED"], "Bearer")
+
+
+@in_virtual_time
+async def test_only_declared_headers_reach_a_service_and_only_that_one() -> None:
+    wires = {"reviews": ScriptedWire(otherwise=reviews_answers)}
+    services = {
+        "catalog": {"url": "http://catalog.test", "send_headers": ["X-Tenant"]},
+        "inventory": {"url": "http://inventory.test"},
+        "reviews": {"url": "http://reviews.test", "send_headers": ["Authorization"]},
+    }
+    async with shop(wires=wires, services=services) as gateway:
+        headers = {**CUSTOMER, "x-tenant": "acme", "cookie": "c"}
+        await gateway.execute('{ products(keys: ["a"]) { stock { quantity } reviews { stars } } }', headers=headers)
+        sent: dict[str, Any] = {
+            name: [request.headers for request in client._wire.requests]  # type: ignore[attr-defined]
+            for name, client in gateway.parts.services.items()
+        }
+    assert sent == {
+        "catalog": [(("x-tenant", "acme"),)],
+        "inventory": [()],
+        "reviews": [(("authorization", "Bearer customer"),)],
+    }
+
+
+# -- the client leaves -------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_when_the_client_leaves_its_calls_end_and_nobody_is_answered() -> None:
+    wire = ScriptedWire(otherwise=hang)
+    gone = asyncio.Event()
+    async with shop(wires={"catalog": wire}) as gateway:
+        body = b'{"query": "{ products(keys: [\\"a\\"]) { sku } }"}'
+        scope = scope_of_request("POST", "/graphql", headers=POSTED)
+        asking = asyncio.ensure_future(answer_of(gateway.app, scope, [body], gone=gone))
+        await asyncio.sleep(0.1)
+        assert wire.in_flight == 1
+        gone.set()
+        with pytest.raises(LookupError, match="answered nothing"):
+            await asking
+        assert (wire.in_flight, gateway.parts.admission.in_flight) == (0, 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_client_that_leaves_within_its_body_is_not_answered() -> None:
+    endpoint = GraphQLEndpoint(Echo(), authenticator=Anybody(), max_body=100)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await endpoint(scope_of_request("POST", "/graphql", headers=POSTED), receive, send)
+    assert sent == []
