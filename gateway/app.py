@@ -31,6 +31,7 @@ from .identity import Authenticator, Identity
 from .loading import Loader, Loaders, Loads, Reading
 from .sagas import Codec, CommandLike, LoaderLike, Owner
 from .sagas.embedded import EmbeddedHost
+from .sagas.journal import Journal
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Command, Services, Wire, send
 from .settings import Settings, SettingsInvalid
@@ -146,15 +147,21 @@ def create_app(
     wires: Mapping[str, Wire] | None = None,
     authenticator: Authenticator | None = None,
     clock: Clock | None = None,
+    journal: Journal | None = None,
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
-    `telemetry`, `wires`, `authenticator` and `clock` stand in for the real ones in tests and embeddings.
+    `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
     Raises: GraphInvalid, SettingsInvalid.
     """
     graph = graph or load_graph(settings)
     gateway = compose(
-        settings, graph, telemetry=telemetry or _telemetry(settings), wires=wires or {}, clock=clock or LoopClock()
+        settings,
+        graph,
+        telemetry=telemetry or _telemetry(settings),
+        wires=wires or {},
+        clock=clock or LoopClock(),
+        journal=journal,
     )
     app = Starlette(
         routes=_routes(settings, gateway, authenticator or _authenticator(settings)),
@@ -165,13 +172,24 @@ def create_app(
 
 
 def compose(
-    settings: Settings, graph: Graph, *, telemetry: Telemetry, wires: Mapping[str, Wire], clock: Clock
+    settings: Settings,
+    graph: Graph,
+    *,
+    telemetry: Telemetry,
+    wires: Mapping[str, Wire],
+    clock: Clock,
+    journal: Journal | None,
 ) -> Application:
     """Every floor, from the bottom up."""
     random = SystemRandom()
     services = Services(settings.service_configs(), telemetry=telemetry, clock=clock, random=random, wires=wires)
     loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
-    sagas = _sagas(settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock)
+    sagas = None
+    if graph.sagas:  # without any no journal is needed
+        journal = journal or SqliteJournal(settings.journal, telemetry=telemetry)
+        sagas = _sagas(
+            settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
+        )
     admission = Admission(settings.server.max_operations, telemetry=telemetry)
     operation = settings.operation
     engine = Engine(
@@ -204,14 +222,19 @@ def compose(
 
 
 def _sagas(
-    settings: Settings, graph: Graph, *, services: Services, loaders: Loaders, telemetry: Telemetry, clock: Clock
-) -> EmbeddedHost | None:
-    """The host of the graph's sagas; None for a graph without any, which needs no journal."""
-    if not graph.sagas:
-        return None
+    settings: Settings,
+    graph: Graph,
+    *,
+    services: Services,
+    loaders: Loaders,
+    telemetry: Telemetry,
+    clock: Clock,
+    journal: Journal,
+) -> EmbeddedHost:
+    """The host of the graph's sagas, older versions included."""
     return EmbeddedHost(
         [definition.saga for definition in (*graph.sagas.values(), *graph.older_sagas)],
-        SqliteJournal(settings.journal, telemetry=telemetry),
+        journal,
         sender=ServiceSender(services),
         reader=LoaderReader(loaders),
         telemetry=telemetry,

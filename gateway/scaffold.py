@@ -227,36 +227,36 @@ from pathlib import Path
 from gateway.app import load_graph
 from gateway.errors import ServiceUnavailable
 from gateway.settings import load_settings
-from gateway.testing import GatewayUnderTest, ScriptedWire, answer
+from gateway.testing import GatewayUnderTest, MemoryJournal, ScriptedWire, answer
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOOK = '{ book(number: "1") { title availability { copies } } }'
 
 
-def ask(query: str, *, journal: Path, **wires: ScriptedWire):
-    settings = load_settings(PROJECT / "gateway.toml", overrides={"sagas": {"journal": str(journal)}})
+def ask(query: str, **wires: ScriptedWire):
+    settings = load_settings(PROJECT / "gateway.toml")
 
     async def run():
-        async with GatewayUnderTest(settings, load_graph(settings), wires=wires) as gateway:
+        async with GatewayUnderTest(settings, load_graph(settings), wires=wires, journal=MemoryJournal()) as gateway:
             return await gateway.execute(query)
 
     return asyncio.run(run())
 
 
-def test_a_book_is_joined_with_its_availability(tmp_path):
+def test_a_book_is_joined_with_its_availability():
     books = ScriptedWire(answer([{"id": "1", "title": "Emma"}]))
     lending = ScriptedWire(answer([{"bookId": "1", "copies": 3}]))
 
-    found = ask(BOOK, journal=tmp_path / "journal", books=books, lending=lending)
+    found = ask(BOOK, books=books, lending=lending)
 
     assert found.data == {"book": {"title": "Emma", "availability": {"copies": 3}}}
 
 
-def test_a_dead_service_leaves_the_rest_of_the_answer_standing(tmp_path):
+def test_a_dead_service_leaves_the_rest_of_the_answer_standing():
     books = ScriptedWire(answer([{"id": "1", "title": "Emma"}]))
     lending = ScriptedWire(otherwise=lambda _: ServiceUnavailable("lending is down", service="lending"))
 
-    found = ask(BOOK, journal=tmp_path / "journal", books=books, lending=lending)
+    found = ask(BOOK, books=books, lending=lending)
 
     assert found.data == {"book": {"title": "Emma", "availability": None}}
     assert found.codes == ["SERVICE_UNAVAILABLE"]

@@ -6,7 +6,7 @@ documents are not kept. Invariant: the schema never changes under a cache; one a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -14,9 +14,11 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -49,12 +51,17 @@ class Operation:
 
     document: DocumentNode
     node: OperationDefinitionNode
-    root_fields: tuple[str, ...]
-    """Names of the fields at its root, fragments opened, aliases not merged."""
+    roots: tuple[FieldNode, ...]
+    """The fields at its root, fragments opened once each, aliases not merged."""
 
     @property
     def kind(self) -> OperationType:
         return self.node.operation
+
+    @property
+    def root_fields(self) -> tuple[str, ...]:
+        """Names of `roots`."""
+        return tuple(node.name.value for node in self.roots)
 
     @property
     def name(self) -> str | None:
@@ -127,19 +134,22 @@ def _operations(document: DocumentNode) -> Operations:
     }
     return {
         each.name.value if each.name else None: Operation(
-            document, each, tuple(_root_fields(each.selection_set, fragments))
+            document, each, tuple(_roots(each.selection_set, fragments, opened=set()))
         )
         for each in document.definitions
         if isinstance(each, OperationDefinitionNode)
     }
 
 
-def _root_fields(selections: SelectionSetNode, fragments: Mapping[str, SelectionSetNode]) -> list[str]:
-    names: list[str] = []
+def _roots(
+    selections: SelectionSetNode, fragments: Mapping[str, SelectionSetNode], *, opened: set[str]
+) -> Iterator[FieldNode]:
+    """`opened`: names of fragments that were seen; each is opened once, or two spreads a fragment would double the work n times."""
     for node in selections.selections:
         if isinstance(node, FieldNode):
-            names.append(node.name.value)
-        else:
-            inner = getattr(node, "selection_set", None) or fragments[node.name.value]  # type: ignore[attr-defined]
-            names += _root_fields(inner, fragments)
-    return names
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _roots(node.selection_set, fragments, opened=opened)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in opened:
+            opened.add(node.name.value)
+            yield from _roots(fragments[node.name.value], fragments, opened=opened)

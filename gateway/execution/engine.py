@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from graphql import ExecutionResult, OperationType, execute
+from graphql import ExecutionResult, OperationType, execute, value_from_ast_untyped
 
 from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
@@ -149,12 +149,20 @@ def ensure_permitted(operation: Operation, request: GraphQLRequest, graph: Graph
         raise MethodRefused(f"a {operation.kind.value} needs POST: GET is for queries")
     if operation.kind is OperationType.SUBSCRIPTION:
         raise RequestError("subscriptions are not served over this transport")
-    if request.idempotency_key is None:
-        return
-    sagas = (
-        sum(name in graph.sagas for name in operation.root_fields) if operation.kind is OperationType.MUTATION else 0
-    )
-    if sagas != 1:
+    if request.idempotency_key is not None:
+        ensure_one_key(operation, request, graph)
+
+
+def ensure_one_key(operation: Operation, request: GraphQLRequest, graph: Graph) -> None:
+    """Raises: RequestError unless the Idempotency-Key header goes with exactly one saga, and with no other key of it."""
+    is_mutation = operation.kind is OperationType.MUTATION
+    sagas = [node for node in operation.roots if is_mutation and node.name.value in graph.sagas]
+    if len(sagas) != 1:
         raise RequestError(
-            f"the Idempotency-Key header goes with exactly one saga, this operation has {sagas}: use the idempotencyKey argument"
+            f"the Idempotency-Key header goes with exactly one saga, this operation has {len(sagas)}: "
+            "use the idempotencyKey argument"
         )
+    argument = next((each.value for each in sagas[0].arguments or () if each.name.value == "idempotencyKey"), None)
+    given = None if argument is None else value_from_ast_untyped(argument, dict(request.variables))
+    if given is not None and given != request.idempotency_key:
+        raise RequestError("idempotencyKey and the Idempotency-Key header differ: send one of them")

@@ -6,6 +6,7 @@ journal has the saga.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
-import orjson
 import strawberry
 from graphql import (
     GraphQLResolveInfo,
@@ -170,7 +170,6 @@ async def _run(
     if isinstance(ticket, IdempotencyConflict):
         return await _conflict(ticket, ctx)
     view = await host.wait(ticket.saga_id, timeout=_patience(ctx))
-    ctx.loads.new_generation()
     return _outcome(view, payload)
 
 
@@ -258,8 +257,8 @@ def input_hash(info: GraphQLResolveInfo[Any], ctx: Ctx) -> str:
         (each.value for each in info.field_nodes[0].arguments or () if each.name.value == "input"), NullValueNode()
     )
     provided = _provided(node, info.operation, ctx.raw_variables)
-    canonical = orjson.dumps(provided, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(canonical).hexdigest()
+    canonical = json.dumps(provided, sort_keys=True, separators=(",", ":"))  # numbers of any length, unlike orjson
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _provided(node: ValueNode, operation: OperationDefinitionNode, raw: Mapping[str, Any]) -> Any:

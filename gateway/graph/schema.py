@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -122,6 +122,9 @@ def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
     )
     for core_field, field in fields.values():
         _end_with_deadline(core_field, field)
+    if graph.core.mutation_type is not None:
+        for core_field in graph.core.mutation_type.fields.values():
+            _begin_a_generation(core_field)
     if problems := graph.problems():
         raise GraphInvalid(problems)
     return graph
@@ -155,3 +158,26 @@ def _end_with_deadline(core_field: GraphQLField, field: StrawberryField) -> None
         return within_deadline(result, ctx) if inspect.isawaitable(result) and isinstance(ctx, Ctx) else result
 
     core_field.resolve = bounded
+
+
+def _begin_a_generation(core_field: GraphQLField) -> None:
+    """After a field of the mutation type, what the request has read and what is fresh in caches holds no more."""
+    resolve = core_field.resolve
+    if resolve is None:
+        return
+
+    def renewing(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+        result = resolve(source, info, **arguments)
+        return _then_renew(result, info) if inspect.isawaitable(result) else _renewed(result, info)
+
+    core_field.resolve = renewing
+
+
+async def _then_renew(result: Awaitable[Any], info: GraphQLResolveInfo[Any]) -> Any:
+    return _renewed(await result, info)
+
+
+def _renewed(value: Any, info: GraphQLResolveInfo[Any]) -> Any:
+    if isinstance(info.context, Ctx):
+        info.context.loads.new_generation()
+    return value

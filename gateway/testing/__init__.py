@@ -2,12 +2,14 @@
 
 from .client import Answer, GatewayUnderTest
 from .clock import Deadlock, VirtualClock, VirtualLoop, in_virtual_time, run_virtual
+from .journal import MemoryJournal
 from .wire import ScriptedWire, Sent, after, answer, hang
 
 __all__ = [
     "Answer",
     "Deadlock",
     "GatewayUnderTest",
+    "MemoryJournal",
     "ScriptedWire",
     "Sent",
     "VirtualClock",

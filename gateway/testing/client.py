@@ -4,8 +4,8 @@
         answer = await gateway.execute("{ product(id: 1) { name } }", headers={"Authorization": "Bearer t"})
 
 Invariant: what a client of it sees is what a client of the served application sees: the same ASGI application, its lifespan
-included. A wire that is not given is the real one. Works in virtual time too, as long as the graph has no sagas: their journal
-writes in a thread.
+included. A wire that is not given is the real one. Works in virtual time too; a graph with sagas needs
+`clock=VirtualClock()` and `journal=MemoryJournal()` for it, since the real journal writes in a thread.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..app import Application, create_app
 from ..clock import Clock
 from ..graph import Graph
 from ..identity import Authenticator
+from ..sagas.journal import Journal
 from ..services import Wire
 from ..settings import Settings
 from ..telemetry import Telemetry
@@ -77,6 +78,7 @@ class GatewayUnderTest:
         telemetry: Telemetry | None = None,
         authenticator: Authenticator | None = None,
         clock: Clock | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """`telemetry` is silent by default: spans go nowhere, no line is logged."""
         self.app = create_app(
@@ -86,6 +88,7 @@ class GatewayUnderTest:
             wires=wires,
             authenticator=authenticator,
             clock=clock,
+            journal=journal,
         )
         self.parts: Application = self.app.state.gateway
         self._life = AsyncExitStack()

@@ -21,7 +21,9 @@ async def test_no_header_is_the_anonymous_caller() -> None:
     assert await TOKENS.authenticate({}) is ANONYMOUS
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "s3cret", "Basic s3cret", "Bearer S3CRET", "Bearer s3cret x"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "s3cret", "Basic s3cret", "Bearer S3CRET", "Bearer s3cret x"]
+)
 async def test_credentials_that_are_not_valid_are_never_taken_for_none(header: str) -> None:
     with pytest.raises(Unauthenticated):
         await TOKENS.authenticate({"authorization": header})

@@ -14,7 +14,6 @@ from gateway.testing import ScriptedWire, in_virtual_time
 from tests.unit.graph.hosting import FakeHost, sent
 from tests.unit.graph.shop import CUSTOMER, DSN, STAFF, shop
 
-
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
@@ -212,3 +211,27 @@ async def test_a_refusal_of_every_kind_gives_its_permit_back() -> None:
         for text in ("{", "{ nothing }", "{ boom }", '{ must(key: "x") { sku } }'):
             await gateway.execute(text)
         assert repr(gateway.parts.admission) == "<Admission 0/512 in flight>"
+
+
+@pytest.mark.parametrize("depth", [20, 60, 90, 120, 150, 200])
+@in_virtual_time
+async def test_a_deep_document_is_answered_or_refused_and_never_an_internal_error(depth: int) -> None:
+    text = '{ __type(name: "Query") { fields { type ' + "{ ofType " * depth + "{ name }" + " }" * (depth + 3)
+    async with shop() as gateway:
+        found = await gateway.execute(text)
+    assert (found.status, found.codes) in [
+        (200, []),
+        (400, ["GRAPHQL_PARSE_FAILED"]),
+        (400, ["GRAPHQL_VALIDATION_FAILED"]),
+    ]
+
+
+@pytest.mark.parametrize("depth", [10, 100, 500, 900, 5_000])
+@in_virtual_time
+async def test_deep_variables_are_refused_and_never_an_internal_error(depth: int) -> None:
+    body = b'{"query": "query($k: [String!]!) { products(keys: $k) { sku } }", "variables": {"k": ' + b"[" * depth
+    async with shop() as gateway:
+        found = await gateway.request(
+            "POST", "/graphql", body=body + b"]" * depth + b"}}", headers={"content-type": "application/json"}
+        )
+    assert found.codes[0] in {"BAD_USER_INPUT", "BAD_REQUEST"}

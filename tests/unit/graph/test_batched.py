@@ -28,12 +28,14 @@ async def test_it_is_called_once_a_layer_and_set_of_arguments() -> None:
 
 
 @in_virtual_time
-async def test_an_answer_of_the_wrong_length_is_our_bug_so_it_is_masked() -> None:
-    async with shop() as gateway:
+async def test_an_answer_of_the_wrong_length_is_our_bug_so_it_is_masked_and_the_log_has_the_numbers() -> None:
+    log = StringIO()
+    async with shop(telemetry=Telemetry(log=json_log(log))) as gateway:
         found = await gateway.execute('{ products(keys: ["a", "b"]) { sku days(country: "SHORT") } }')
     assert found.data == {"products": [{"sku": "a", "days": None}, {"sku": "b", "days": None}]}
     assert found.codes == ["INTERNAL_SERVER_ERROR"] * 2
     assert "parents" not in found.errors[0]["message"]
+    assert "days answered 1 values for 2 parents" in log.getvalue()
 
 
 @in_virtual_time

@@ -137,7 +137,7 @@ def test_one_graph_is_built_for_a_pair_of_roots() -> None:
 def test_a_graph_knows_its_joins_their_services_and_how_long_answers_are_wanted() -> None:
     assert sorted(name for name in graph.joins if name.startswith("Review")) == ["Review.author"]
     assert graph.services == {"catalog", "inventory", "reviews"}
-    assert {loader.path: seconds for loader, seconds in graph.keep.items()}["/stock"] == 15 * 60
+    assert {loader.path: seconds for loader, seconds in graph.keep.items()}["/stock"] == 900.0
     assert "joins to 3 services" in graph.summary()
 
 

@@ -57,9 +57,7 @@ def loaders_over(
     return Loaders(services=services, telemetry=telemetry, clock=CLOCK, keep=keep)
 
 
-def request_of(
-    loaders: Loaders, *, identity: Identity = ANONYMOUS, headers: Mapping[str, str] | None = None
-) -> Loads:
+def request_of(loaders: Loaders, *, identity: Identity = ANONYMOUS, headers: Mapping[str, str] | None = None) -> Loads:
     """The loads of one request."""
     reading = Reading(identity=identity, deadline=Deadline(), headers=tuple((headers or {}).items()))
     return Loads(loaders, reading)

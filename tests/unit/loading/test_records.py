@@ -138,12 +138,12 @@ class NoKey(msgspec.Struct):
 
 
 def test_a_class_that_cannot_be_derived_from_says_what_to_give_instead() -> None:
-    with pytest.raises(TypeError, match="int is no strawberry type or dataclass; give `record=` and `to=`"):
+    with pytest.raises(TypeError, match=r"int is no strawberry type or dataclass; give `record=` and `to=`"):
         derive(int)
 
 
 def test_a_renaming_of_nothing_is_refused() -> None:
-    with pytest.raises(TypeError, match="Thing has no plain field 'color' to rename"):
+    with pytest.raises(TypeError, match=r"Thing has no plain field 'color' to rename"):
         derive(Thing, renamed={"color": "c"})
 
 
@@ -160,12 +160,12 @@ def test_a_record_that_is_no_struct_is_refused_by_name() -> None:
 
 
 def test_record_and_to_belong_together() -> None:
-    with pytest.raises(TypeError, match="`record` and `to` belong together"):
+    with pytest.raises(TypeError, match=r"`record` and `to` belong together"):
         SHOP.loader("/x", keys="ids", key="id", into=str, record=NoKey)
 
 
 def test_renaming_is_for_derived_records_only() -> None:
-    with pytest.raises(TypeError, match="with `record` name the fields there"):
+    with pytest.raises(TypeError, match=r"with `record` name the fields there"):
         SHOP.loader("/x", keys="i", key="id", into=str, record=NoKey, to=lambda row: row.name, fields={"name": "n"})
 
 
@@ -176,13 +176,13 @@ def test_a_key_that_is_no_field_of_the_graph_is_read_beside_it() -> None:
 
 
 def test_a_lazy_loader_says_how_to_write_it_and_what_is_not_there() -> None:
-    with pytest.raises(ValueError, match='write "package.module:name"'):
+    with pytest.raises(ValueError, match=r'write "package.module:name"'):
         lazy_loader("resolvers.product")
-    with pytest.raises(LookupError, match="resolvers.product has no loader named 'nothing'"):
+    with pytest.raises(LookupError, match=r"resolvers.product has no loader named 'nothing'"):
         lazy_loader("resolvers.product:nothing").resolve()
     assert isinstance(lazy_loader("resolvers.product:products_by_key").resolve(), Loader)
 
 
 def test_a_declaration_is_not_asked_for_values() -> None:
-    with pytest.raises(TypeError, match="is a declaration: ask for a key with ctx.load"):
+    with pytest.raises(TypeError, match=r"is a declaration: ask for a key with ctx.load"):
         SHOP.loader("/x", keys="ids", key="id", into=Amount).yields()

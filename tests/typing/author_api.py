@@ -1,0 +1,162 @@
+"""What type checkers say of the author API: lines marked `# refused` must be errors, all others none.
+
+Checked by `test_author_api.py`, which takes the ignores away first; with them the file is clean for everybody else, and strict
+checkers complain of an ignore that is not needed.
+"""
+
+from typing import Annotated, assert_type
+
+import msgspec
+import strawberry
+
+from gateway import (
+    Between,
+    Connection,
+    Ctx,
+    Done,
+    Page,
+    Saga,
+    Service,
+    StepCtx,
+    Unknown,
+    batched,
+    default,
+    entity,
+    field,
+    input_type,
+    join,
+    resolver,
+    stale,
+    step,
+)
+from gateway.loading import Loader
+
+shop = Service("shop")
+
+
+@entity
+class Stock:
+    quantity: int = field("Pieces.")
+
+
+@entity
+class Review:
+    body: str = field("Words.")
+
+
+class StockRecord(msgspec.Struct):
+    on_hand: int
+
+
+def stock_from(record: StockRecord) -> Stock:
+    return Stock(quantity=record.on_hand)
+
+
+stock_by_sku = shop.loader("/stock", keys="skus", key="sku", into=Stock)
+reviews_by_product = shop.loader("/reviews", keys="products", key="product", into=Review, many=True)
+pages_by_product = shop.loader("/pages", keys="products", key="product", into=Review, page=True)
+translated = shop.loader("/stock", keys="skus", key="sku", into=Stock, record=StockRecord, to=stock_from)
+wrong_to: Loader[Review] = shop.loader("/x", keys="k", key="k", into=Review, record=StockRecord, to=stock_from)  # type: ignore  # refused
+
+assert_type(stock_by_sku, Loader[Stock])
+assert_type(reviews_by_product, Loader[list[Review]])
+assert_type(pages_by_product, Loader[Page[Review]])
+assert_type(translated, Loader[Stock])
+
+
+@entity
+class Product:
+    id: strawberry.ID
+    sku: strawberry.Private[str]
+    price: int
+    stock: Stock | None = join(stock_by_sku, on="sku", otherwise=stale("5m"))
+    plain: Stock | None = join(stock_by_sku, on="sku")
+    reviews: list[Review] = join(
+        reviews_by_product, on="id", otherwise=default([]), first=(Annotated[int, Between(1, 9)], 3)
+    )
+    pages: Connection[Review] | None = join(pages_by_product, on="id")
+    some: Connection[Review] = join(pages_by_product, on="id", otherwise=default(Page(())))
+
+    @batched
+    @staticmethod
+    async def delivery_days(products: list["Product"], ctx: Ctx, country: str) -> list[int | None]:
+        return [1 for _ in products]
+
+    @resolver
+    def label(self) -> str:
+        return self.sku
+
+
+@entity
+class Refused:
+    sku: str
+    wrong: int = join(stock_by_sku, on="sku")  # type: ignore  # refused
+    wrong_record: Review | None = join(stock_by_sku, on="sku")  # type: ignore  # refused
+    no_fallback: list[Review] = join(reviews_by_product, on="id")  # type: ignore  # refused
+    stale_only: list[Review] = join(reviews_by_product, on="id", otherwise=stale("5m"))  # type: ignore  # refused
+    wrong_default: Stock = join(stock_by_sku, on="sku", otherwise=default(3))  # type: ignore  # refused
+    not_a_page: list[Review] | None = join(pages_by_product, on="id")  # type: ignore  # refused
+
+
+async def use(product: Product, ctx: Ctx) -> None:
+    assert_type(product.stock, Stock | None)
+    assert_type(product.reviews, list[Review])
+    assert_type(await product.delivery_days(ctx, "FR"), int | None)
+    assert_type(await ctx.load(stock_by_sku, "s"), Stock | None)
+    assert_type(await ctx.load_many(stock_by_sku, ["s"]), list[Stock | None])
+    await product.delivery_days(ctx, 3)  # type: ignore  # refused
+    await ctx.load(stock_by_sku, 3)  # type: ignore  # refused
+    product.label().upper()
+
+
+Product(id=strawberry.ID("1"), sku="s", price=1)
+Product(id=strawberry.ID("1"), sku="s", price=1, stock=None)  # type: ignore  # refused
+Product(id=strawberry.ID("1"), sku="s")  # type: ignore  # refused
+Product("1", "s", 1)  # type: ignore  # refused
+
+
+@input_type
+class Order:
+    sku: str = field("A sku.")
+    count: Annotated[int, Between(1, 9)] = field("Pieces.", default=1)
+
+
+Order(sku="s")
+Order(count=1)  # type: ignore  # refused
+
+
+class Reservation(msgspec.Struct):
+    reservation_id: str
+
+
+class PlaceOrder(Saga[Order, Stock], version=1):
+    @step
+    async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+        return Reservation("r")
+
+    @reservation.undo
+    async def release(self, ctx: StepCtx, reservation: Done[Reservation] | Unknown) -> None:
+        match reservation:
+            case Done(value):
+                assert_type(value, Reservation)
+            case Unknown():
+                pass
+
+    def result(self, order: Order, reservation: Reservation) -> Stock:
+        return Stock(quantity=order.count)
+
+
+def refused_saga() -> type[Saga[Order, Stock]]:
+    class Wrong(Saga[Order, Stock], version=1):
+        @step
+        async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+            return Stock(quantity=1)  # type: ignore  # refused
+
+        @reservation.undo
+        async def release(self, ctx: StepCtx, reservation: Done[Reservation] | Unknown) -> None: ...
+
+        @step(retry=3)  # type: ignore  # refused
+        async def other(self, ctx: StepCtx) -> Reservation:
+            return Reservation("r")
+
+    return Wrong
