@@ -66,7 +66,7 @@ class BoundLoader(Generic[V]):
 
     def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
         """The last known value and its age, if it is at most `max_age` old. What failed is never among them."""
-        found = self.cache.get(self._cache_key(key, arguments, reading), now=self._clock.now(), max_age=max_age)
+        found = self.cache.stale(self._cache_key(key, arguments, reading), now=self._clock.now(), max_age=max_age)
         if found is None:
             return None
         value = self._hydrated(found.row)
@@ -76,11 +76,11 @@ class BoundLoader(Generic[V]):
         return value, found.age
 
     def _fresh(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
-        if not self.cache.fresh:
+        if not self.cache.serves_fresh:
             return {}
         now, rows = self._clock.now(), {}
         for key in keys:
-            found = self.cache.get(self._cache_key(key, arguments, reading), now=now, max_age=self.cache.fresh)
+            found = self.cache.fresh(self._cache_key(key, arguments, reading), now=now)
             self._count_cache("miss" if found is None else "fresh")
             if found is not None:
                 rows[key] = found.row
@@ -89,16 +89,16 @@ class BoundLoader(Generic[V]):
     async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, V | GatewayError]:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
         self._metrics.batches.labels(self.loader.name).observe(len(keys))
+        asked_at = self._clock.now()
         try:
             response = await self._client.call(self._request(keys, arguments, reading))
             rows = self._by_key(response, keys)
         except GatewayError as error:
             return dict.fromkeys(keys, error)
-        now = self._clock.now()
         values = {key: self._hydrated(row) for key, row in rows.items()}
         for key, value in values.items():
             if not isinstance(value, GatewayError):
-                self.cache.put(self._cache_key(key, arguments, reading), rows[key], now=now)
+                self.cache.put(self._cache_key(key, arguments, reading), rows[key], asked_at=asked_at)
         return values
 
     def _request(self, keys: list[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
@@ -199,9 +199,10 @@ class BoundPages(Generic[V]):
         found = self._cached(cache_key, reading)
         if found is not None:
             return self._hydrated(found.row)
+        asked_at = self._clock.now()
         row = await self._fetch(arguments, reading)
         page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
-        self.cache.put(cache_key, row, now=self._clock.now())
+        self.cache.put(cache_key, row, asked_at=asked_at)
         return page
 
     def _hydrated(self, row: Any) -> Page[V]:
@@ -220,9 +221,9 @@ class BoundPages(Generic[V]):
         return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
 
     def _cached(self, cache_key: Hashable, reading: Reading) -> Found | None:
-        if reading.skip_fresh or not self.cache.fresh:
+        if reading.skip_fresh or not self.cache.serves_fresh:
             return None
-        return self.cache.get(cache_key, now=self._clock.now(), max_age=self.cache.fresh)
+        return self.cache.fresh(cache_key, now=self._clock.now())
 
     async def _fetch(self, arguments: Arguments, reading: Reading) -> Any:
         pages = self.pages
@@ -281,11 +282,11 @@ class Loaders:
         return bound
 
     def invalidate(self, declared: object) -> None:
-        """Forget what is cached of a loader or listing, after a write that changed it."""
+        """After a write that changed it, serve nothing of a loader or listing as fresh that was asked for before."""
         if isinstance(declared, Loader):
-            self.loader(declared).cache.clear()
+            self.loader(declared).cache.distrust(now=self._clock.now())
         elif isinstance(declared, Pages):
-            self.pages(declared).cache.clear()
+            self.pages(declared).cache.distrust(now=self._clock.now())
         else:
             raise TypeError(f"invalidates= takes loaders and pages, not {declared!r}")
 

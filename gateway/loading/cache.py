@@ -1,7 +1,8 @@
 """The cache of one loader: fresh answers are served again, older ones only when the service fails.
 
-Invariants: a failure is never stored; an entry is found only under the sharing scope that it was fetched for; at most
-`max_entries` entries, the least recently used leave first.
+Invariants: a failure is never stored; an entry is found only under the sharing scope that it was fetched for; what was asked for
+before a write is never served as fresh after it, though it may still stand in when the service fails; at most `max_entries`
+entries, the least recently used leave first.
 """
 
 from __future__ import annotations
@@ -24,36 +25,52 @@ class Found:
 
 
 class LoaderCache:
-    """Scope, arguments and key -> row. `keep` is how long an entry may still be of use to somebody."""
+    """Scope, arguments and key -> row. `keep` is how long an entry may still be of use to somebody.
+
+    State: the entries, each with the instant at which it was *asked for* (an answer is as old as its question), and the instant of
+    the last write that made older ones doubtful.
+    """
 
     def __init__(self, *, fresh: Seconds, keep: Seconds, max_entries: int) -> None:
-        self.fresh = fresh
-        self.keep = max(fresh, keep)
+        self._fresh = fresh
+        self._keep = max(fresh, keep)
         self._entries: LRUCache[Hashable, tuple[Any, Instant]] = LRUCache(max_entries)
+        self._trusted_from = Instant(float("-inf"))
 
     @property
-    def is_on(self) -> bool:
-        return self.keep > 0
+    def serves_fresh(self) -> bool:
+        """Whether an answer is ever served twice."""
+        return self._fresh > 0
 
-    def get(self, key: Hashable, *, now: Instant, max_age: Seconds) -> Found | None:
-        """The row under `key` if it is at most `max_age` old."""
+    def fresh(self, key: Hashable, *, now: Instant) -> Found | None:
+        """The row under `key` if it may be served as if it were read now."""
+        return self._find(key, now=now, max_age=self._fresh, asked_from=self._trusted_from)
+
+    def stale(self, key: Hashable, *, now: Instant, max_age: Seconds) -> Found | None:
+        """The row under `key` if it is at most `max_age` old, whatever has been written since."""
+        return self._find(key, now=now, max_age=max_age, asked_from=Instant(float("-inf")))
+
+    def put(self, key: Hashable, row: Any, *, asked_at: Instant) -> None:
+        """Remember what a question of the instant `asked_at` was answered, unless a later one's answer is here already."""
+        known = self._entries.get(key)
+        if self._keep > 0 and (known is None or known[1] <= asked_at):
+            self._entries[key] = (row, asked_at)
+
+    def distrust(self, *, now: Instant) -> None:
+        """A write has happened: whatever was asked for until `now` is not fresh any more, answers under way included."""
+        self._trusted_from = now
+
+    def _find(self, key: Hashable, *, now: Instant, max_age: Seconds, asked_from: Instant) -> Found | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        row, stored_at = entry
-        age = Seconds(now - stored_at)
-        return Found(row, age) if age <= max_age else None
-
-    def put(self, key: Hashable, row: Any, *, now: Instant) -> None:
-        if self.is_on:
-            self._entries[key] = (row, now)
-
-    def clear(self) -> None:
-        """Forget everything: what was read before a write may be wrong now."""
-        self._entries.clear()
+        row, asked_at = entry
+        age = Seconds(now - asked_at)
+        return Found(row, age) if age <= max_age and asked_at > asked_from else None
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"<LoaderCache {len(self._entries)}/{self._entries.maxsize:.0f} entries, fresh {self.fresh:g}s, kept {self.keep:g}s>"
+        bound = f"{len(self._entries)}/{self._entries.maxsize:.0f} entries"
+        return f"<LoaderCache {bound}, fresh {self._fresh:g}s, kept {self._keep:g}s>"

@@ -259,18 +259,46 @@ def cache(*, max_entries: int = 2, keep: float = 10) -> LoaderCache:
 
 def test_the_least_recently_used_entry_leaves_first_and_there_are_never_more_than_the_bound() -> None:
     entries = cache()
-    entries.put("a", 1, now=Instant(0))
-    entries.put("b", 2, now=Instant(0))
-    entries.get("a", now=Instant(0), max_age=Seconds(1))
-    entries.put("c", 3, now=Instant(0))
-    found = {key: entries.get(key, now=Instant(0), max_age=Seconds(1)) is not None for key in "abc"}
+    entries.put("a", 1, asked_at=Instant(0))
+    entries.put("b", 2, asked_at=Instant(0))
+    entries.fresh("a", now=Instant(0))
+    entries.put("c", 3, asked_at=Instant(0))
+    found = {key: entries.fresh(key, now=Instant(0)) is not None for key in "abc"}
     assert found == {"a": True, "b": False, "c": True}
     assert repr(entries) == "<LoaderCache 2/2 entries, fresh 1s, kept 10s>"
 
 
+def test_an_answer_is_as_old_as_its_question() -> None:
+    entries = cache()
+    entries.put("a", 1, asked_at=Instant(0))
+    assert entries.fresh("a", now=Instant(1)) is not None
+    assert entries.fresh("a", now=Instant(1.5)) is None
+    assert entries.stale("a", now=Instant(1.5), max_age=Seconds(2)) is not None
+
+
+def test_the_answer_to_a_later_question_is_not_displaced_by_a_slower_earlier_one() -> None:
+    entries = cache()
+    entries.put("a", "later", asked_at=Instant(0.5))
+    entries.put("a", "earlier", asked_at=Instant(0))
+    found = entries.fresh("a", now=Instant(1))
+    assert found is not None
+    assert found.row == "later"
+
+
+def test_what_was_asked_before_a_write_is_not_fresh_after_it_but_still_stands_in_for_a_failure() -> None:
+    entries = cache(max_entries=3)
+    entries.put("before", 1, asked_at=Instant(0))
+    entries.distrust(now=Instant(0.1))
+    entries.put("under way", 1, asked_at=Instant(0.05))
+    entries.put("after", 1, asked_at=Instant(0.2))
+    fresh = {key: entries.fresh(key, now=Instant(0.3)) is not None for key in ("before", "under way", "after")}
+    assert fresh == {"before": False, "under way": False, "after": True}
+    assert entries.stale("before", now=Instant(0.3), max_age=Seconds(10)) is not None
+
+
 def test_a_cache_that_nobody_may_want_anything_of_keeps_nothing() -> None:
     entries = LoaderCache(fresh=Seconds(0), keep=Seconds(0), max_entries=2)
-    entries.put("a", 1, now=Instant(0))
+    entries.put("a", 1, asked_at=Instant(0))
     assert len(entries) == 0
 
 
