@@ -5,14 +5,11 @@ Invariant: everything with state is made here, per application; two applications
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches, unified_diff
 from random import SystemRandom
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -21,109 +18,27 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from .admission import Admission
-from .clock import Clock, Deadline, LoopClock, Seconds
+from .clock import Clock, LoopClock
 from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
 from .execution import Engine
 from .execution.document import Documents
 from .execution.engine import OperationLimits
-from .graph import Graph, GraphInvalid, build_graph
+from .graph import Graph
 from .identity import Authenticator, Identity
-from .loading import Loader, Loaders, Loads, Reading
-from .sagas import Codec, CommandLike, LoaderLike, Owner
+from .loading import Loaders
+from .project import load_graph
+from .saga_ports import CacheInvalidation, LoaderReader, ServiceSender
+from .sagas import Codec
 from .sagas.embedded import EmbeddedHost
 from .sagas.journal import Journal
 from .sagas.sqlite_journal import SqliteJournal
-from .services import Command, Services, Wire, send
-from .settings import Settings, SettingsInvalid
+from .services import Services, Wire
+from .settings import Settings
 from .telemetry import Telemetry, json_log, tracer_provider
-
-V = TypeVar("V")
 
 GRAPHIQL_PATH = "/graphiql"
 
-__all__ = ["Application", "GraphInvalid", "create_app", "load_graph", "problems"]
-
-
-# -- the graph ---------------------------------------------------------------------------------------------------------
-
-
-def load_graph(settings: Settings) -> Graph:
-    """Import the root types named in the settings and build the schema. Raises: GraphInvalid with every problem."""
-    mistakes: list[str] = []
-    roots: list[Any] = []
-    for concern, name in (("graph.query", settings.graph.query), ("graph.mutation", settings.graph.mutation)):
-        if name is None:
-            roots.append(None)
-            continue
-        try:
-            roots.append(_imported(name, concern, root=str(settings.root)))
-        except GraphInvalid as error:
-            mistakes += error.problems
-    if mistakes:
-        raise GraphInvalid(mistakes)
-    return build_graph(*roots)
-
-
-def _imported(name: str, concern: str, *, root: str) -> type[Any]:
-    module_name, _, attribute = name.partition(":")
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the author's own modules: whatever they raise becomes what `check` prints
-        raise GraphInvalid(
-            [f"{concern} is {name!r}: importing {module_name} fails: {type(error).__name__}: {error}"]
-        ) from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
-        near = get_close_matches(attribute, vars(module), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise GraphInvalid([f"{concern} is {name!r}: {module_name} has no class {attribute!r}{hint}"])
-    return found
-
-
-def problems(settings: Settings, graph: Graph) -> list[str]:
-    """What does not fit between settings and graph, one sentence each; empty when it can be served."""
-    found = [*_service_problems(settings, graph)]
-    try:
-        settings.service_configs()
-    except SettingsInvalid as error:
-        found += error.problems
-    return found + _sdl_problems(settings, graph)
-
-
-def _service_problems(settings: Settings, graph: Graph) -> list[str]:
-    unknown = sorted(graph.services - set(settings.services))
-    found: list[str] = []
-    for name in unknown:
-        near = get_close_matches(name, settings.services, n=1)
-        hint = f" (gateway.toml has [services.{near[0]}])" if near else ""
-        found.append(
-            f"the graph joins to service {name!r}, which gateway.toml does not have: add [services.{name}]{hint}"
-        )
-    return found
-
-
-def _sdl_problems(settings: Settings, graph: Graph) -> list[str]:
-    if settings.sdl is None:
-        return []
-    if not settings.sdl.exists():
-        return [f"{settings.sdl.name} is not there: write it with `sagaql schema --write`"]
-    written = settings.sdl.read_text()
-    if written == graph.sdl:
-        return []
-    changed = [
-        line
-        for line in unified_diff(written.splitlines(), graph.sdl.splitlines(), lineterm="", n=0)
-        if line[:1] in "+-" and line[:3] not in {"+++", "---"}
-    ]
-    first = "; ".join(changed[:3])
-    return [
-        f"{settings.sdl.name} differs from the code in {len(changed)} lines ({first}): `sagaql schema --write` renews it"
-    ]
-
-
-# -- the application ---------------------------------------------------------------------------------------------------
+__all__ = ["Application", "create_app", "load_graph"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,73 +222,3 @@ def _authenticator(settings: Settings) -> StaticTokens:
             for each in settings.identity.tokens
         }
     )
-
-
-# -- what sagas are given ----------------------------------------------------------------------------------------------
-
-
-class ServiceSender:
-    """Sends the commands of steps through the services' stacks."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def send(
-        self,
-        command: CommandLike[V],
-        body: object,
-        *,
-        idempotency_key: str,
-        deadline: Deadline,
-        attempt_timeout: Seconds | None,
-    ) -> V:
-        return await send(
-            cast("Command[V]", command),
-            body,
-            client=self._services[command.service],
-            idempotency_key=idempotency_key,
-            deadline=deadline,
-            may_retry=False,  # the saga's own retries are the journalled ones
-        )
-
-
-class CacheInvalidation:
-    """After a step has changed what loaders read, forget what they have cached: clients read their own writes."""
-
-    def __init__(self, loaders: Loaders) -> None:
-        self._loaders = loaders
-
-    def invalidated(self, what: Sequence[object], *, owner: Owner) -> None:
-        for declared in what:
-            self._loaders.invalidate(declared)
-
-
-class LoaderReader:
-    """Reads for steps through the graph's loaders: always from the service, never from a cache."""
-
-    def __init__(self, loaders: Loaders) -> None:
-        self._loaders = loaders
-
-    async def load(
-        self, loader: LoaderLike[V], key: str, *, arguments: Mapping[str, object], owner: Owner, deadline: Deadline
-    ) -> V | None:
-        loads = self._loads(owner, deadline)
-        try:
-            return await loads.load(cast("Loader[V]", loader), key, arguments)
-        finally:
-            await loads.close()
-
-    async def load_many(
-        self, loader: LoaderLike[V], keys: Sequence[str], *, owner: Owner, deadline: Deadline
-    ) -> list[V | None]:
-        loads = self._loads(owner, deadline)
-        try:
-            return await loads.load_many(cast("Loader[V]", loader), keys)
-        finally:
-            await loads.close()
-
-    def _loads(self, owner: Owner, deadline: Deadline) -> Loads:
-        reading = Reading(
-            identity=Identity(owner.tenant, owner.subject), deadline=deadline, skip_fresh=True, may_retry=False
-        )
-        return Loads(self._loaders, reading)

@@ -150,7 +150,8 @@ def _settings(config: Path | None, *, overrides: Mapping[str, Any] | None = None
 
 
 def _graph(settings: Settings) -> Graph:
-    from .app import GraphInvalid, load_graph
+    from .graph import GraphInvalid
+    from .project import load_graph
 
     try:
         return load_graph(settings)
@@ -159,13 +160,14 @@ def _graph(settings: Settings) -> Graph:
 
 
 def _problems(settings: Settings, graph: Graph) -> list[str]:
-    from .app import problems
+    from .project import problems
 
     return problems(settings, graph)
 
 
 def _wire(settings: Settings, graph: Graph) -> Any:
-    from .app import GraphInvalid, create_app
+    from .app import create_app
+    from .graph import GraphInvalid
     from .settings import SettingsInvalid
 
     try:
