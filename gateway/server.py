@@ -25,6 +25,7 @@ from .telemetry import Log
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
 )
+_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
 
@@ -37,7 +38,10 @@ class StartFailed(Exception):
 
 
 def hold_port(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, not yet listening. Raises: PortTaken."""
+    """A socket that listens on the address: whoever connects waits until `serve` answers. Raises: PortTaken.
+
+    Bound is not enough: two processes may bind one port as long as neither listens, and would find out after their slow start.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         held = socket.socket(family, kind, protocol)
@@ -47,6 +51,7 @@ def hold_port(host: str, port: int) -> socket.socket:
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind(address)
+        held.listen(_BACKLOG)
     except OSError as error:
         held.close()
         raise _taken(host, port, error) from error
@@ -56,7 +61,7 @@ def hold_port(host: str, port: int) -> socket.socket:
 def serve(app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log) -> None:
     """Answer until a signal comes, then drain for at most `drain` seconds.
 
-    Raises: StartFailed, and PortTaken if somebody else began to listen after `hold_port`.
+    Raises: StartFailed, PortTaken.
     """
     host, port = held.getsockname()[:2]
     _speak_through(log)

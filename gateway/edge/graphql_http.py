@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ..clock import Seconds
-from ..errors import AdmissionError, PayloadTooLarge, RequestError, Unauthenticated
+from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
@@ -79,6 +79,9 @@ class GraphQLEndpoint:
             result = await self._result(request, receive, media_type)
         except ClientGone:
             return
+        except asyncio.CancelledError:
+            # The server's drain has run out. The client is told, and may ask another gateway; the task then ends, as was asked.
+            result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
         await self._response(result, request, media_type or JSON)(scope, receive, send)

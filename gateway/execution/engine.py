@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from graphql import ExecutionResult, OperationType, execute, value_from_ast_untyped
+from graphql import ExecutionResult, OperationType, Undefined, execute, value_from_ast_untyped
 
 from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
@@ -164,5 +164,5 @@ def ensure_one_key(operation: Operation, request: GraphQLRequest, graph: Graph) 
         )
     argument = next((each.value for each in sagas[0].arguments or () if each.name.value == "idempotencyKey"), None)
     given = None if argument is None else value_from_ast_untyped(argument, dict(request.variables))
-    if given is not None and given != request.idempotency_key:
+    if given not in (None, Undefined, request.idempotency_key):
         raise RequestError("idempotencyKey and the Idempotency-Key header differ: send one of them")

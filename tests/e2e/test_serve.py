@@ -125,12 +125,14 @@ def test_a_signal_lets_running_operations_finish_and_exits_0(tmp_path: Path, num
 def test_the_drain_is_bounded(tmp_path: Path) -> None:
     with serving(tmp_path, toml='server.drain = "1s"') as gateway:
         gateway.wait_for("listening")
-        gateway.ask_late(9)
+        asking = gateway.ask_late(9)
         gateway.process.terminate()
         began = time.monotonic()
 
+        assert asking.answer()["errors"][0]["extensions"] == {"code": "DRAINING", "retryable": True}
         assert gateway.exit_code() == 0
         assert time.monotonic() - began < 6
+        assert "Traceback" not in gateway.said
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:

@@ -128,8 +128,12 @@ async def test_the_same_key_as_argument_and_header_is_one_key() -> None:
 
     async with gateway_on(wire) as gateway:
         cooked = await gateway.execute(COOK, {"key": "a"}, headers={"idempotency-key": "a"})
+        for absent in ({}, {"key": None}):
+            again = await gateway.execute(COOK, absent, headers={"idempotency-key": "a"})
+            assert again.data == cooked.data
 
     assert cooked.data["cookDish"]["status"] == "COMPLETED"
+    assert len(wire.requests) == 1
 
 
 @in_virtual_time
