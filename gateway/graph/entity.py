@@ -7,6 +7,7 @@ class is an ordinary strawberry type, whose joins are not in its constructor.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform, overload
 
@@ -64,7 +65,7 @@ def input_type(cls: Any = None, *, name: str | None = None, description: str | N
     """Make a class an input of the graph; rules in its annotations are printed in the SDL and checked."""
 
     def declare(declared: type[Any]) -> type[Any]:
-        annotations = dict(vars(declared).get("__annotations__", {}))
+        annotations = dict(inspect.get_annotations(declared))
         described = description or first_paragraph(vars(declared).get("__doc__"))
         made: type[Any] = strawberry.input(declared, name=name, description=described)
         made.__raw_annotations__ = annotations

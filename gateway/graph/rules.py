@@ -10,6 +10,7 @@ Source of the directive's form: the GraphQL community's constraint directive.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 import types
@@ -237,7 +238,7 @@ def _checks_of(input_class: Any) -> list[tuple[str, str, Check]]:
 def raw_annotation(owner: type[Any], name: str) -> Any:
     """The annotation as written, with its metadata: strawberry keeps only the type."""
     for base in owner.__mro__:
-        annotations = vars(base).get("__raw_annotations__") or vars(base).get("__annotations__", {})
+        annotations = vars(base).get("__raw_annotations__") or inspect.get_annotations(base)
         if name in annotations:
             return _resolved(annotations[name], {**vars(sys.modules[base.__module__]), base.__name__: base})
     raise LookupError(f"{owner.__name__} has no field {name!r}")

@@ -225,7 +225,8 @@ def _payload(definition: Definition) -> Payload:
     )
     members = (success, AcceptedPayload, RejectedPayload, FailedPayload, NeedsAttentionPayload, ConflictPayload)
     named = strawberry.union(f"{definition.name}Payload", description=f"How {definition.name} stands.")
-    union = Annotated.__class_getitem__((reduce(or_, members), named))  # type: ignore[attr-defined]
+    annotated: Any = Annotated  # type checkers take a subscript for an alias, and this one is made at run time
+    union = annotated[reduce(or_, members), named]
     return Payload(success=success, result_field=result_field, union=union)
 
 

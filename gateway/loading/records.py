@@ -10,6 +10,7 @@ decoded with renaming (measured 2026-11); a Struct derived from the class's plai
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 import types
 import typing
@@ -222,7 +223,7 @@ def _wire_field(name: str, wire_type: Any, column: dataclasses.Field[Any]) -> An
 def _annotation(owner: type[Any], column: dataclasses.Field[Any]) -> Any:
     """As written in the class: strawberry's own fields answer with their GraphQL type instead."""
     for base in owner.__mro__:
-        written = vars(base).get("__annotations__", {}).get(column.name)
+        written = inspect.get_annotations(base).get(column.name)
         if isinstance(written, str):
             return eval(written, vars(sys.modules[base.__module__]))  # noqa: S307 - the author's own annotation
         if written is not None:

@@ -239,9 +239,11 @@ def test_an_impossible_port_is_a_mistake_in_the_settings(project: Project) -> No
     assert "server.port is 70000" in result.stderr
 
 
-def test_a_held_port_is_bound_and_not_yet_answering() -> None:
+def test_a_held_port_is_nobody_else_s_and_whoever_connects_waits() -> None:
     with hold_port("127.0.0.1", free_port()) as held, closing(socket.socket()) as client:
-        assert client.connect_ex(held.getsockname()) != 0
+        assert client.connect_ex(held.getsockname()) == 0
+        with pytest.raises(PortTaken):
+            hold_port(*held.getsockname())
 
 
 def test_a_host_that_does_not_exist_is_told_as_such() -> None:
