@@ -107,16 +107,23 @@ class Supervisor:
             raise
 
     async def wait(self) -> Child:
-        """The first child that exits; without children, for ever. Cancel it freely: the children do not notice."""
-        exits = {asyncio.create_task(process.wait()): child for child, process in self._running}
+        """The next child that exits by itself, which is not watched any more; without children, for ever.
+
+        Cancel it freely: the children do not notice.
+        """
+        exits = {asyncio.create_task(process.wait()): (child, process) for child, process in self._running}
         if not exits:
             await asyncio.Event().wait()
         try:
             done, _ = await asyncio.wait(exits, return_when=asyncio.FIRST_COMPLETED)
-            return exits[done.pop()]
+            child, process = exits[done.pop()]
         finally:
             for task in exits:
                 task.cancel()
+        self._running.remove((child, process))
+        _kill_group(process)
+        _drop_lifeline(process)
+        return child
 
     def pids(self) -> dict[str, int]:
         """The process ids of the children that live, by name."""

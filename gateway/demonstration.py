@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
@@ -30,6 +31,8 @@ READY_WITHIN = 60.0  # seconds; the first start seeds seven databases, on a mach
 LOG_LINES = 20
 _PORT_VARIABLE = "SAGAQL_PORT"
 _GATEWAY = "gateway"
+_LIFELINE = "--lifeline"
+_MOVES = (_PORT_VARIABLE, "DEMO_PORT_BASE", "DEMO_DATA")
 
 T = TypeVar("T")
 
@@ -53,6 +56,8 @@ class ChildProcess(Protocol):
     def port(self) -> int: ...
     @property
     def ready_url(self) -> str: ...
+    @property
+    def command(self) -> list[str]: ...
 
 
 class ProcessSupervisor(Protocol):
@@ -155,7 +160,7 @@ def _with_gateway(plan: _Plan, folder: Path, *, data_variable: str) -> _Plan:
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     gateway = plan.supervision.Child(
         name=_GATEWAY,
-        command=[sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml"), "--lifeline"],
+        command=[sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml"), _LIFELINE],
         port=server.port,
         ready_url=f"{url}/readyz",
         env={data_variable: str(plan.logs.parent), "PYTHONPATH": path},
@@ -172,14 +177,25 @@ async def _until_ctrl_c(plan: _Plan) -> None:
             if not asked.is_set():
                 progress.finish()
                 _welcome(plan)
-                ended = await _unless(asked, supervisor.wait())
-                if ended is not None:
-                    raise NoDemonstration(_obituary(ended, plan.logs))
+                await _watch(asked, supervisor, plan)
         finally:
             progress.finish()
             plan.console.print("Stopping…", style="dim")
             await supervisor.stop()
             plan.console.print("Stopped: no process and no port is left.", style="dim")
+
+
+async def _watch(asked: asyncio.Event, supervisor: ProcessSupervisor, plan: _Plan) -> None:
+    """Until asked to stop. A process that ends by itself is told of, and the rest goes on: the graph does without it.
+
+    Raises: NoDemonstration when none is left.
+    """
+    living = list(plan.children)
+    while (ended := await _unless(asked, supervisor.wait())) is not None:
+        living.remove(ended)
+        _line(plan.console, _obituary(ended, plan.logs))
+        if not living:
+            raise NoDemonstration("every process has ended by itself: nothing is left to show")
 
 
 @contextmanager
@@ -279,7 +295,14 @@ def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
 def _obituary(child: ChildProcess, logs: Path) -> str:
     log = logs / f"{child.name}.log"
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
-    return "\n".join([f"{child.name} has ended by itself, so the rest was stopped; the end of {log}:", *last])
+    said = f"\n✗ {child.name} has ended by itself; the rest goes on without it. The end of {log}:"
+    return "\n".join([said, *last, f"Start it again, in this folder: {_by_hand(child)}"])
+
+
+def _by_hand(child: ChildProcess) -> str:
+    """What a person types to have the process again, on the same port."""
+    moved = [f"{name}={os.environ[name]}" for name in _MOVES if name in os.environ]
+    return " ".join([*moved, shlex.join(word for word in child.command if word != _LIFELINE)])
 
 
 def _base(child: ChildProcess) -> str:

@@ -70,6 +70,13 @@ class Command:
         processes = [" ".join(command) for command in self.processes().values()]
         return processes + [f"port {port}" for port in self.ports if is_listening(port)]
 
+    def does_without(self) -> list[str]:
+        """Services that an answer names as degraded."""
+        query = "{ products(first: 1) { edges { node { name reviews { rating } } } } }"
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query}, timeout=30).json()
+        assert answer["data"]["products"]["edges"][0]["node"]["name"]
+        return [note["service"] for note in answer.get("extensions", {}).get("degraded", [])]
+
     def processes(self) -> dict[int, list[str]]:
         return processes_with(f"DEMO_PORT_BASE={self.base + 1}")
 
@@ -236,14 +243,35 @@ def test_two_children_on_one_port_are_told_apart_before_anything_is_started(tmp_
     assert f"port {base} is wanted by catalog and by gateway" in ended.stderr
 
 
-def test_a_child_that_dies_is_named_and_takes_the_others_with_it(tmp_path: Path) -> None:
+def test_a_service_that_dies_is_named_the_rest_goes_on_and_it_can_be_started_again(tmp_path: Path) -> None:
     with sagaql_demo(tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything")
         os.kill(next(pid for pid, command in demo.processes().items() if "reviews" in command), signal.SIGKILL)
+        demo.wait_for("Start it again, in this folder: ")
+
+        assert "reviews has ended by itself" in demo.said
+        assert demo.does_without() == ["reviews"]
+        again = demo.said.partition("Start it again, in this folder: ")[2].splitlines()[0]
+        with subprocess.Popen(again, shell=True, cwd=ROOT, start_new_session=True) as started:
+            try:
+                wait_until(lambda: demo.does_without() == [], saying="reviews are back")
+            finally:
+                os.killpg(started.pid, signal.SIGTERM)
+        demo.press_ctrl_c()
+
+        assert demo.exit_code() == 0
+        assert demo.left_behind() == []
+
+
+def test_when_nothing_is_left_the_demo_ends(tmp_path: Path) -> None:
+    with sagaql_demo(tmp_path, "--services") as demo:
+        demo.wait_for("Ctrl-C stops everything")
+        for pid, command in demo.processes().items():
+            if "demo.serve" in command:
+                os.kill(pid, signal.SIGKILL)
 
         assert demo.exit_code() == 1
-        assert "reviews has ended by itself" in demo.said
-        assert demo.left_behind() == []
+        assert "every process has ended by itself" in demo.said
 
 
 def test_a_killed_demo_takes_its_children_with_it(tmp_path: Path) -> None:
