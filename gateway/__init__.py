@@ -2,37 +2,43 @@
 
 These are the names that a graph's author writes with. To read the engine start with `app.py` (how it is put together), then
 `execution/engine.py` (the life of an operation), `services/stack.py` (the life of a call) and `sagas/core.py` (the life of a saga).
+
+They are imported when first asked for: a command line that only prints its help does not wait for strawberry.
 """
 
-from .graph import (
-    Between,
-    Connection,
-    Ctx,
-    IdOf,
-    Items,
-    Length,
-    Node,
-    Pattern,
-    Rule,
-    SagaProgress,
-    batched,
-    connection,
-    default,
-    entity,
-    field,
-    find_saga,
-    global_id,
-    input_type,
-    join,
-    key_of,
-    parse_id,
-    resolver,
-    saga_field,
-    stale,
-)
-from .identity import Identity
-from .loading import Page, Service, lazy_loader
-from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .graph import (
+        Between,
+        Connection,
+        Ctx,
+        IdOf,
+        Items,
+        Length,
+        Node,
+        Pattern,
+        Rule,
+        SagaProgress,
+        batched,
+        connection,
+        default,
+        entity,
+        field,
+        find_saga,
+        global_id,
+        input_type,
+        join,
+        key_of,
+        parse_id,
+        resolver,
+        saga_field,
+        stale,
+    )
+    from .identity import Identity
+    from .loading import Page, Service, lazy_loader
+    from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
 
 __all__ = [
     "UNTIL_DONE",
@@ -72,3 +78,15 @@ __all__ = [
     "stale",
     "step",
 ]
+
+_ROOMS = (".graph", ".identity", ".loading", ".sagas")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for room in _ROOMS:
+            found = getattr(import_module(room, __name__), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"gateway has no name {name!r}")

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gateway", "resolvers", "mutations", "demo")
 HTTP_CLIENTS = {"httpx", "aiohttp", "requests", "urllib3"}
+FRONT_DOOR = "gateway/__init__.py"
 WIRE_FILES = {"gateway/services/httpx_transport.py", "gateway/services/aiohttp_wire.py"}
 
 
@@ -75,7 +76,18 @@ def test_a_package_of_the_engine_or_the_shop_lists_public_names_and_nothing_else
         name_of(path): [ast.unparse(each) for each in parsed(path).body if not is_listing(each)] for path in packages
     }
 
+    strangers.pop(FRONT_DOOR)  # imports when first asked for; the next test says what that is for
     assert {name: found for name, found in strangers.items() if found} == {}
+
+
+def test_the_front_door_opens_at_once_and_leads_to_every_name() -> None:
+    probe = (
+        "import sys, gateway; slow = {'strawberry', 'graphql', 'aiohttp'} & set(sys.modules); assert not slow, slow\n"
+        "for name in gateway.__all__: assert getattr(gateway, name) is not None, name"
+    )
+    opened = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert opened.returncode == 0, opened.stderr
 
 
 def is_listing(statement: ast.stmt) -> bool:
