@@ -53,6 +53,10 @@ class Application:
     telemetry: Telemetry
     admission: Admission
 
+    def leave(self) -> None:
+        """Admit nothing more and say so; what runs goes on. The lifespan's end does the same, later."""
+        self.admission.is_draining = True
+
 
 def create_app(
     settings: Settings,
@@ -165,6 +169,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
+        is_draining=lambda: gateway.admission.is_draining,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
         forwarded=frozenset(
             name for service in settings.services.values() for name in map(str.lower, service.send_headers)
@@ -192,7 +197,7 @@ def _lifespan(settings: Settings, gateway: Application) -> Any:
             try:
                 yield
             finally:
-                gateway.admission.is_draining = True
+                gateway.leave()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
                 gateway.telemetry.log.info("stopped")

@@ -187,7 +187,9 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             graph = _graph(settings)
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
-            server.serve(_wire(settings, graph), held, drain=settings.server.drain, log=log)
+            app = _wire(settings, graph)
+            leave = app.state.gateway.leave
+            server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
 

@@ -83,7 +83,7 @@ class Supervision(Protocol):
         env: dict[str, str],
         moved_by: str,
     ) -> ChildProcess: ...
-    def Supervisor(self, logs: Path, *, on_ready: Callable[[ChildProcess], None]) -> ProcessSupervisor: ...  # noqa: N802
+    def Supervisor(self, logs: Path, *, on_ready: Callable[[ChildProcess], None]) -> ProcessSupervisor: ...  # noqa: N802 - a class there
     def service_children(self, data: Path) -> list[ChildProcess]: ...
 
 

@@ -44,7 +44,7 @@ class ServiceSender:
 
 
 class CacheInvalidation:
-    """After a step has changed what loaders read, forget what they have cached: clients read their own writes."""
+    """After a step has changed what loaders read, trust no older answer: clients read their own writes."""
 
     def __init__(self, loaders: Loaders) -> None:
         self._loaders = loaders

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -58,8 +58,10 @@ def hold_port(host: str, port: int) -> socket.socket:
     return held
 
 
-def serve(app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log) -> None:
-    """Answer until a signal comes, then drain for at most `drain` seconds.
+def serve(
+    app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log, on_leave: Callable[[], None] = lambda: None
+) -> None:
+    """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds.
 
     Raises: StartFailed, PortTaken.
     """
@@ -81,7 +83,7 @@ def serve(app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log) -> Non
     )
     with held:
         try:
-            _Server(config, log=log).run(sockets=[held])
+            _Server(config, log=log, on_leave=on_leave).run(sockets=[held])
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:
@@ -103,9 +105,10 @@ def end_with_stdin() -> None:
 class _Server(uvicorn.Server):
     """A server for which a signal is a request to leave: uvicorn's own dies of the signal once it has left."""
 
-    def __init__(self, config: uvicorn.Config, *, log: Log) -> None:
+    def __init__(self, config: uvicorn.Config, *, log: Log, on_leave: Callable[[], None]) -> None:
         super().__init__(config)
         self._log = log
+        self._on_leave = on_leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -120,6 +123,7 @@ class _Server(uvicorn.Server):
 
     def _leave(self, number: signal.Signals) -> None:
         self._log.info("draining", signal=number.name)
+        self._on_leave()
         self.force_exit = self.should_exit
         self.should_exit = True
 

@@ -117,6 +117,7 @@ orders_by_customer = orders.loader(
     record=OrderRecord,
     to=order_from,
     page=True,
+    max_page=100,
     params={"first": "limit", "after": "after"},
     max_batch=1000,
 )

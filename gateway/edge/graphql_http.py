@@ -7,7 +7,7 @@ happens, the answer is a GraphQL answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 import orjson
@@ -61,13 +61,15 @@ class GraphQLEndpoint:
         max_body: int,
         forwarded: frozenset[str] = frozenset(),
         page: str | None = None,
+        is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`page`: where a browser that comes here by hand is sent."""
+        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
         self._forwarded = forwarded
         self._page = page
+        self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -80,7 +82,9 @@ class GraphQLEndpoint:
         except ClientGone:
             return
         except asyncio.CancelledError:
-            # The server's drain has run out. The client is told, and may ask another gateway; the task then ends, as was asked.
+            if not self._is_draining():
+                raise
+            # The drain has run out. The client is told, and may ask another gateway; the task then ends, as was asked.
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)

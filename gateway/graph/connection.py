@@ -18,10 +18,6 @@ from ..loading import Page
 
 T = TypeVar("T")
 
-MAX_PAGE = 1_000
-"""Items asked of a service at once, those to be skipped included; a larger number in a cursor was forged. So whoever resumes in
-the middle of a long page may get fewer than `first`, and the last edge of that page begins the next one."""
-
 
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
@@ -57,19 +53,22 @@ class Window:
 
     first: int
     cursor: Cursor
+    longest: int
+    """Items that the service gives at once. So whoever resumes in the middle of a page may get fewer than `first`; the last edge
+    of that page begins the next one."""
 
     @property
     def limit(self) -> int:
         """What to ask of the service: the wanted items and those to be skipped."""
-        return min(self.first + self.cursor.skip, MAX_PAGE)
+        return min(self.first + self.cursor.skip, self.longest)
 
 
 START = Cursor(None, 0)
 
 
-def window(first: int, after: str | None) -> Window:
-    """Raises: BadUserInput for a cursor that is not ours."""
-    return Window(first, START if after is None else _decode(after))
+def window(first: int, after: str | None, *, longest: int) -> Window:
+    """`longest`: what the service gives at once. Raises: BadUserInput for a cursor that is not ours."""
+    return Window(first, START if after is None else _decode(after, longest=longest), longest)
 
 
 def connection(page: Page[T], asked: Window) -> Connection[T]:
@@ -77,15 +76,16 @@ def connection(page: Page[T], asked: Window) -> Connection[T]:
     skip, begin = asked.cursor.skip, asked.cursor.page
     items = page.items[skip:]
     cursors = [_encode(Cursor(begin, skip + index + 1)) for index in range(len(items))]
-    if items and page.next is not None:
-        cursors[-1] = _encode(Cursor(page.next, 0))
+    begins_next = None if page.next is None else _encode(Cursor(page.next, 0))
+    if cursors and begins_next is not None:
+        cursors[-1] = begins_next
     return Connection(
         edges=[Edge(cursor=cursor, node=item) for cursor, item in zip(cursors, items, strict=True)],
         page_info=PageInfo(
             has_next_page=page.next is not None,
             has_previous_page=asked.cursor != START,
             start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else None,
+            end_cursor=cursors[-1] if cursors else begins_next,
         ),
         total_count=page.total,
     )
@@ -95,13 +95,13 @@ def _encode(cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-def _decode(text: str) -> Cursor:
+def _decode(text: str, *, longest: int) -> Cursor:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor = msgspec.json.decode(raw, type=Cursor)
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:
         raise _not_a_cursor() from error
-    if not 0 <= cursor.skip < MAX_PAGE:
+    if not 0 <= cursor.skip <= longest:  # a page that is full and the last has `longest` items to skip; more was forged
         raise _not_a_cursor()
     return cursor
 

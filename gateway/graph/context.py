@@ -53,7 +53,7 @@ class Ctx:
 
     async def connection(self, pages: Pages[V], *, first: int, after: str | None, **filters: Any) -> Connection[V]:
         """A listing as clients page through it. Raises: GatewayError; BadUserInput for a cursor that is not ours."""
-        asked = window(first, after)
+        asked = window(first, after, longest=pages.max_page)
         page = await self.page(pages, first=asked.limit, after=asked.cursor.page, **filters)
         return connection(page, asked)
 

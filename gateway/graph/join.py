@@ -130,7 +130,7 @@ class JoinField(StrawberryField):
     async def _load_page(
         self, loader: Loader[Page[Any]], key: str | None, *, ctx: Ctx, info: Any, arguments: dict[str, Any]
     ) -> Connection[Any]:
-        asked = window(arguments["first"], arguments.get("after"))
+        asked = window(arguments["first"], arguments.get("after"), longest=loader.max_page)
         sent = {**arguments, "first": asked.limit, "after": asked.cursor.page}
         page: Page[Any] | None
         try:

@@ -71,6 +71,8 @@ class Loader(Generic[V_co]):
     envelope: str | None = None
     """Member of the payload that holds the list, where it is not the payload itself."""
     max_batch: int = 100
+    max_page: int = 1_000
+    """With `page`: items that the service gives of one key at once."""
     max_entries: int = 10_000
     fresh: Seconds = NEVER
     sharing: Sharing = Sharing.IDENTITY
@@ -110,6 +112,8 @@ class Pages(Generic[V_co]):
     items: str = "items"
     cursor: str = "nextCursor"
     total: str = "total"
+    max_page: int = 1_000
+    """Items that the service gives at once."""
     fresh: Seconds = NEVER
     sharing: Sharing = Sharing.IDENTITY
     max_entries: int = 1_000

@@ -54,6 +54,7 @@ class Service:
         key: str,
         into: type[T],
         page: Literal[True],
+        max_page: int = 1_000,
         record: type[R] | None = None,
         to: Callable[[R], T] | None = None,
         fields: Mapping[str, str] | None = None,
@@ -91,6 +92,7 @@ class Service:
         into: type[Any],
         many: bool = False,
         page: bool = False,
+        max_page: int = 1_000,
         record: type[Any] | None = None,
         to: Callable[[Any], Any] | None = None,
         fields: Mapping[str, str] | None = None,
@@ -104,7 +106,8 @@ class Service:
         """Declare a batch endpoint.
 
         The payload is a list of records (within `envelope`, if named); `key` is the payload's field that names the key a
-        record answers. One record a key; with `many` any number; with `page` one `{key, items, nextCursor, total}` a key.
+        record answers. One record a key; with `many` any number; with `page` one `{key, items, nextCursor, total}` a key,
+        of at most `max_page` items, which is the most that is ever asked for.
         `fresh` is how long an answer may be served again; `shared` says with whom (public answers are fetched without any
         identity header). Cost: ceil(distinct keys / max_batch) calls per layer and argument set.
         """
@@ -122,6 +125,7 @@ class Service:
             params=params or {},
             envelope=envelope,
             max_batch=max_batch,
+            max_page=max_page,
             fresh=duration(fresh),
             sharing=Sharing(shared),
         )
@@ -138,10 +142,14 @@ class Service:
         items: str = "items",
         cursor: str = "nextCursor",
         total: str = "total",
+        max_page: int = 1_000,
         fresh: str | float = 0,
         shared: SharingName = "identity",
     ) -> Pages[T]:
-        """Declare a listing endpoint: `params` maps the graph's argument names to the query parameters."""
+        """Declare a listing endpoint: `params` maps the graph's argument names to the query parameters.
+
+        `max_page`: items that the service gives at once, the most that is ever asked for.
+        """
         return Pages(
             service=self.name,
             path=path,
@@ -150,6 +158,7 @@ class Service:
             items=items,
             cursor=cursor,
             total=total,
+            max_page=max_page,
             fresh=duration(fresh),
             sharing=Sharing(shared),
         )

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadUserInput
 from gateway.graph import Connection, connection, window
-from gateway.graph.connection import MAX_PAGE
 from gateway.loading import Page
+
+MAX_PAGE = 1_000
 
 
 def page_of(length: int, *, begin: str | None, limit: int) -> Page[int]:
@@ -18,7 +19,7 @@ def page_of(length: int, *, begin: str | None, limit: int) -> Page[int]:
 
 
 def read(length: int, first: int, after: str | None) -> Connection[int]:
-    asked = window(first, after)
+    asked = window(first, after, longest=MAX_PAGE)
     return connection(page_of(length, begin=asked.cursor.page, limit=asked.limit), asked)
 
 
@@ -82,7 +83,20 @@ def test_whoever_always_resumes_in_the_middle_of_the_longest_pages_gets_to_the_e
 
 def test_no_cursor_of_ours_asks_for_more_than_the_bound() -> None:
     page = read(10_000, 1_000, None)
-    assert max(window(1_000, edge.cursor).limit for edge in page.edges) == MAX_PAGE
+    assert max(window(1_000, edge.cursor, longest=MAX_PAGE).limit for edge in page.edges) == MAX_PAGE
+
+
+def test_after_the_last_item_of_a_page_as_long_as_can_be_there_is_nothing_more() -> None:
+    end = read(MAX_PAGE, MAX_PAGE, None).page_info.end_cursor
+    beyond = read(MAX_PAGE, MAX_PAGE, end)
+    assert (beyond.edges, beyond.page_info.has_next_page) == ([], False)
+
+
+def test_a_list_that_has_grown_goes_on_from_its_former_end() -> None:
+    end = read(MAX_PAGE, MAX_PAGE, None).page_info.end_cursor
+    grown = read(MAX_PAGE + 3, MAX_PAGE, end)
+    assert (grown.edges, grown.page_info.has_next_page) == ([], True)
+    assert [edge.node for edge in read(MAX_PAGE + 3, MAX_PAGE, grown.page_info.end_cursor).edges] == [1000, 1001, 1002]
 
 
 def test_an_empty_list_has_no_cursors() -> None:
@@ -98,19 +112,19 @@ def test_an_empty_list_has_no_cursors() -> None:
 @given(st.text(max_size=40))
 def test_a_text_is_a_cursor_or_refused_and_never_anything_else(text: str) -> None:
     try:
-        found = window(3, text)
+        found = window(3, text, longest=MAX_PAGE)
     except BadUserInput as error:
         told = error.violations
     else:
         told = ()
-        assert 0 <= found.cursor.skip < MAX_PAGE
+        assert 0 <= found.cursor.skip <= MAX_PAGE
     assert [violation.path for violation in told] in ([], [("after",)])
 
 
-@pytest.mark.parametrize("skip", [-1, MAX_PAGE, 10**30])
+@pytest.mark.parametrize("skip", [-1, MAX_PAGE + 1, 10**30])
 def test_a_place_that_no_page_has_is_refused(skip: int) -> None:
     from base64 import urlsafe_b64encode
 
     forged = urlsafe_b64encode(f"[null,{skip}]".encode()).decode().rstrip("=")
     with pytest.raises(BadUserInput, match="after is not a cursor of this list"):
-        window(1, forged)
+        window(1, forged, longest=MAX_PAGE)
