@@ -10,7 +10,7 @@ Read by `app` and `cli` only; everything below is handed plain values.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +36,17 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
-from .services import BreakerSettings, BulkheadSettings, Retry, ServiceConfig
+from .services import (
+    BalanceSettings,
+    BreakerSettings,
+    BudgetSettings,
+    BulkheadSettings,
+    FaultSettings,
+    HealthSettings,
+    HedgeSettings,
+    Retry,
+    ServiceConfig,
+)
 from .settings_sources import (
     SettingsInvalid,
     Tree,
@@ -66,7 +76,7 @@ __all__ = [
 
 DEFAULT_FILE = Path("gateway.toml")
 FILE_VARIABLE = "SAGAQL_CONFIG"
-_BARE = ServiceConfig(url="http://unresolved.invalid")
+_BARE = ServiceConfig(instances=("http://unresolved.invalid",))
 """Where the defaults of a service stand."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -180,15 +190,33 @@ class ServiceSettings(Concern):
     """How one service is called: `gateway.services.ServiceConfig`, as it is written."""
 
     url: str | None = None
-    """Where it is, as http://host:port, perhaps with a path. None: `discovery` knows."""
+    """Where its one instance is, as http://host:port, perhaps with a path. None: `instances`, or `discovery` knows."""
+    instances: Words = ()
+    """Where its instances are, in place of `url`."""
+    fallback: Words = ()
+    """Instances of another region: used when all others were tried, or too few of them are well."""
+    coalesce: bool = _BARE.coalesce
+    """Whether identical reads under way are one call."""
     retry: Annotated[Retry, AsWritten()] = Retry()
     """When and how often an attempt is repeated."""
+    budget: Annotated[BudgetSettings, AsWritten()] = BudgetSettings()
+    """How many attempts beyond the first ones the service is sent, by retries and hedges together."""
+    hedge: Annotated[HedgeSettings, AsWritten()] = HedgeSettings()
+    """When a slow read is asked a second time."""
     breaker: Annotated[BreakerSettings, AsWritten()] = BreakerSettings()
     """When the service is left alone, and for how long."""
     bulkhead: Annotated[BulkheadSettings, AsWritten()] = BulkheadSettings()
     """How much of us the service may hold."""
+    balance: Annotated[BalanceSettings, AsWritten()] = BalanceSettings()
+    """How attempts are spread over several instances, and when one is left out."""
+    health: Annotated[HealthSettings, AsWritten()] = HealthSettings()
+    """How instances are asked for their health."""
+    faults: Annotated[FaultSettings, AsWritten()] = FaultSettings()
+    """What is done to attempts on purpose, for tests and game days."""
     attempt_timeout: Duration = _BARE.attempt_timeout
-    """Seconds that one attempt may take, connecting included."""
+    """Seconds that one attempt may take at most, connecting included."""
+    attempt_timeout_floor: Duration = _BARE.attempt_timeout_floor
+    """Reads are cut after three times their endpoint's p99, but not sooner than this."""
     connect_timeout: Duration = _BARE.connect_timeout
     """Seconds for name, TCP and TLS."""
     max_response: Size = _BARE.max_response
@@ -198,17 +226,32 @@ class ServiceSettings(Concern):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        self.config(_BARE.url if self.url is None else self.url)  # the rules stand there
+        if self.url is not None and self.instances:
+            raise ValueError("url and instances are both given: write all addresses as instances")
+        self.config(self.addresses or _BARE.instances)  # the rules stand there
         return self
 
-    def config(self, url: str) -> ServiceConfig:
-        """The plain value that the floor below is handed. Raises: ValueError for an impossible url."""
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What is written here; empty where `discovery` is to be asked."""
+        return self.instances if self.url is None else (self.url,)
+
+    def config(self, instances: tuple[str, ...]) -> ServiceConfig:
+        """The plain value that the floor below is handed. Raises: ValueError for an impossible address."""
         return ServiceConfig(
-            url=url,
+            instances=instances,
+            fallback=self.fallback,
+            coalesce=self.coalesce,
             retry=self.retry,
+            budget=self.budget,
+            hedge=self.hedge,
             breaker=self.breaker,
             bulkhead=self.bulkhead,
+            balance=self.balance,
+            health=self.health,
+            faults=self.faults,
             attempt_timeout=self.attempt_timeout,
+            attempt_timeout_floor=self.attempt_timeout_floor,
             connect_timeout=self.connect_timeout,
             max_response=self.max_response,
             send_headers=tuple(name.lower() for name in self.send_headers),
@@ -283,7 +326,7 @@ class Settings(BaseSettings):
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
-    """A function, name -> url, "module:name", asked once at start for services without a url."""
+    """A function, name -> url or urls, "module:name", asked for services that name no instance."""
     sagas: SagaSettings = SagaSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -321,12 +364,12 @@ class Settings(BaseSettings):
 
         Raises: SettingsInvalid with every service whose address is not known.
         """
-        find = _discovery(self.discovery) if any(each.url is None for each in self.services.values()) else _unknown
+        find = _discovery(self.discovery) if not all(each.addresses for each in self.services.values()) else _unknown
         configs: dict[str, ServiceConfig] = {}
         problems: dict[str, list[str]] = {}
         for name, service in self.services.items():
             try:
-                configs[name] = service.config(find(name) if service.url is None else service.url)
+                configs[name] = service.config(service.addresses or find(name))
             except Exception as error:  # discovery is foreign code: whatever it raises is a problem of that service
                 problems.setdefault(_reason(error), []).append(name)
         if problems:
@@ -367,18 +410,24 @@ def load_settings(
 # -- addresses ---------------------------------------------------------------------------------------------------------
 
 
-def _discovery(name: str | None) -> Callable[[str], str]:
+def _discovery(name: str | None) -> Callable[[str], tuple[str, ...]]:
     if name is None:
         return _unknown
     module, _, attribute = name.partition(":")
     try:
-        return cast("Callable[[str], str]", getattr(import_module(module), attribute))
+        find = cast("Callable[[str], str | Sequence[str]]", getattr(import_module(module), attribute))
     except (ImportError, AttributeError) as error:
         raise SettingsInvalid([f"discovery is {name!r}, which cannot be imported: {error}"]) from error
 
+    def addresses(service: str) -> tuple[str, ...]:
+        found = find(service)
+        return (found,) if isinstance(found, str) else tuple(found)
 
-def _unknown(_: str) -> str:
-    raise LookupError("it has no url, and there is no `discovery` to ask")
+    return addresses
+
+
+def _unknown(_: str) -> tuple[str, ...]:
+    raise LookupError("it has no url and no instances, and there is no `discovery` to ask")
 
 
 def _reason(error: Exception) -> str:

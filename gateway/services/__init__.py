@@ -1,27 +1,35 @@
 """Calls to services: a client per service, each with its stack of policies over a wire. Start reading in `stack.py`."""
 
+from .budget import BudgetSettings
 from .command import Command, send
 from .config import ServiceConfig
+from .health import HealthSettings
 from .httpx_transport import HttpClient
+from .instances import BalanceSettings
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
-from .policies import BreakerSettings, BreakerState, BulkheadSettings, Retry
+from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
 from .registry import Services, UnknownService
-from .request import Handler, Policy, ServiceRequest, ServiceResponse, Sharing
+from .request import Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
 from .service import ServiceClient
-from .stack import build_stack
 from .wire import Wire
 
 __all__ = [
     "AnsweredUnavailable",
+    "BalanceSettings",
     "BreakerSettings",
     "BreakerState",
+    "BudgetSettings",
     "BulkheadSettings",
     "Command",
     "DeadlineCut",
+    "FaultSettings",
     "Handler",
+    "HealthSettings",
+    "HedgeSettings",
     "HttpClient",
     "Outcome",
     "Policy",
+    "Priority",
     "Retry",
     "ServiceClient",
     "ServiceConfig",
@@ -31,6 +39,5 @@ __all__ = [
     "Sharing",
     "UnknownService",
     "Wire",
-    "build_stack",
     "send",
 ]

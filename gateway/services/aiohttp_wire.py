@@ -40,7 +40,6 @@ class AiohttpWire:
         self._config = config
         self._telemetry = telemetry
         self._clock = clock
-        self._base = config.url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -96,7 +95,10 @@ class AiohttpWire:
         if not request.path.startswith("/") or _climbs(request.path):
             raise ValueError(f"{request.endpoint}: a path starts with a slash and has no . or .. segments")
         query = f"?{urlencode(request.query, quote_via=quote)}" if request.query else ""
-        return URL(f"{self._base}{quote(request.path, safe=_PATH_SAFE)}{query}", encoded=True)
+        return URL(
+            f"{(request.instance or self._config.instances[0]).rstrip('/')}{quote(request.path, safe=_PATH_SAFE)}{query}",
+            encoded=True,
+        )
 
     def _headers(self, request: ServiceRequest) -> CIMultiDict[str]:
         headers = CIMultiDict(request.headers)

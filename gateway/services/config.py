@@ -11,8 +11,13 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from ..clock import Seconds
+from .budget import BudgetSettings
+from .health import HealthSettings
+from .instances import BalanceSettings
 from .policies.breaker import BreakerSettings
 from .policies.bulkhead import BulkheadSettings
+from .policies.faults import FaultSettings
+from .policies.hedge import HedgeSettings
 from .policies.retry import Retry
 
 MEBIBYTE = 1024 * 1024
@@ -24,14 +29,26 @@ class ServiceConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    url: str
+    instances: tuple[str, ...]
     """Where it is: scheme, host, port and perhaps a path that all its endpoints share. Credentials and queries are
     refused."""
+    fallback: tuple[str, ...] = ()
+    """Instances of another region: used when all others were tried, or too few of them are well."""
+    coalesce: bool = True
+    """Whether identical reads under way are one call."""
     retry: Retry = field(default_factory=Retry)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    hedge: HedgeSettings = field(default_factory=HedgeSettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     bulkhead: BulkheadSettings = field(default_factory=BulkheadSettings)
+    balance: BalanceSettings = field(default_factory=BalanceSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
+    faults: FaultSettings = field(default_factory=FaultSettings)
     attempt_timeout: Seconds = Seconds(2.0)
-    """Seconds that one attempt may take, connecting included. 2 s: the upper clamp of three times a p99."""
+    """Seconds that one attempt may take at most, connecting included."""
+    attempt_timeout_floor: Seconds = Seconds(0.25)
+    """Reads are cut after three times their endpoint's p99, but not sooner than this. 0.25 s: a connection may take as
+    long. The same as `attempt_timeout`, or more: nothing is learnt."""
     connect_timeout: Seconds = Seconds(0.25)
     """Seconds for name, TCP and TLS. 0.25 s: ten round trips across a continent; a host that needs more is not
     there."""
@@ -41,7 +58,12 @@ class ServiceConfig:
     """Names of client headers that are forwarded to this service. None: what is not declared is not leaked."""
 
     def __post_init__(self) -> None:
-        _require_http(self.url)
+        if not self.instances:
+            raise ValueError("instances is empty: name at least one address, as http://host:port")
+        for address in (*self.instances, *self.fallback):
+            _require_http(address)
+        if len({*self.instances, *self.fallback}) != len(self.instances) + len(self.fallback):
+            raise ValueError("instances and fallback name an address twice: each is there once")
         for name in ("attempt_timeout", "connect_timeout", "max_response"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be more than 0")

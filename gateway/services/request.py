@@ -1,15 +1,18 @@
 """What goes to a service and what comes back, and the one shape that everything between them has.
 
 Invariant: every policy is Handler → Handler and hands the request on unchanged or replaced, never mutated; so
-policies stack in any order that the stack file declares, and know nothing of one another.
+policies stack in any order that the stack file declares, and know nothing of one another. One thing of a call grows
+while it runs: `tried`. Both are msgspec Structs, because building and replacing one is on every call's path (0.2 µs;
+a frozen dataclass takes ten times as long).
 Source: tower's Service and Layer (Rust), httpcore's request and response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from enum import IntEnum, StrEnum
+
+import msgspec
 
 from ..clock import Deadline, Seconds
 
@@ -26,8 +29,22 @@ class Sharing(StrEnum):
     IDENTITY = "identity"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceRequest:
+class Priority(IntEnum):
+    """Who is dropped first when there is too much: the lowest. Travels with the call, from the client to the service."""
+
+    SHEDDABLE = 0
+    """Nobody waits for it: a prefetch, a refresh of a cache."""
+    NORMAL = 1
+    CRITICAL = 2
+    """Money or a promise hangs on it: the steps of sagas, and what a client may call so."""
+
+    @property
+    def word(self) -> str:
+        """As it stands in the header: "critical"."""
+        return self.name.lower()
+
+
+class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request to a service, before anybody knows how many attempts it will take."""
 
     service: str
@@ -51,6 +68,21 @@ class ServiceRequest:
     """False where whoever calls repeats by itself, as a saga does: two loops of retries would multiply."""
     attempt_timeout: Seconds | None = None
     """Overrides the service's own for this request; the deadline cuts it shorter, never longer."""
+    priority: Priority = Priority.NORMAL
+    share: Hashable = None
+    """What identical reads must also have in common to be answered by one call: the sharing scope, and whatever has been
+    written since. None: this read is never coalesced with another."""
+    may_hedge: bool = True
+    """False where the answer must be the service's newest, or the author said so. Writes are never hedged."""
+    is_personal: bool = False
+    """It speaks for one caller (identity headers go with it): a 429 is then about them and says nothing of the service."""
+    faults: str | None = None
+    """Faults of a game day for this operation, already verified: what `faults` understands."""
+    instance: str | None = None
+    """The address that was picked for this attempt: scheme, host, port and perhaps a path. Set by `balance`."""
+    tried: list[str] = msgspec.field(default_factory=list[str])
+    """Addresses that this call has tried so far, oldest first: shared by its attempts and hedges, written by `balance`
+    alone."""
 
     @property
     def is_retryable(self) -> bool:
@@ -58,8 +90,7 @@ class ServiceRequest:
         return self.is_read or self.idempotency_key is not None or self.method in _SAFE_METHODS
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceResponse:
+class ServiceResponse(msgspec.Struct, frozen=True, gc=False):
     """A complete answer; `body` is decompressed."""
 
     status: int

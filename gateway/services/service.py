@@ -11,6 +11,8 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from ..clock import Clock
 from ..telemetry import Telemetry
 from .aiohttp_wire import AiohttpWire
@@ -18,7 +20,7 @@ from .config import ServiceConfig
 from .httpx_transport import HttpClient, http_client
 from .policies import BreakerState
 from .request import ServiceRequest, ServiceResponse
-from .stack import build_stack
+from .stack import Stack
 from .wire import Wire
 
 
@@ -39,7 +41,7 @@ class ServiceClient:
         self.config = config
         self._clock = clock
         self._wire: Wire = wire or AiohttpWire(name, config, telemetry=telemetry, clock=clock)
-        self._stack = build_stack(self._wire, config, service=name, telemetry=telemetry, clock=clock, random=random)
+        self._stack = Stack(self._wire, config, service=name, telemetry=telemetry, clock=clock, random=random)
 
     def __repr__(self) -> str:
         permits = self._stack.bulkhead
@@ -54,13 +56,13 @@ class ServiceClient:
         Raises: ServiceUnavailable, ServiceTimeout, ServiceContractBroken, ServiceBreakerOpen, ServiceBulkheadFull,
         DeadlineExceeded.
         """
-        return await self._stack.handle(request)
+        return await self._stack.handle(replace(request, tried=[]))
 
     @cached_property
     def http(self) -> HttpClient:
         """An httpx client whose transport is the stack; read `httpx_transport` for how deadlines and labels are
         given."""
-        return http_client(self.name, self._stack.handle, clock=self._clock)
+        return http_client(self.name, self.call, clock=self._clock)
 
     @property
     def is_breaker_open(self) -> bool:

@@ -6,10 +6,11 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import StringIO
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.clock import Deadline, LoopClock, Seconds
 from gateway.errors import ServiceContractBroken, ServiceTimeout, ServiceUnavailable
@@ -100,7 +101,7 @@ def always(data: bytes) -> Behaviour:
 
 @asynccontextmanager
 async def wire_to(port: int, *, path: str = "", max_response: int = 1000) -> AsyncIterator[AiohttpWire]:
-    config = ServiceConfig(url=f"http://127.0.0.1:{port}{path}", max_response=max_response)
+    config = ServiceConfig(instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response)
     telemetry = Telemetry(log=json_log(StringIO(), level="error"))
     wire = AiohttpWire("catalog", config, telemetry=telemetry, clock=CLOCK)
     with telemetry.span("test"):
@@ -182,7 +183,10 @@ async def test_a_line_break_in_a_header_is_not_sent() -> None:
 
 async def test_a_wire_that_was_not_started_says_so() -> None:
     wire = AiohttpWire(
-        "catalog", ServiceConfig(url="http://catalog"), telemetry=Telemetry(log=json_log(StringIO())), clock=CLOCK
+        "catalog",
+        ServiceConfig(instances=("http://catalog",)),
+        telemetry=Telemetry(log=json_log(StringIO())),
+        clock=CLOCK,
     )
     with pytest.raises(RuntimeError, match="the wire to catalog is not started"):
         await ask(wire)
@@ -255,7 +259,9 @@ async def test_a_refused_connection_means_that_nothing_was_applied() -> None:
 
 async def test_a_name_that_does_not_resolve_means_that_nothing_was_applied() -> None:
     telemetry = Telemetry(log=json_log(StringIO()))
-    wire = AiohttpWire("catalog", ServiceConfig(url="http://catalog.invalid"), telemetry=telemetry, clock=CLOCK)
+    wire = AiohttpWire(
+        "catalog", ServiceConfig(instances=("http://catalog.invalid",)), telemetry=telemetry, clock=CLOCK
+    )
     await wire.start()
     with pytest.raises(ServiceUnavailable) as caught:
         await ask(wire, ORDER)

@@ -106,7 +106,7 @@ def test_the_environment_wins_over_the_file(project: Project) -> None:
     assert settings.discovery == "theirs:url"
     assert set(settings.services) == {"stock", "reviews"}
     assert settings.services["stock"].retry == Retry(attempts=5)
-    assert settings.services["stock"].config("http://stock:1").send_headers == ("x-tenant", "x-region")
+    assert settings.services["stock"].config(("http://stock:1",)).send_headers == ("x-tenant", "x-region")
     assert settings.identity.tokens[0].subject == "s"
 
 
@@ -382,9 +382,9 @@ def settings_with(services: dict[str, Any], discovery: str | None = None) -> Set
 def test_a_service_has_its_own_url_or_the_discovered_one(discovery: str) -> None:
     configs = settings_with({"stock": {}, "orders": {"url": "http://orders:1"}}, discovery).service_configs()
 
-    assert {name: config.url for name, config in configs.items()} == {
-        "stock": "http://stock:1",
-        "orders": "http://orders:1",
+    assert {name: config.instances for name, config in configs.items()} == {
+        "stock": ("http://stock:1",),
+        "orders": ("http://orders:1",),
     }
 
 

@@ -8,15 +8,19 @@ cancellation from outside is neither.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ...clock import Clock, Instant, Seconds
 from ...errors import DeadlineExceeded, ServiceTimeout
+from ..latency import Latencies
 from ..outcome import DeadlineCut
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 
-def attempt_timeout(service: str, default: Seconds, *, clock: Clock) -> Policy:
-    """Cut an attempt after its own timeout, the service's `default`, or at the deadline: whichever comes first.
+def attempt_timeout(
+    service: str, latencies: Latencies, *, floor: Callable[[], Seconds], longest: Callable[[], Seconds], clock: Clock
+) -> Policy:
+    """Cut an attempt after its own timeout, the service's `longest`, or at the deadline: whichever comes first.
 
     `clock` must be the running loop's: the loop enforces the instant.
     """
@@ -26,7 +30,7 @@ def attempt_timeout(service: str, default: Seconds, *, clock: Clock) -> Policy:
             began = clock.now()
             if began >= request.deadline.at:
                 raise DeadlineExceeded(f"the deadline passed before {service} was called", service=service)
-            timeout = default if request.attempt_timeout is None else request.attempt_timeout
+            timeout = longest() if request.attempt_timeout is None else request.attempt_timeout
             end = min(request.deadline.at, Instant(began + timeout))
             scope = asyncio.timeout_at(end)
             try:

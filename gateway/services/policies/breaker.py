@@ -92,6 +92,10 @@ class Breaker:
         self._probing = 0
         self._succeeded = 0
 
+    def configure(self, settings: BreakerSettings) -> None:
+        """Other settings from now on; state and counts stay."""
+        self._settings = settings
+
     @property
     def state(self) -> BreakerState:
         """As of the last question or outcome: an opening that is over shows only when somebody asks."""

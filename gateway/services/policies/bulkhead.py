@@ -53,6 +53,10 @@ class Bulkhead:
         self._in_flight = 0
         self._waiters: deque[asyncio.Future[bool]] = deque()
 
+    def configure(self, settings: BulkheadSettings) -> None:
+        """Other settings from now on; permits given stay given, waiters stay in the queue."""
+        self._settings = settings
+
     @property
     def in_flight(self) -> int:
         return self._in_flight

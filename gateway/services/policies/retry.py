@@ -8,6 +8,7 @@ Source: Brooker, Exponential Backoff And Jitter, 2015 (full jitter); stamina for
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
@@ -15,6 +16,7 @@ from typing import ClassVar
 from ...clock import Clock, Seconds
 from ...errors import GatewayError, ServiceError, ServiceUnavailable
 from ...telemetry import Telemetry
+from ..budget import RetryBudget
 from ..outcome import DeadlineCut, is_local_refusal
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
@@ -55,7 +57,15 @@ class Retry:
         return None if floor > self.longest_retry_after or wait >= remaining else wait
 
 
-def retry(settings: Retry, service: str, *, telemetry: Telemetry, clock: Clock, random: Random) -> Policy:
+def retry(
+    settings: Callable[[], Retry],
+    service: str,
+    *,
+    budget: RetryBudget,
+    telemetry: Telemetry,
+    clock: Clock,
+    random: Random,
+) -> Policy:
     """Repeat a failed attempt as `settings` decides.
 
     An error that says "nothing was applied" is corrected to "unknown" when an earlier attempt of the same call left
@@ -74,7 +84,7 @@ def retry(settings: Retry, service: str, *, telemetry: Telemetry, clock: Clock, 
                 except GatewayError as error:
                     failed += 1
                     is_unknown = is_unknown or _leaves_open(error)
-                    wait = settings.next_wait(
+                    wait = settings().next_wait(
                         error, failed=failed, remaining=request.deadline.remaining(clock), jitter=random.random()
                     )
                     if wait is None:

@@ -46,7 +46,7 @@ def loaders_over(
     """Loaders of one application whose one service, the inventory, is behind `wire`; nothing is tried twice."""
     telemetry = telemetry or quiet()
     config = ServiceConfig(
-        url="http://inventory.test",
+        instances=("http://inventory.test",),
         retry=Retry(attempts=1),
         breaker=BreakerSettings(consecutive=10_000, volume=10_000),
         send_headers=send_headers,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from io import StringIO
 from random import Random
 
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -61,7 +61,7 @@ def catalog(
     telemetry: Telemetry | None = None,
 ) -> ServiceClient:
     config = ServiceConfig(
-        url="http://catalog.test",
+        instances=("http://catalog.test",),
         retry=retry,
         breaker=breaker,
         bulkhead=bulkhead or BulkheadSettings(),

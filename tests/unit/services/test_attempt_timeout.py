@@ -1,13 +1,14 @@
 """How long one attempt may take, and whose fault it is."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.clock import Seconds
 from gateway.errors import DeadlineExceeded, ServiceTimeout
 from gateway.services import DeadlineCut, Handler
+from gateway.services.latency import Latencies
 from gateway.services.policies import attempt_timeout
 from gateway.services.stack import over
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
@@ -16,7 +17,9 @@ from .calling import CLOCK, STOCK, catalog, due, elapsed
 
 
 def limited(wire: ScriptedWire, seconds: float = 2.0) -> Handler:
-    return attempt_timeout("catalog", Seconds(seconds), clock=CLOCK)(over(wire, catalog(wire).config))
+    return attempt_timeout(
+        "catalog", Latencies(), floor=lambda: Seconds(seconds), longest=lambda: Seconds(seconds), clock=CLOCK
+    )(over(wire, lambda: catalog(wire).config))
 
 
 @in_virtual_time

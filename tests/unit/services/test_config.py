@@ -12,7 +12,7 @@ class Tree(BaseModel):
 
 def test_a_settings_tree_can_hold_it() -> None:
     values = {
-        "url": "http://catalog:8000",
+        "instances": ["http://catalog:8000"],
         "attempt_timeout": 1,
         "retry": {"attempts": 2},
         "breaker": {"consecutive": 5},
@@ -29,7 +29,7 @@ def test_a_settings_tree_can_hold_it() -> None:
 )
 def test_an_unknown_key_is_refused_at_every_level(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Tree.model_validate({"services": {"catalog": {"url": "http://catalog", **values}}})
+        Tree.model_validate({"services": {"catalog": {"instances": ["http://catalog"], **values}}})
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_an_unknown_key_is_refused_at_every_level(values: dict[str, object]) -> 
 )
 def test_only_an_address_is_an_address_and_it_is_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
-        ServiceConfig(url=url)
+        ServiceConfig(instances=(url,))
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["attempt_timeout", "connect_timeout", "max_response"])
 def test_a_limit_of_nothing_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        ServiceConfig(url="http://catalog", **{field: 0})  # type: ignore[arg-type]
+        ServiceConfig(instances=("http://catalog",), **{field: 0})  # type: ignore[arg-type]

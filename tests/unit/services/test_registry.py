@@ -11,7 +11,7 @@ from .calling import CLOCK, quiet
 
 
 def services(**wires: Wire) -> Services:
-    configs = {name: ServiceConfig(url=f"http://{name}.test") for name in wires}
+    configs = {name: ServiceConfig(instances=(f"http://{name}.test",)) for name in wires}
     return Services(configs, telemetry=quiet(), clock=CLOCK, random=Random(1), wires=wires)
 
 

@@ -1,8 +1,7 @@
 """Which requests may be sent twice."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from .calling import ORDER, STOCK
 

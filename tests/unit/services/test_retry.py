@@ -1,11 +1,11 @@
 """What is repeated, when, and what never is."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.clock import Seconds
 from gateway.errors import (
