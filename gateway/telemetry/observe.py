@@ -12,7 +12,7 @@ from functools import cached_property
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, TraceFlags, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -57,11 +57,20 @@ class Telemetry:
                 mark_failed(span, type(error).__name__)
                 raise
 
+    @property
+    def is_sampled_out(self) -> bool:
+        """Whether the trace under way was decided not to be recorded: then no span below it would be either."""
+        context = trace.get_current_span().get_span_context()
+        return context.is_valid and not context.trace_flags & TraceFlags.SAMPLED
+
     def trace_headers(self) -> dict[str, str]:
         """W3C headers of the current span, to be sent to a service or kept in a journal."""
-        carrier: dict[str, str] = {}
-        _W3C.inject(carrier)
-        return carrier
+        context = trace.get_current_span().get_span_context()
+        if not context.is_valid:
+            return {}
+        parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        state = context.trace_state.to_header()
+        return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
 
     def close(self) -> None:
         """Hand over what the exporters still hold. Blocks up to their timeouts."""

@@ -1,6 +1,7 @@
 """Observe: one span and one measurement per attempt.
 
-Invariant: labels come from declarations (service, endpoint, code), never from a client. It stands inside the
+Invariant: where the operation is not sampled no span is made: it would only hand the operation's own context on, which the
+wire sends anyway. Labels come from declarations (service, endpoint, code), never from a client. It stands inside the
 bulkhead, so an attempt's duration is the service's and holds no waiting of ours.
 Source: OpenTelemetry semantic conventions for HTTP clients.
 """
@@ -8,6 +9,7 @@ Source: OpenTelemetry semantic conventions for HTTP clients.
 from __future__ import annotations
 
 from opentelemetry.trace import Span
+from prometheus_client import Histogram
 
 from ...clock import Clock
 from ...errors import GatewayError, ServiceUnavailable
@@ -18,24 +20,41 @@ from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 def observe(service: str, telemetry: Telemetry, *, clock: Clock) -> Policy:
     """Tell `telemetry` about every attempt; the span is the parent that the service sees."""
-    attempts = telemetry.metrics.attempts
+    measured = _Measured(telemetry, service)
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
             began, outcome = clock.now(), "cancelled"
             try:
-                response = await _in_span(attempt, request, telemetry=telemetry)
+                if telemetry.is_sampled_out:
+                    response = await attempt(request)
+                else:
+                    response = await _in_span(attempt, request, telemetry=telemetry)
                 outcome = "ok" if response.status < 400 else "refused"
             except Exception as error:
                 outcome = error.code if isinstance(error, GatewayError) else GatewayError.code
                 raise
             finally:
-                attempts.labels(service, request.endpoint, outcome).observe(clock.now() - began)
+                measured[request.endpoint, outcome].observe(clock.now() - began)
             return response
 
         return handle
 
     return policy
+
+
+class _Measured(dict[tuple[str, str], Histogram]):
+    """The histogram of each (endpoint, outcome): looking its labels up costs more than counting. Bounded as they are, by
+    declarations."""
+
+    def __init__(self, telemetry: Telemetry, service: str) -> None:
+        super().__init__()
+        self._attempts = telemetry.metrics.attempts
+        self._service = service
+
+    def __missing__(self, key: tuple[str, str]) -> Histogram:
+        child = self[key] = self._attempts.labels(self._service, *key)
+        return child
 
 
 async def _in_span(attempt: Handler, request: ServiceRequest, *, telemetry: Telemetry) -> ServiceResponse:
@@ -51,12 +70,15 @@ async def _in_span(attempt: Handler, request: ServiceRequest, *, telemetry: Tele
     raise failure
 
 
-def _attributes(request: ServiceRequest) -> dict[str, str]:
-    return {
+def _attributes(request: ServiceRequest) -> dict[str, str | int]:
+    attributes: dict[str, str | int] = {
         "http.request.method": request.method,
         "server.address": request.service,
         "url.template": request.endpoint.partition(" ")[2] or request.endpoint,
     }
+    if len(request.tried) > 1:
+        attributes["http.request.resend_count"] = len(request.tried) - 1
+    return attributes
 
 
 def _note_status(span: Span, status: int) -> None:

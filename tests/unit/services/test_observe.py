@@ -4,10 +4,13 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.errors import GatewayError
-from gateway.services import Retry
+from gateway.services import Retry, ServiceRequest, ServiceResponse
+from gateway.telemetry import Telemetry
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
 from gateway.testing.wire import Step
 
@@ -80,3 +83,21 @@ async def test_the_duration_is_the_services() -> None:
     telemetry = quiet()
     await catalog(ScriptedWire(after(0.3, answer())), telemetry=telemetry).call(STOCK)
     assert measured(telemetry, f"{ATTEMPTS}_sum", labels("ok")) == pytest.approx(0.3)
+
+
+@in_virtual_time
+async def test_below_an_operation_that_is_not_sampled_no_span_is_made_and_its_context_goes_on() -> None:
+    telemetry = Telemetry(provider=TracerProvider(sampler=ParentBased(ALWAYS_OFF)))
+    sent: list[dict[str, str]] = []
+
+    def note(_: ServiceRequest) -> ServiceResponse:
+        sent.append(telemetry.trace_headers())
+        return answer()
+
+    with telemetry.span("query"):
+        ours = telemetry.trace_headers()
+        await catalog(ScriptedWire(otherwise=note), telemetry=telemetry).call(STOCK)
+    assert telemetry.is_sampled_out is False  # outside any trace nobody has decided yet
+    assert sent == [ours]
+    assert ours["traceparent"].endswith("-00")
+    assert measured(telemetry, ATTEMPTS + "_count", labels("ok")) == 1
