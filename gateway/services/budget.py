@@ -13,6 +13,9 @@ from typing import ClassVar
 
 from ..clock import Instant, Seconds
 
+_BUCKETS = 10
+"""The window moves in tenths of itself: ten pairs of numbers, whatever the rate."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSettings:
@@ -27,20 +30,52 @@ class BudgetSettings:
     reserve: float = 0.1
     """Extra attempts a second that are granted whatever the traffic: else a service called once a minute never has one."""
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.ratio <= 1 and self.window > 0 and self.reserve >= 0):
+            raise ValueError(
+                f"budget.ratio is {self.ratio}, window {self.window}, reserve {self.reserve}: "
+                "0 <= ratio <= 1, window > 0 and reserve >= 0 must hold"
+            )
+
 
 class RetryBudget:
-    """The decision, pure: told of every first attempt, asked before every extra one."""
+    """The decision, pure: told of every first attempt, asked before every extra one. Instants must not go backwards."""
 
     def __init__(self, settings: BudgetSettings) -> None:
-        self._settings = settings
+        self._newest = 0
+        self._first = [0] * _BUCKETS
+        self._extra = [0] * _BUCKETS
+        self.configure(settings)
+
+    def __repr__(self) -> str:
+        return f"<RetryBudget {sum(self._extra)}/{self._granted():.1f} extra attempts in {self._settings.window:g} s>"
 
     def configure(self, settings: BudgetSettings) -> None:
         """Other settings from now on; what was counted stays counted."""
         self._settings = settings
+        self._step = settings.window / _BUCKETS
 
     def deposit(self, now: Instant) -> None:
         """A first attempt is being sent."""
+        self._move_to(int(now // self._step))
+        self._first[self._newest % _BUCKETS] += 1
 
     def withdraw(self, now: Instant) -> bool:
         """Whether an extra attempt may be sent; if so it is counted."""
+        self._move_to(int(now // self._step))
+        if sum(self._extra) + 1 > self._granted():
+            return False
+        self._extra[self._newest % _BUCKETS] += 1
         return True
+
+    def _granted(self) -> float:
+        """Extra attempts that the window's traffic allows."""
+        return self._settings.ratio * sum(self._first) + self._settings.reserve * self._settings.window
+
+    def _move_to(self, bucket: int) -> None:
+        """Forget what is older than the window. A ring: the slot of a tenth is its number modulo ten."""
+        if bucket == self._newest:
+            return
+        for passed in range(max(self._newest, bucket - _BUCKETS) + 1, bucket + 1):
+            self._first[passed % _BUCKETS] = self._extra[passed % _BUCKETS] = 0
+        self._newest = max(self._newest, bucket)

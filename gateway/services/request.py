@@ -85,9 +85,14 @@ class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     alone."""
 
     @property
+    def is_safe(self) -> bool:
+        """Whether it changes nothing, so that it may be asked of two instances at once."""
+        return self.is_read or self.method in _SAFE_METHODS
+
+    @property
     def is_retryable(self) -> bool:
         """Whether sending it twice is the same as sending it once."""
-        return self.is_read or self.idempotency_key is not None or self.method in _SAFE_METHODS
+        return self.idempotency_key is not None or self.is_safe
 
 
 class ServiceResponse(msgspec.Struct, frozen=True, gc=False):

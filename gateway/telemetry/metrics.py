@@ -50,6 +50,12 @@ class Metrics:
         self.retries = Counter(
             "sagaql_service_retries_total", "Second and later attempts.", ["service"], registry=registry
         )
+        self.retries_refused = Counter(
+            "sagaql_service_retries_refused_total",
+            "Retries that the budget did not allow.",
+            ["service"],
+            registry=registry,
+        )
         self.calls_in_flight = Gauge(
             "sagaql_service_calls_in_flight", "Permits held per service.", ["service"], registry=registry
         )

@@ -1,8 +1,10 @@
 """The attempt timeout: how long one try may take, and whose fault it is when it takes longer.
 
-Invariant: no attempt outlives its operation's deadline. If the deadline cut it, the operation is over
-(DeadlineExceeded, not worth a retry); if the timeout did, the service was slow (ServiceTimeout, worth one). A
-cancellation from outside is neither.
+Reads are cut after three times their endpoint's p99, learnt while they run. Writes are given the whole time that the service is
+configured with: a read cut early is asked again, a write cut early is one of which nobody knows whether it happened.
+
+Invariant: no attempt outlives its operation's deadline. If the deadline cut it, the operation is over (DeadlineExceeded, not
+worth a retry); if the timeout did, the service was slow (ServiceTimeout, worth one). A cancellation from outside is neither.
 """
 
 from __future__ import annotations
@@ -16,39 +18,57 @@ from ..latency import Latencies
 from ..outcome import DeadlineCut
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
+_TIMES = 3
+"""A timeout is that many times the p99: one read in a few thousand is cut although it would have come."""
+
 
 def attempt_timeout(
     service: str, latencies: Latencies, *, floor: Callable[[], Seconds], longest: Callable[[], Seconds], clock: Clock
 ) -> Policy:
-    """Cut an attempt after its own timeout, the service's `longest`, or at the deadline: whichever comes first.
+    """Cut an attempt after its own timeout, or what was learnt between `floor` and `longest`, or at the deadline: whichever
+    comes first.
 
     `clock` must be the running loop's: the loop enforces the instant.
     """
+
+    def timeout_of(request: ServiceRequest) -> Seconds:
+        if request.attempt_timeout is not None:
+            return request.attempt_timeout
+        most = longest()
+        if not request.is_safe:
+            return most
+        p99 = latencies.quantile(request.endpoint, 0.99)
+        return most if p99 is None else Seconds(min(most, max(floor(), _TIMES * p99)))
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
             began = clock.now()
             if began >= request.deadline.at:
                 raise DeadlineExceeded(f"the deadline passed before {service} was called", service=service)
-            timeout = longest() if request.attempt_timeout is None else request.attempt_timeout
+            timeout = timeout_of(request)
             end = min(request.deadline.at, Instant(began + timeout))
             scope = asyncio.timeout_at(end)
             try:
                 async with scope:
-                    return await attempt(request)
+                    response = await attempt(request)
             except TimeoutError as error:
                 if not scope.expired():
                     raise
                 if end == request.deadline.at:
-                    waited = Seconds(end - began)
-                    raise DeadlineCut(
-                        f"the deadline passed {waited * 1000:.0f} ms into a call to {service}",
-                        service=service,
-                        waited=waited,
-                    ) from error
+                    raise _cut(service, Seconds(end - began)) from error
+                latencies.record(request.endpoint, timeout, now=clock.now())
                 message = f"{service} did not answer within {timeout * 1000:.0f} ms"
                 raise ServiceTimeout(message, service=service) from error
+            now = clock.now()
+            latencies.record(request.endpoint, Seconds(now - began), now=now)
+            return response
 
         return handle
 
     return policy
+
+
+def _cut(service: str, waited: Seconds) -> DeadlineCut:
+    return DeadlineCut(
+        f"the deadline passed {waited * 1000:.0f} ms into a call to {service}", service=service, waited=waited
+    )

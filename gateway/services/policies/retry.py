@@ -1,7 +1,7 @@
 """Retry: the same request again, after a random wait.
 
 Invariants: only what may safely be sent twice; never past the deadline; nothing is held while waiting (so it stands
-outside the bulkhead). A local refusal is not retried: it was made to take load off, and asking again puts it back.
+outside the bulkhead), so an outage costs no more than the budget allows. A local refusal is not retried: it was made to take load off, and asking again puts it back.
 Source: Brooker, Exponential Backoff And Jitter, 2015 (full jitter); stamina for the manner.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from ...clock import Clock, Seconds
 from ...errors import GatewayError, ServiceError, ServiceUnavailable
@@ -72,9 +74,11 @@ def retry(
     it open.
     """
     retries = telemetry.metrics.retries.labels(service)
+    refused = telemetry.metrics.retries_refused.labels(service)
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
+            budget.deposit(clock.now())
             if not (request.may_retry and request.is_retryable):
                 return await attempt(request)
             failed, is_unknown = 0, False
@@ -87,11 +91,16 @@ def retry(
                     wait = settings().next_wait(
                         error, failed=failed, remaining=request.deadline.remaining(clock), jitter=random.random()
                     )
+                    if wait is not None and not budget.withdraw(clock.now()):
+                        refused.inc()
+                        wait = None
                     if wait is None:
                         _correct(error, is_unknown=is_unknown)
                         raise
                 retries.inc()
                 await asyncio.sleep(wait)
+                if failed == 1:  # off while retrying: a service in trouble is not asked twice at a time
+                    request = replace(request, may_hedge=False)
 
         return handle
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from gateway.clock import Deadline, Instant
 from gateway.errors import ServiceUnavailable
-from gateway.services import Retry, ServiceClient, ServiceConfig, ServiceRequest
+from gateway.services import BudgetSettings, Retry, ServiceClient, ServiceConfig, ServiceRequest
 from gateway.services.policies import BreakerSettings, BulkheadSettings
 from gateway.telemetry import Telemetry, json_log
 from gateway.testing import ScriptedWire, VirtualClock
@@ -25,6 +25,7 @@ STOCK = ServiceRequest(service="catalog", path="/stock", endpoint="GET /stock")
 ORDER = replace(STOCK, method="POST", path="/orders", endpoint="POST /orders", body=b"{}")
 
 ONCE = Retry(attempts=1)
+PLENTY = BudgetSettings(ratio=1.0, reserve=100.0)
 NEVER_OPENS = BreakerSettings(consecutive=10_000, volume=10_000)
 
 
@@ -54,6 +55,7 @@ def catalog(
     wire: ScriptedWire,
     *,
     retry: Retry = ONCE,
+    budget: BudgetSettings = PLENTY,
     breaker: BreakerSettings = NEVER_OPENS,
     bulkhead: BulkheadSettings | None = None,
     attempt_timeout: float = 2.0,
@@ -63,6 +65,7 @@ def catalog(
     config = ServiceConfig(
         instances=("http://catalog.test",),
         retry=retry,
+        budget=budget,
         breaker=breaker,
         bulkhead=bulkhead or BulkheadSettings(),
         attempt_timeout=attempt_timeout,  # type: ignore[arg-type]  # a float, as a settings file has it

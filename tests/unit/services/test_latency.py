@@ -1,0 +1,111 @@
+"""Quantiles of recent attempts, and the timeout that is learnt from them."""
+
+import pytest
+
+from gateway.clock import Instant, Seconds
+from gateway.errors import ServiceTimeout
+from gateway.services.latency import ENOUGH, MAX_ENDPOINTS, Latencies
+from gateway.services.request import ServiceRequest
+from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
+from gateway.testing.wire import Behaviour
+
+from .calling import ORDER, STOCK, catalog, elapsed
+
+READ = "GET /stock"
+
+
+def told(latencies: Latencies, *seconds: float, at: float = 0.0, endpoint: str = READ) -> Latencies:
+    for each in seconds:
+        latencies.record(endpoint, Seconds(each), now=Instant(at))
+    return latencies
+
+
+def test_too_few_attempts_say_nothing() -> None:
+    latencies = told(Latencies(), *[0.01] * (ENOUGH - 1))
+    assert latencies.quantile(READ, 0.99) is None
+    told(latencies, 0.01)
+    told(latencies, *[0.01] * 16)
+    assert latencies.quantile(READ, 0.99) == pytest.approx(0.01, rel=0.1)
+
+
+def test_a_quantile_errs_by_a_tenth_at_most_and_upwards() -> None:
+    latencies = told(Latencies(), *(number / 1000 for number in range(1, 1001)))
+    for q in (0.5, 0.95, 0.99):
+        found = latencies.quantile(READ, q)
+        assert found is not None
+        assert q <= found <= 1.11 * q
+
+
+def test_endpoints_do_not_mix_and_too_many_share_one() -> None:
+    latencies = told(Latencies(), *[0.01] * 64)
+    told(latencies, *[1.0] * 64, endpoint="GET /slow")
+    assert latencies.quantile(READ, 0.5) == pytest.approx(0.01, rel=0.1)
+    assert latencies.quantile("GET /slow", 0.5) == pytest.approx(1.0, rel=0.1)
+    for number in range(2 * MAX_ENDPOINTS):
+        told(latencies, 0.1, endpoint=f"GET /{number}")
+    assert repr(latencies) == f"<Latencies of {MAX_ENDPOINTS} endpoints>"
+    assert latencies.quantile("GET /never-seen", 0.5) == pytest.approx(0.1, rel=0.1)
+
+
+def test_what_is_old_is_forgotten() -> None:
+    latencies = told(Latencies(), *[1.0] * 64)
+    told(latencies, *[0.01] * 64, at=31)
+    assert latencies.quantile(READ, 0.99) == pytest.approx(1.0, rel=0.1)
+    told(latencies, *[0.01] * 64, at=62)
+    assert latencies.quantile(READ, 0.99) == pytest.approx(0.01, rel=0.1)
+    told(latencies, 0.01, at=500)
+    assert latencies.quantile(READ, 0.99) is None
+
+
+@in_virtual_time
+async def test_a_read_is_cut_after_three_times_its_p99() -> None:
+    client = catalog(ScriptedWire(*[after(0.1, answer())] * 64, hang), attempt_timeout=2.0)
+    for _ in range(64):
+        await client.call(STOCK)
+    began = elapsed()
+    with pytest.raises(ServiceTimeout):
+        await client.call(STOCK)
+    assert elapsed() - began == pytest.approx(0.3, rel=0.1)
+
+
+@pytest.mark.parametrize("takes", [0.001, 1.5])
+@in_virtual_time
+async def test_what_is_learnt_stays_between_floor_and_longest(takes: float) -> None:
+    client = catalog(ScriptedWire(*[after(takes, answer())] * 64, hang), attempt_timeout=2.0)
+    for _ in range(64):
+        await client.call(STOCK)
+    began = elapsed()
+    with pytest.raises(ServiceTimeout):
+        await client.call(STOCK)
+    assert elapsed() - began == pytest.approx(0.25 if takes < 1 else 2.0)
+
+
+@in_virtual_time
+async def test_a_write_keeps_the_whole_time() -> None:
+    client = catalog(ScriptedWire(*[answer()] * 64, hang), attempt_timeout=2.0)
+    for _ in range(64):
+        await client.call(ORDER)
+    began = elapsed()
+    with pytest.raises(ServiceTimeout):
+        await client.call(ORDER)
+    assert elapsed() - began == pytest.approx(2.0)
+
+
+@in_virtual_time
+async def test_a_service_that_becomes_slow_for_good_is_learnt_within_some_dozens_of_calls() -> None:
+    takes = 0.005
+
+    def behaviour(_: ServiceRequest) -> Behaviour | object:
+        return after(takes, answer())(STOCK)
+
+    client = catalog(ScriptedWire(otherwise=behaviour), attempt_timeout=2.0)  # type: ignore[arg-type]
+    for _ in range(2000):
+        await client.call(STOCK)
+    takes, failed = 0.6, 0
+    for _ in range(100):
+        try:
+            await client.call(STOCK)
+        except ServiceTimeout:
+            failed += 1
+    assert 0 < failed <= 60
+    await client.call(STOCK)
