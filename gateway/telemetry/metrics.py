@@ -56,6 +56,12 @@ class Metrics:
             ["service"],
             registry=registry,
         )
+        self.hedges = Counter(
+            "sagaql_service_hedges_total",
+            "Second attempts at slow reads.",
+            ["service", "outcome"],  # outcome: won | lost | refused
+            registry=registry,
+        )
         self.calls_in_flight = Gauge(
             "sagaql_service_calls_in_flight", "Permits held per service.", ["service"], registry=registry
         )

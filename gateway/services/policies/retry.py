@@ -1,7 +1,8 @@
 """Retry: the same request again, after a random wait.
 
 Invariants: only what may safely be sent twice; never past the deadline; nothing is held while waiting (so it stands
-outside the bulkhead), so an outage costs no more than the budget allows. A local refusal is not retried: it was made to take load off, and asking again puts it back.
+outside the bulkhead); never more than the budget allows, whoever else retries. A local refusal is not retried: it was made
+to take load off, and asking again puts it back.
 Source: Brooker, Exponential Backoff And Jitter, 2015 (full jitter); stamina for the manner.
 """
 
