@@ -219,6 +219,8 @@ class ServiceSettings(Concern):
     """Reads are cut after three times their endpoint's p99, but not sooner than this."""
     connect_timeout: Duration = _BARE.connect_timeout
     """Seconds for name, TCP and TLS."""
+    ca_file: str | None = None
+    """Certificates (PEM) that https addresses are verified against; None: the system's."""
     max_response: Size = _BARE.max_response
     """Bytes of a decompressed body beyond which an answer is given up."""
     send_headers: Words = _BARE.send_headers
@@ -253,6 +255,7 @@ class ServiceSettings(Concern):
             attempt_timeout=self.attempt_timeout,
             attempt_timeout_floor=self.attempt_timeout_floor,
             connect_timeout=self.connect_timeout,
+            ca_file=self.ca_file,
             max_response=self.max_response,
             send_headers=tuple(name.lower() for name in self.send_headers),
         )

@@ -52,6 +52,8 @@ class ServiceConfig:
     connect_timeout: Seconds = Seconds(0.25)
     """Seconds for name, TCP and TLS. 0.25 s: ten round trips across a continent; a host that needs more is not
     there."""
+    ca_file: str | None = None
+    """Certificates (PEM) that an https address is verified against; None: the system's. There is no way to verify nothing."""
     max_response: int = 8 * MEBIBYTE
     """Bytes of a decompressed body beyond which an answer is given up. 8 MiB: a batch of 200 keys at 40 KiB each."""
     send_headers: tuple[str, ...] = ()

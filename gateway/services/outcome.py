@@ -35,10 +35,18 @@ class AnsweredUnavailable(ServiceUnavailable):
     """The service answered, with "not now" (5xx, 429): its answer is kept for those who want to read it."""
 
     def __init__(
-        self, message: str, *, service: str, response: ServiceResponse, retry_after: Seconds | None = None
+        self,
+        message: str,
+        *,
+        service: str,
+        response: ServiceResponse,
+        retry_after: Seconds | None = None,
+        about_caller: bool = False,
     ) -> None:
         super().__init__(message, service=service, http_status=response.status, retry_after=retry_after)
         self.response = response
+        self.about_caller = about_caller
+        """It refused one caller's quota, which says nothing of how the service is."""
 
 
 class DeadlineCut(DeadlineExceeded):
@@ -52,6 +60,8 @@ class DeadlineCut(DeadlineExceeded):
 def outcome_of(error: BaseException) -> Outcome:
     """FAILURE: no answer, or "not now". SUCCESS: an answer, though one we cannot use. IGNORED: everything else."""
     match error:
+        case AnsweredUnavailable(about_caller=True):
+            return Outcome.IGNORED
         case ServiceUnavailable() | ServiceTimeout():
             return Outcome.FAILURE
         case DeadlineCut(waited=waited) if waited >= FAIR_TIME:

@@ -20,7 +20,7 @@ from .config import ServiceConfig
 from .instances import Instances
 from .latency import Latencies
 from .policies import (
-    Breaker,
+    Breakers,
     Bulkhead,
     Flights,
     attempt_timeout,
@@ -51,10 +51,10 @@ class Stack:
         self.flights = Flights()
         self.budget = RetryBudget(config.budget)
         self.latencies = Latencies()
-        self.breaker = Breaker(config.breaker, random.random)
+        self.breaker = Breakers(config.breaker, random.random)
         self.bulkhead = Bulkhead(config.bulkhead, service)
         self.instances = Instances(config.instances, config.fallback, config.balance, random.random)
-        policies = self._policies(service, telemetry=telemetry, clock=clock, random=random)
+        policies = self.policies(service, telemetry=telemetry, clock=clock, random=random)
         self.handle: Handler = compose(policies, over(wire, lambda: self.config))
 
     async def __call__(self, request: ServiceRequest) -> ServiceResponse:
@@ -68,7 +68,7 @@ class Stack:
         self.bulkhead.configure(config.bulkhead)
         self.instances.configure(config.instances, config.fallback, config.balance, now=now)
 
-    def _policies(self, service: str, *, telemetry: Telemetry, clock: Clock, random: Random) -> list[Policy]:
+    def policies(self, service: str, *, telemetry: Telemetry, clock: Clock, random: Random) -> list[Policy]:
         """Outermost first."""
         return [
             coalesce(self.flights, service, enabled=lambda: self.config.coalesce, telemetry=telemetry, clock=clock),

@@ -65,6 +65,15 @@ class Metrics:
         self.calls_in_flight = Gauge(
             "sagaql_service_calls_in_flight", "Permits held per service.", ["service"], registry=registry
         )
+        self.calls_waiting = Gauge(
+            "sagaql_service_calls_waiting", "Attempts that wait for a permit.", ["service"], registry=registry
+        )
+        self.shed = Counter(
+            "sagaql_service_shed_total",
+            "Attempts that were refused a permit.",
+            ["service", "priority"],
+            registry=registry,
+        )
         self.breaker_open = Gauge(
             "sagaql_service_breaker_open", "1 while the breaker refuses calls.", ["service"], registry=registry
         )

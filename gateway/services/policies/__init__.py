@@ -2,7 +2,7 @@
 
 from .attempt_timeout import attempt_timeout
 from .balance import balance
-from .breaker import Breaker, BreakerSettings, BreakerState, breaker
+from .breaker import Breaker, Breakers, BreakerSettings, BreakerState, breaker
 from .bulkhead import Bulkhead, BulkheadSettings, bulkhead
 from .classify import classify
 from .coalesce import Flights, coalesce
@@ -15,6 +15,7 @@ __all__ = [
     "Breaker",
     "BreakerSettings",
     "BreakerState",
+    "Breakers",
     "Bulkhead",
     "BulkheadSettings",
     "FaultSettings",

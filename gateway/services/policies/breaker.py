@@ -1,8 +1,9 @@
 """The breaker: a service that keeps failing is left alone for a moment.
 
-Invariants: while open nothing is sent; while half-open at most `probes` attempts are under way, and whoever leaves
-gives its permit back, cancelled or not; a late outcome of an earlier state changes nothing.
-State: per service and worker process. It stands inside retry, so it sees every attempt.
+Invariants: while open nothing is sent; while half-open at most `probes` attempts are under way, and while it ramps up no more
+than have succeeded since; whoever leaves gives its permit back, cancelled or not; a late outcome of an earlier state changes
+nothing.
+State: per service (or endpoint) and worker process. It stands inside retry, so it sees every attempt.
 Source: Nygard, Release It!; the consecutive rule from measurements (a 50 % window alone took 5.3 s to open at 100
 calls/s).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, NewType
+from typing import ClassVar, Literal, NewType
 
 from ...clock import Clock, Instant, Seconds
 from ...errors import ServiceBreakerOpen
@@ -58,8 +59,17 @@ class BreakerSettings:
     """Attempts that may be under way while half-open."""
     successes: int = 3
     """Successful probes that close it."""
+    ramp: int = 64
+    """Attempts under way from which a closed breaker holds nobody back any more: until then it lets one more in for each
+    success, twice as many every round trip. A service that just came back is not met by all that waited. 0: no ramp."""
+    per: Literal["service", "endpoint"] = "service"
+    """What is left alone: "endpoint" where one endpoint may fail by itself."""
 
     def __post_init__(self) -> None:
+        if self.ramp < 0 or self.per not in {"service", "endpoint"}:
+            raise ValueError(
+                f'breaker.ramp is {self.ramp}, breaker.per {self.per!r}: ramp >= 0, and per is "service" or "endpoint"'
+            )
         for name in ("consecutive", "volume", "probes", "successes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"breaker.{name} is {getattr(self, name)}: it must be at least 1")
@@ -89,8 +99,9 @@ class Breaker:
         self._window = _Window(settings.window)
         self._openings = 0  # since it was last closed
         self._open_until = Instant(0.0)
-        self._probing = 0
+        self._under_way = 0  # while half-open or ramping
         self._succeeded = 0
+        self._cap: int | None = None  # of attempts under way, while ramping
 
     def configure(self, settings: BreakerSettings) -> None:
         """Other settings from now on; state and counts stay."""
@@ -105,27 +116,35 @@ class Breaker:
     def is_open(self) -> bool:
         return self._state is BreakerState.OPEN
 
+    @property
+    def is_ramping(self) -> bool:
+        """Whether it was closed lately and lets in only some."""
+        return self._cap is not None
+
     def __repr__(self) -> str:
         match self._state:
             case BreakerState.CLOSED:
-                return f"<Breaker closed, {self._consecutive} failed in a row>"
+                ramp = "" if self._cap is None else f", {self._under_way}/{self._cap} while it ramps up"
+                return f"<Breaker closed, {self._consecutive} failed in a row{ramp}>"
             case BreakerState.OPEN:
                 return f"<Breaker open, opening {self._openings}>"
             case BreakerState.HALF_OPEN:
                 return (
-                    f"<Breaker half-open, {self._probing}/{self._settings.probes} probing, {self._succeeded} succeeded>"
+                    f"<Breaker half-open, {self._under_way}/{self._settings.probes} probing, "
+                    f"{self._succeeded} succeeded>"
                 )
 
     def ask(self, now: Instant) -> Permit | None:
         """A permit for one attempt, to be returned by `tell` exactly once; or None: send nothing."""
-        if self._state is BreakerState.OPEN and now >= self._open_until:
-            self._enter(BreakerState.HALF_OPEN)
+        if self._state is BreakerState.CLOSED and self._cap is None:
+            return Permit(self._generation)
         if self._state is BreakerState.OPEN:
-            return None
-        if self._state is BreakerState.HALF_OPEN:
-            if self._probing >= self._settings.probes:
+            if now < self._open_until:
                 return None
-            self._probing += 1
+            self._enter(BreakerState.HALF_OPEN)
+        if self._under_way >= (self._settings.probes if self._cap is None else self._cap):
+            return None
+        self._under_way += 1
         return Permit(self._generation)
 
     def tell(self, permit: Permit, outcome: Outcome, *, now: Instant) -> None:
@@ -133,9 +152,13 @@ class Breaker:
         if permit != self._generation:
             return
         if self._state is BreakerState.HALF_OPEN:
+            self._under_way -= 1
             self._after_probe(outcome, now)
-        else:
-            self._after_attempt(outcome, now)
+            return
+        if self._cap is not None:
+            self._under_way -= 1
+            self._ramp_up(outcome)
+        self._after_attempt(outcome, now)
 
     def retry_in(self, now: Instant) -> Seconds:
         """Seconds until a probe may be sent; 0 unless open."""
@@ -149,18 +172,37 @@ class Breaker:
             self._consecutive = 0
             return
         self._consecutive += 1
-        if self._consecutive >= self._settings.consecutive or self._fails_too_often():
+        if self._consecutive >= self._allowed_in_a_row() or self._fails_too_often():
             self._open(now)
 
+    def _allowed_in_a_row(self) -> int:
+        """While ramping up it is on its guard, and opens again after as many failures as it has probes."""
+        return (
+            self._settings.consecutive if self._cap is None else min(self._settings.probes, self._settings.consecutive)
+        )
+
+    def _ramp_up(self, outcome: Outcome) -> None:
+        if outcome is not Outcome.SUCCESS or self._cap is None:
+            return
+        self._cap += 1
+        if self._cap > self._settings.ramp:
+            self._cap = None
+            self._openings = 0
+            # Permits given while ramping were counted, later ones are not: the former must not count down the latter.
+            self._generation += 1
+            self._under_way = 0
+
     def _after_probe(self, outcome: Outcome, now: Instant) -> None:
-        self._probing -= 1
         if outcome is Outcome.FAILURE:
             self._open(now)
         elif outcome is Outcome.SUCCESS:
             self._succeeded += 1
             if self._succeeded >= self._settings.successes:
-                self._openings = 0
                 self._enter(BreakerState.CLOSED)
+                if self._settings.ramp > self._settings.probes:
+                    self._cap = self._settings.probes
+                else:
+                    self._openings = 0
 
     def _fails_too_often(self) -> bool:
         total, failed = self._window.totals()
@@ -175,8 +217,58 @@ class Breaker:
     def _enter(self, state: BreakerState) -> None:
         self._state = state
         self._generation += 1
-        self._consecutive = self._probing = self._succeeded = 0
+        self._consecutive = self._under_way = self._succeeded = 0
+        self._cap = None
         self._window.clear()
+
+
+MAX_ENDPOINTS = 256
+"""Endpoints with a breaker of their own; further ones share one."""
+
+
+class Breakers:
+    """The breaker of a service, or those of its endpoints, where `per` says so."""
+
+    def __init__(self, settings: BreakerSettings, jitter: Callable[[], float]) -> None:
+        self._settings = settings
+        self._jitter = jitter
+        self._whole = Breaker(settings, jitter)
+        self._endpoints: dict[str, Breaker] = {}
+
+    def __repr__(self) -> str:
+        return repr(self._endpoints or self._whole)
+
+    def of(self, endpoint: str) -> Breaker:
+        """The one that decides for `endpoint`."""
+        if self._settings.per == "service":
+            return self._whole
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            found = self._whole
+            if len(self._endpoints) < MAX_ENDPOINTS:
+                found = self._endpoints[endpoint] = Breaker(self._settings, self._jitter)
+        return found
+
+    def configure(self, settings: BreakerSettings) -> None:
+        """Other settings from now on; states and counts stay, unless there are now other breakers."""
+        if settings.per != self._settings.per:
+            self._endpoints = {}
+        self._settings = settings
+        for each in (self._whole, *self._endpoints.values()):
+            each.configure(settings)
+
+    @property
+    def state(self) -> BreakerState:
+        """Of all of them the least well."""
+        states = {each.state for each in (self._whole, *self._endpoints.values())}
+        return next(
+            state for state in (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED) if state in states
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of the service is left alone."""
+        return self.state is BreakerState.OPEN
 
 
 class _Window:
@@ -207,25 +299,22 @@ class _Window:
         self._newest = max(self._newest, bucket)
 
 
-def breaker(state: Breaker, service: str, *, telemetry: Telemetry, clock: Clock) -> Policy:
-    """Refuse while `state` is open, and tell it how every attempt ended."""
-    gauge = telemetry.metrics.breaker_open.labels(service)
+def breaker(state: Breakers, service: str, *, telemetry: Telemetry, clock: Clock) -> Policy:
+    """Refuse while the endpoint's breaker is open, and tell it how every attempt ended."""
+    telemetry.metrics.breaker_open.labels(service).set_function(lambda: state.is_open)  # asked, not told: free
 
     def policy(attempt: Handler) -> Handler:
-        def tell(permit: Permit, outcome: Outcome) -> None:
-            state.tell(permit, outcome, now=clock.now())
-            gauge.set(state.is_open)
-
         async def handle(request: ServiceRequest) -> ServiceResponse:
-            permit = state.ask(clock.now())
+            decides, now = state.of(request.endpoint), clock.now()
+            permit = decides.ask(now)
             if permit is None:
-                raise _left_alone(service, state.retry_in(clock.now()))
+                raise _left_alone(service, decides.retry_in(now), is_ramping=decides.is_ramping)
             try:
                 response = await attempt(request)
             except BaseException as error:
-                tell(permit, outcome_of(error))
+                decides.tell(permit, outcome_of(error), now=clock.now())
                 raise
-            tell(permit, Outcome.SUCCESS)
+            decides.tell(permit, Outcome.SUCCESS, now=clock.now())
             return response
 
         return handle
@@ -233,6 +322,10 @@ def breaker(state: Breaker, service: str, *, telemetry: Telemetry, clock: Clock)
     return policy
 
 
-def _left_alone(service: str, seconds: Seconds) -> ServiceBreakerOpen:
-    until = f"for another {seconds:.1f} s" if seconds else "until its probes are back"
-    return ServiceBreakerOpen(f"{service} failed too often and is left alone {until}", service=service, applied=False)
+def _left_alone(service: str, seconds: Seconds, *, is_ramping: bool) -> ServiceBreakerOpen:
+    if is_ramping:
+        text = f"{service} has just recovered and is given only some calls for now"
+    else:
+        until = f"for another {seconds:.1f} s" if seconds else "until its probes are back"
+        text = f"{service} failed too often and is left alone {until}"
+    return ServiceBreakerOpen(text, service=service, applied=False)

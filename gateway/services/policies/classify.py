@@ -30,6 +30,7 @@ def classify(service: str, clock: Clock) -> Policy:
                 f"{service} answered {response.status}",
                 service=service,
                 response=response,
+                about_caller=request.is_personal and response.status == _TOO_MANY_REQUESTS,
                 retry_after=retry_after(response.headers.get("retry-after"), now=utc(clock.wall())),
             )
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from msgspec.structs import replace
 
 from gateway.clock import Instant, Seconds
 from gateway.errors import (
@@ -19,7 +20,7 @@ from gateway.errors import (
 )
 from gateway.services.outcome import DeadlineCut, Outcome, outcome_of
 from gateway.services.policies import Breaker, BreakerSettings, BreakerState
-from gateway.services.policies.breaker import Permit
+from gateway.services.policies.breaker import MAX_ENDPOINTS, Breakers, Permit
 from gateway.testing import ScriptedWire, answer, hang, in_virtual_time
 
 from .calling import STOCK, broken_off, catalog, due, measured, quiet
@@ -151,15 +152,67 @@ def test_half_open_bounds_its_probes() -> None:
     assert repr(state) == "<Breaker half-open, 3/3 probing, 0 succeeded>"
 
 
-def test_three_successful_probes_close_it_and_the_next_opening_is_short_again() -> None:
-    state = opened()
+@pytest.mark.parametrize("ramp", [0, 64])
+def test_three_successful_probes_close_it_and_the_opening_after_the_ramp_is_short_again(ramp: int) -> None:
+    state = Breaker(BreakerSettings(ramp=ramp), lambda: 0.0)
+    for _ in range(10):
+        attempt(state, FAILURE)
     state.tell(probe(state, 1.0), FAILURE, now=Instant(1.0))
     for _ in range(3):
         state.tell(probe(state, 3.0), SUCCESS, now=Instant(3.0))
     assert state.state is BreakerState.CLOSED
+    for _ in range(62 if ramp else 0):
+        assert state.is_ramping
+        attempt(state, SUCCESS, at=3.0)
+    assert not state.is_ramping
     for _ in range(10):
         attempt(state, FAILURE, at=3.0)
     assert state.retry_in(Instant(3.0)) == 1.0
+
+
+def ramping() -> Breaker:
+    state = opened()
+    state.tell(probe(state, 1.0), FAILURE, now=Instant(1.0))
+    for _ in range(3):
+        state.tell(probe(state, 3.0), SUCCESS, now=Instant(3.0))
+    return state
+
+
+def test_after_the_probes_one_more_is_let_in_for_each_success() -> None:
+    state = ramping()
+    held = [state.ask(Instant(3.0)) for _ in range(4)]
+    assert [permit is not None for permit in held] == [True, True, True, False]
+    assert repr(state) == "<Breaker closed, 0 failed in a row, 3/3 while it ramps up>"
+    for permit in held[:3]:
+        assert permit is not None
+        state.tell(permit, SUCCESS, now=Instant(3.0))
+    assert sum(state.ask(Instant(3.0)) is not None for _ in range(20)) == 6
+
+
+def test_while_it_ramps_up_a_cancelled_attempt_gives_its_place_back_and_a_failed_one_earns_none() -> None:
+    state = ramping()
+    for outcome in (IGNORED, FAILURE, IGNORED):
+        attempt(state, outcome, at=3.0)
+    assert sum(state.ask(Instant(3.0)) is not None for _ in range(20)) == 3
+
+
+def test_while_it_ramps_up_as_many_failures_as_probes_open_it_for_longer_than_before() -> None:
+    state = ramping()
+    for _ in range(3):
+        assert not state.is_open
+        attempt(state, FAILURE, at=3.0)
+    assert state.retry_in(Instant(3.0)) == 4.0
+
+
+def test_what_was_let_in_while_it_ramped_up_does_not_count_once_it_is_over() -> None:
+    state = ramping()
+    late = state.ask(Instant(3.0))
+    for _ in range(62):
+        attempt(state, SUCCESS, at=3.0)
+    assert not state.is_ramping
+    assert late is not None
+    state.tell(late, FAILURE, now=Instant(4.0))
+    assert repr(state) == "<Breaker closed, 0 failed in a row>"
 
 
 def test_a_cancelled_probe_gives_its_permit_back() -> None:
@@ -191,7 +244,8 @@ class BreakerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.throws = 0.0
         self.breaker = Breaker(
-            BreakerSettings(consecutive=3, volume=6, probes=2, successes=2, window=Seconds(4.0)), lambda: self.throws
+            BreakerSettings(consecutive=3, volume=6, probes=2, successes=2, window=Seconds(4.0), ramp=0),
+            lambda: self.throws,
         )
         self.opened_at = 0.0
         self.row = 0
@@ -279,6 +333,47 @@ TestBreakerMachine.settings = settings(max_examples=100, stateful_step_count=40,
 # -- as a policy -------------------------------------------------------------------------------------------------------
 
 QUICK = BreakerSettings(consecutive=2, probes=1, successes=1)
+
+
+@in_virtual_time
+async def test_per_endpoint_one_that_fails_does_not_take_the_others_along() -> None:
+    wire = ScriptedWire(broken_off, broken_off, otherwise=answer())
+    client = catalog(wire, breaker=BreakerSettings(consecutive=2, per="endpoint"))
+    prices = replace(STOCK, path="/prices", endpoint="GET /prices")
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            await client.call(STOCK)
+    with pytest.raises(ServiceBreakerOpen):
+        await client.call(STOCK)
+    assert (await client.call(prices)).status == 200
+    assert client.is_breaker_open
+
+
+def test_endpoints_beyond_the_bound_share_a_breaker() -> None:
+    breakers = Breakers(BreakerSettings(per="endpoint"), lambda: 0.0)
+    first = {id(breakers.of(str(number))) for number in range(MAX_ENDPOINTS)}
+    assert len(first) == MAX_ENDPOINTS
+    assert breakers.of("one more") is breakers.of("another")
+
+
+def test_other_settings_hold_for_a_breaker_that_is_open() -> None:
+    breakers = Breakers(BreakerSettings(), lambda: 0.0)
+    for _ in range(10):
+        attempt(breakers.of("x"), FAILURE)
+    breakers.configure(BreakerSettings(probes=1))
+    assert breakers.is_open
+    assert breakers.of("x").ask(Instant(1.0)) is not None
+    assert breakers.of("x").ask(Instant(1.0)) is None
+
+
+@pytest.mark.parametrize(("is_personal", "is_open"), [(True, False), (False, True)])
+@in_virtual_time
+async def test_one_caller_s_own_quota_does_not_open_it_for_the_others(is_personal: bool, is_open: bool) -> None:
+    client = catalog(ScriptedWire(otherwise=answer(status=429)), breaker=BreakerSettings(consecutive=5))
+    for _ in range(5):
+        with pytest.raises(ServiceUnavailable):
+            await client.call(replace(STOCK, is_personal=is_personal))
+    assert client.is_breaker_open is is_open
 
 
 @in_virtual_time
