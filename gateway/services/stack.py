@@ -90,7 +90,9 @@ class Stack:
             ),
             breaker(self.breaker, service, telemetry=telemetry, clock=clock),
             bulkhead(self.bulkhead, service, telemetry=telemetry, clock=clock),
-            balance(self.instances, service, penalty=lambda: self.config.attempt_timeout, clock=clock),
+            balance(
+                self.instances, service, penalty=lambda: self.config.attempt_timeout, telemetry=telemetry, clock=clock
+            ),
             observe(service, telemetry, clock=clock),
             attempt_timeout(
                 service,

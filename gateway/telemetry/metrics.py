@@ -74,6 +74,18 @@ class Metrics:
             ["service", "priority"],
             registry=registry,
         )
+        self.instances = Gauge(
+            "sagaql_service_instances",
+            "Instances by what is thought of them.",
+            ["service", "state"],  # state: well | ejected | unhealthy
+            registry=registry,
+        )
+        self.ejections = Counter(
+            "sagaql_service_ejections_total",
+            "Times that an instance was left out for its failures.",
+            ["service"],
+            registry=registry,
+        )
         self.breaker_open = Gauge(
             "sagaql_service_breaker_open", "1 while the breaker refuses calls.", ["service"], registry=registry
         )

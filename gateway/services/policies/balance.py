@@ -7,33 +7,50 @@ Source: power of two choices on peak EWMA (Finagle).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
 from ...clock import Clock, Seconds
+from ...telemetry import Telemetry
 from ..instances import Instances
 from ..outcome import Outcome, outcome_of
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
+_STATES = ("well", "ejected", "unhealthy")
 
-def balance(state: Instances, service: str, *, penalty: Callable[[], Seconds], clock: Clock) -> Policy:
+
+def balance(
+    state: Instances, service: str, *, penalty: Callable[[], Seconds], telemetry: Telemetry, clock: Clock
+) -> Policy:
     """Send the attempt to the instance that `state` picks; a failure counts as having taken at least `penalty`."""
+    for name in _STATES:  # asked when somebody looks, not told: free
+        telemetry.metrics.instances.labels(service, name).set_function(partial(_count, state, name))
+    ejections = telemetry.metrics.ejections.labels(service)
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
             began = clock.now()
             instance = state.pick(request.tried, now=began)
             request.tried.append(instance.address)
-            outcome = Outcome.SUCCESS
             try:
-                return await attempt(replace(request, instance=instance.address))
+                response = await attempt(replace(request, instance=instance.address))
             except BaseException as error:
-                outcome = outcome_of(error)
+                now, before = clock.now(), state.ejections
+                elapsed = Seconds(now - began)
+                state.finished(instance, outcome_of(error), elapsed=elapsed, penalty=penalty(), now=now)
+                if state.ejections > before:
+                    ejections.inc()
+                    telemetry.log.warning("instance left out", service=service, instance=instance.address)
                 raise
-            finally:
-                now = clock.now()
-                state.finished(instance, outcome, elapsed=Seconds(now - began), penalty=penalty(), now=now)
+            now = clock.now()
+            state.finished(instance, Outcome.SUCCESS, elapsed=Seconds(now - began), penalty=Seconds(0.0), now=now)
+            return response
 
         return handle
 
     return policy
+
+
+def _count(state: Instances, name: str) -> float:
+    return state.counts()[name]

@@ -1,0 +1,1 @@
+"""`make bench-resilience`: what the stack costs, and what it is good for."""

@@ -1,0 +1,25 @@
+"""The service that is called: 2 KB of JSON for every request, on `sys.argv[1]`. A process of its own."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import uvicorn
+
+BODY = orjson.dumps(
+    [{"sku": f"s-{number}", "quantity": number, "warehouse": "north-" + "x" * 40} for number in range(24)]
+)
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
+
+
+async def app(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.body", "body": BODY})
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", lifespan="off", access_log=False)
