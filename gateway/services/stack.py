@@ -71,7 +71,7 @@ class Stack:
     def policies(self, service: str, *, telemetry: Telemetry, clock: Clock, random: Random) -> list[Policy]:
         """Outermost first."""
         return [
-            coalesce(self.flights, service, enabled=lambda: self.config.coalesce, telemetry=telemetry, clock=clock),
+            coalesce(self.flights, service, enabled=lambda: self.config.coalesce, telemetry=telemetry),
             retry(
                 lambda: self.config.retry,
                 service,
@@ -102,7 +102,7 @@ class Stack:
                 clock=clock,
             ),
             classify(service, clock),
-            faults(lambda: self.config.faults, service),
+            faults(lambda: self.config.faults, service, telemetry=telemetry),
         ]
 
 

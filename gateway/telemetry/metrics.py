@@ -62,6 +62,12 @@ class Metrics:
             ["service", "outcome"],  # outcome: won | lost | refused
             registry=registry,
         )
+        self.coalesced = Counter(
+            "sagaql_service_coalesced_total",
+            "Reads that shared the call of an identical one.",
+            ["service"],
+            registry=registry,
+        )
         self.calls_in_flight = Gauge(
             "sagaql_service_calls_in_flight", "Permits held per service.", ["service"], registry=registry
         )
@@ -88,6 +94,13 @@ class Metrics:
         )
         self.breaker_open = Gauge(
             "sagaql_service_breaker_open", "1 while the breaker refuses calls.", ["service"], registry=registry
+        )
+
+        self.faults = Counter(
+            "sagaql_service_faults_total",
+            "Faults that were injected on purpose.",
+            ["service", "kind"],
+            registry=registry,
         )
 
         self.batches = Histogram(
