@@ -1,5 +1,10 @@
-"""The service that is called: 2 KB of JSON for every request, on `sys.argv[1]`. A process of its own."""
+"""The service that is called: 2 KB of JSON after 20 ms for every request, on `sys.argv[1]`. A process of its own.
 
+It takes its time as services do: one that answers at once is done with the first read before a client has sent the fiftieth, so
+that there never are fifty at once.
+"""
+
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,6 +22,7 @@ async def app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
     if scope["type"] == "http":
+        await asyncio.sleep(0.02)
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": BODY})
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from ..clock import Clock
 from ..telemetry import Telemetry
-from .aiohttp_wire import AiohttpWire
 from .config import ServiceConfig
+from .http1_wire import Http1Wire
 from .httpx_transport import HttpClient, http_client
 from .policies import BreakerState
 from .request import ServiceRequest, ServiceResponse
@@ -40,7 +40,7 @@ class ServiceClient:
         self.name = name
         self.config = config
         self._clock = clock
-        self._wire: Wire = wire or AiohttpWire(name, config, telemetry=telemetry, clock=clock)
+        self._wire: Wire = wire or Http1Wire(name, config, telemetry=telemetry, clock=clock)
         self._stack = Stack(self._wire, config, service=name, telemetry=telemetry, clock=clock, random=random)
 
     def __repr__(self) -> str:

@@ -9,11 +9,11 @@ may be swapped: the latter awaits nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from random import Random
 
-from ..clock import Clock, Instant
+from ..clock import Clock, Instant, Seconds
 from ..telemetry import Telemetry
 from .budget import RetryBudget
 from .config import ServiceConfig
@@ -55,7 +55,7 @@ class Stack:
         self.bulkhead = Bulkhead(config.bulkhead, service)
         self.instances = Instances(config.instances, config.fallback, config.balance, random.random)
         policies = self.policies(service, telemetry=telemetry, clock=clock, random=random)
-        self.handle: Handler = compose(policies, over(wire, lambda: self.config))
+        self.handle: Handler = compose(policies, over(wire))
 
     async def __call__(self, request: ServiceRequest) -> ServiceResponse:
         return await self.handle(request)
@@ -111,10 +111,13 @@ def compose(policies: Sequence[Policy], handler: Handler) -> Handler:
     return reduce(lambda inner, policy: policy(inner), reversed(policies), handler)
 
 
-def over(wire: Wire, config: Callable[[], ServiceConfig]) -> Handler:
-    """The wire as the innermost Handler; the timeout it is told is a second line behind the policy's."""
+def over(wire: Wire) -> Handler:
+    """The wire as the innermost Handler. It need not watch the time: the attempt timeout stands above it."""
 
     async def handle(request: ServiceRequest) -> ServiceResponse:
-        return await wire.send(request, timeout=request.attempt_timeout or config().attempt_timeout)
+        return await wire.send(request, timeout=_UNWATCHED)
 
     return handle
+
+
+_UNWATCHED = Seconds(float("inf"))

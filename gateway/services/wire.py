@@ -17,6 +17,7 @@ class Wire(Protocol):
     async def send(self, request: ServiceRequest, *, timeout: Seconds) -> ServiceResponse:  # noqa: ASYNC109  (a fact for the wire, enforced again above it)
         """The service's answer, whatever its status.
 
+        `timeout` in seconds; inf where somebody above ends it.
         Raises: ServiceUnavailable(applied=False) if nothing was sent, (applied=None) if it broke off; ServiceTimeout
         after `timeout`; ServiceContractBroken for an answer beyond the size limit.
         """

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind, TraceFlags, Tracer
+from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -29,6 +29,10 @@ class Telemetry:
     provider: TracerProvider = field(default_factory=TracerProvider)
     metrics: Metrics = field(default_factory=Metrics)
     log: Log = field(default_factory=silent_log)
+    _last_headers: list[tuple[SpanContext | None, dict[str, str]]] = field(
+        default_factory=lambda: [(None, {})], repr=False
+    )
+    """Of the span whose headers were asked for last: the calls of an operation that is not sampled all send the same."""
 
     @cached_property
     def tracer(self) -> Tracer:
@@ -66,15 +70,24 @@ class Telemetry:
     def trace_headers(self) -> dict[str, str]:
         """W3C headers of the current span, to be sent to a service or kept in a journal."""
         context = trace.get_current_span().get_span_context()
+        known, headers = self._last_headers[0]
+        if context is known:
+            return headers
         if not context.is_valid:
             return {}
-        parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-        state = context.trace_state.to_header()
-        return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
+        headers = _headers_of(context)
+        self._last_headers[0] = context, headers
+        return headers
 
     def close(self) -> None:
         """Hand over what the exporters still hold. Blocks up to their timeouts."""
         self.provider.shutdown()
+
+
+def _headers_of(context: SpanContext) -> dict[str, str]:
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    state = context.trace_state.to_header()
+    return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
 
 
 def mark_failed(span: Span, error_type: str) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gateway", "resolvers", "mutations", "demo")
 HTTP_CLIENTS = {"httpx", "aiohttp", "requests", "urllib3"}
 FRONT_DOOR = "gateway/__init__.py"
-WIRE_FILES = {"gateway/services/httpx_transport.py", "gateway/services/aiohttp_wire.py"}
+WIRE_FILES = {"gateway/services/httpx_transport.py"}
 
 
 def modules() -> list[Path]:

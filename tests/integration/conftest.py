@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
+
 import pytest
+import uvloop
 
 import mutations
 import resolvers
@@ -19,3 +23,10 @@ def reference() -> Graph:
 def readable() -> Graph:
     """Its read side alone: it needs no journal, so it runs in virtual time."""
     return build_graph(resolvers.Query)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The wire is proven on the loop that serves and on Python's own; the rest on the latter."""
+    if item.path.name == "test_wire.py":
+        return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.SelectorEventLoop}

@@ -85,7 +85,7 @@ def faults(settings: Callable[[], FaultSettings], service: str, *, telemetry: Te
                 chosen = planned(request.faults).get(service, chosen)
             if chosen.is_off:
                 return await attempt(request)
-            random = dice.get(chosen.seed) or dice.setdefault(chosen.seed, Random(chosen.seed))
+            random = dice.get(chosen.seed) or dice.setdefault(chosen.seed, Random(chosen.seed))  # noqa: S311
             if len(dice) > 16:
                 dice.clear()
             is_slow, kind = random.random() < chosen.slow, chosen.kind(random.random())

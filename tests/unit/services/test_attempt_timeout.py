@@ -13,13 +13,13 @@ from gateway.services.policies import attempt_timeout
 from gateway.services.stack import over
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
 
-from .calling import CLOCK, STOCK, catalog, due, elapsed
+from .calling import CLOCK, STOCK, due, elapsed
 
 
 def limited(wire: ScriptedWire, seconds: float = 2.0) -> Handler:
     return attempt_timeout(
         "catalog", Latencies(), floor=lambda: Seconds(seconds), longest=lambda: Seconds(seconds), clock=CLOCK
-    )(over(wire, lambda: catalog(wire).config))
+    )(over(wire))
 
 
 @in_virtual_time

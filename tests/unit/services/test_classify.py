@@ -9,7 +9,7 @@ from gateway.services.policies.classify import classify, retry_after
 from gateway.services.stack import over
 from gateway.testing import ScriptedWire, answer, in_virtual_time
 
-from .calling import CLOCK, STOCK, catalog
+from .calling import CLOCK, STOCK
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 @in_virtual_time
 async def test_a_not_now_is_an_error_that_keeps_the_answer(status: int) -> None:
     wire = ScriptedWire(answer({"why": "busy"}, status=status, headers={"retry-after": "7"}))
-    handle = classify("catalog", CLOCK)(over(wire, lambda: catalog(wire).config))
+    handle = classify("catalog", CLOCK)(over(wire))
 
     with pytest.raises(AnsweredUnavailable) as caught:
         await handle(STOCK)
@@ -31,7 +31,7 @@ async def test_a_not_now_is_an_error_that_keeps_the_answer(status: int) -> None:
 @in_virtual_time
 async def test_every_other_answer_passes_as_an_answer(status: int) -> None:
     wire = ScriptedWire(answer(status=status))
-    response = await classify("catalog", CLOCK)(over(wire, lambda: catalog(wire).config))(STOCK)
+    response = await classify("catalog", CLOCK)(over(wire))(STOCK)
     assert response.status == status
 
 
