@@ -35,6 +35,7 @@ from .policies import (
     retry,
 )
 from .request import Handler, Policy, ServiceRequest, ServiceResponse
+from .timers import Timers
 from .wire import Wire
 
 
@@ -51,6 +52,7 @@ class Stack:
         self.flights = Flights()
         self.budget = RetryBudget(config.budget)
         self.latencies = Latencies()
+        self.timers = Timers()
         self.breaker = Breakers(config.breaker, random.random)
         self.bulkhead = Bulkhead(config.bulkhead, service)
         self.instances = Instances(config.instances, config.fallback, config.balance, random.random)
@@ -84,6 +86,7 @@ class Stack:
                 lambda: self.config.hedge,
                 service,
                 latencies=self.latencies,
+                timers=self.timers,
                 budget=self.budget,
                 telemetry=telemetry,
                 clock=clock,
@@ -97,6 +100,7 @@ class Stack:
             attempt_timeout(
                 service,
                 self.latencies,
+                self.timers,
                 floor=lambda: self.config.attempt_timeout_floor,
                 longest=lambda: self.config.attempt_timeout,
                 clock=clock,

@@ -9,7 +9,6 @@ worth a retry); if the timeout did, the service was slow (ServiceTimeout, worth 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from ...clock import Clock, Instant, Seconds
@@ -17,13 +16,20 @@ from ...errors import DeadlineExceeded, ServiceTimeout
 from ..latency import Latencies
 from ..outcome import DeadlineCut
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
+from ..timers import Expiry, Timers
 
 _TIMES = 3
 """A timeout is that many times the p99: one read in a few thousand is cut although it would have come."""
 
 
 def attempt_timeout(
-    service: str, latencies: Latencies, *, floor: Callable[[], Seconds], longest: Callable[[], Seconds], clock: Clock
+    service: str,
+    latencies: Latencies,
+    timers: Timers,
+    *,
+    floor: Callable[[], Seconds],
+    longest: Callable[[], Seconds],
+    clock: Clock,
 ) -> Policy:
     """Cut an attempt after its own timeout, or what was learnt between `floor` and `longest`, or at the deadline: whichever
     comes first.
@@ -47,12 +53,12 @@ def attempt_timeout(
                 raise DeadlineExceeded(f"the deadline passed before {service} was called", service=service)
             timeout = timeout_of(request)
             end = min(request.deadline.at, Instant(began + timeout))
-            scope = asyncio.timeout_at(end)
+            expiry = Expiry(timers, end)
             try:
-                async with scope:
+                with expiry:
                     response = await attempt(request)
             except TimeoutError as error:
-                if not scope.expired():
+                if not expiry.has_expired:
                     raise
                 if end == request.deadline.at:
                     raise _cut(service, Seconds(end - began)) from error

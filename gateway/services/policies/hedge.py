@@ -18,6 +18,7 @@ from ...telemetry import Telemetry
 from ..budget import BudgetSettings, RetryBudget
 from ..latency import Latencies
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
+from ..timers import Timers
 
 _WINDOW = Seconds(10.0)
 
@@ -50,6 +51,7 @@ def hedge(
     service: str,
     *,
     latencies: Latencies,
+    timers: Timers,
     budget: RetryBudget,
     telemetry: Telemetry,
     clock: Clock,
@@ -67,7 +69,7 @@ def hedge(
             usual = latencies.quantile(request.endpoint, chosen.quantile)
             if usual is None:
                 return await attempt(request)
-            race = _Race(attempt, request, may_start=permitted)
+            race = _Race(attempt, request, timers=timers, may_start=permitted)
             response = await race.run(Instant(clock.now() + max(usual, chosen.least)))
             if race.has_hedged:
                 outcomes["won" if race.was_won_by_hedge else "lost"].inc()
@@ -93,9 +95,12 @@ class _Race:
     taking that cancellation back, so that one from outside, at the same time or later, still counts.
     """
 
-    def __init__(self, attempt: Handler, request: ServiceRequest, *, may_start: Callable[[], bool]) -> None:
+    def __init__(
+        self, attempt: Handler, request: ServiceRequest, *, timers: Timers, may_start: Callable[[], bool]
+    ) -> None:
         self._attempt = attempt
         self._request = request
+        self._timers = timers
         self._may_start = may_start
         self._hedge: asyncio.Task[ServiceResponse] | None = None
         self._caller: asyncio.Task[object] | None = None
@@ -112,7 +117,7 @@ class _Race:
         self._caller = asyncio.current_task()
         assert self._caller is not None  # noqa: S101 - a coroutine runs in a task
         cancelling = self._caller.cancelling()
-        timer = asyncio.get_running_loop().call_at(at, self._start)
+        timer = self._timers.at(at, self._start)
         try:
             return await self._first(cancelling)
         except Exception as error:

@@ -11,6 +11,7 @@ from gateway.services import DeadlineCut, Handler
 from gateway.services.latency import Latencies
 from gateway.services.policies import attempt_timeout
 from gateway.services.stack import over
+from gateway.services.timers import Timers
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
 
 from .calling import CLOCK, STOCK, due, elapsed
@@ -18,7 +19,7 @@ from .calling import CLOCK, STOCK, due, elapsed
 
 def limited(wire: ScriptedWire, seconds: float = 2.0) -> Handler:
     return attempt_timeout(
-        "catalog", Latencies(), floor=lambda: Seconds(seconds), longest=lambda: Seconds(seconds), clock=CLOCK
+        "catalog", Latencies(), Timers(), floor=lambda: Seconds(seconds), longest=lambda: Seconds(seconds), clock=CLOCK
     )(over(wire))
 
 

@@ -13,6 +13,7 @@ from gateway.services import BudgetSettings, HedgeSettings, ServiceRequest, Serv
 from gateway.services.budget import RetryBudget
 from gateway.services.latency import Latencies
 from gateway.services.policies import hedge
+from gateway.services.timers import Timers
 from gateway.telemetry import Telemetry
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time, run_virtual
 from gateway.testing.wire import Step
@@ -45,6 +46,7 @@ def hedged(
         lambda: settings,
         "catalog",
         latencies=latencies,
+        timers=Timers(),
         budget=shared,
         telemetry=telemetry or quiet(),
         clock=CLOCK,
