@@ -170,6 +170,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         authenticator=authenticator,
         max_body=settings.server.max_body,
         is_draining=lambda: gateway.admission.is_draining,
+        critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
         forwarded=frozenset(
             name for service in settings.services.values() for name in map(str.lower, service.send_headers)

@@ -13,7 +13,7 @@ from .clock import Deadline, Seconds
 from .identity import Identity
 from .loading import Loader, Loaders, Loads, Reading
 from .sagas import CommandLike, LoaderLike, Owner
-from .services import Command, Services, send
+from .services import Command, Priority, Services, send
 
 V = TypeVar("V")
 
@@ -40,6 +40,7 @@ class ServiceSender:
             idempotency_key=idempotency_key,
             deadline=deadline,
             may_retry=False,  # the saga's own retries are the journalled ones
+            priority=Priority.CRITICAL,  # somebody was promised that it finishes or undoes itself
         )
 
 
@@ -80,6 +81,10 @@ class LoaderReader:
 
     def _loads(self, owner: Owner, deadline: Deadline) -> Loads:
         reading = Reading(
-            identity=Identity(owner.tenant, owner.subject), deadline=deadline, skip_fresh=True, may_retry=False
+            identity=Identity(owner.tenant, owner.subject),
+            deadline=deadline,
+            skip_fresh=True,
+            may_retry=False,
+            priority=Priority.CRITICAL,
         )
         return Loads(self._loaders, reading)

@@ -169,6 +169,8 @@ class OperationSettings(Concern):
     """The same for a mutation. A saga that is not done by then goes on, and the client is told its id."""
     max_deadline: Annotated[LongerThanZero, Field(validate_default=True)] = Seconds(60.0)
     """The most that a client's own deadline header may ask for."""
+    critical_scope: Scope = "critical"
+    """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
     max_tokens: Positive = 10_000
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000

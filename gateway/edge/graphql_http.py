@@ -18,11 +18,15 @@ from starlette.types import Message, Receive, Scope, Send
 from ..clock import Seconds
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
-from ..identity import Authenticator
+from ..identity import Authenticator, Identity
+from ..services import Priority
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 
 DEADLINE_HEADER = "x-request-timeout-ms"
 """How long the client will wait; the same header tells services what is left."""
+
+PRIORITY_HEADER = "x-request-priority"
+"""How important the operation is to the client; the same header tells services."""
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -62,6 +66,7 @@ class GraphQLEndpoint:
         forwarded: frozenset[str] = frozenset(),
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
+        critical_scope: str = "critical",
     ) -> None:
         """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
         self._engine = engine
@@ -70,6 +75,7 @@ class GraphQLEndpoint:
         self._forwarded = forwarded
         self._page = page
         self._is_draining = is_draining
+        self._critical_scope = critical_scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -113,7 +119,9 @@ class GraphQLEndpoint:
             raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
         return _from_body(await read_body(request, limit=self._max_body))
 
-    def _graphql_request(self, parameters: Mapping[str, Any], request: Request, *, identity: Any) -> GraphQLRequest:
+    def _graphql_request(
+        self, parameters: Mapping[str, Any], request: Request, *, identity: Identity
+    ) -> GraphQLRequest:
         headers = request.headers
         _optional(parameters, "extensions", dict, "an object")
         return GraphQLRequest(
@@ -123,6 +131,7 @@ class GraphQLEndpoint:
             identity=identity,
             timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
             idempotency_key=headers.get("idempotency-key"),
+            priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(self._critical_scope)),
             headers=tuple((name, value) for name, value in headers.items() if name in self._forwarded),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             only_queries=request.method == "GET",
@@ -185,6 +194,19 @@ def asked_timeout(header: str | None) -> Seconds | None:
     if not _is_number(header) or len(header) > 9 or int(header) == 0:
         raise RequestError(f"{DEADLINE_HEADER} must be a number of milliseconds above zero")
     return Seconds(int(header) / 1000)
+
+
+def allowed_priority(header: str | None, *, may_be_critical: bool) -> Priority:
+    """What the client asks for; one that may not be critical is treated as normal, so that it may send the same to every gateway.
+
+    Raises: RequestError for a word that is none.
+    """
+    if header is None:
+        return Priority.NORMAL
+    asked = next((each for each in Priority if each.word == header.strip().lower()), None)
+    if asked is None:
+        raise RequestError(f"{PRIORITY_HEADER} must be one of {', '.join(each.word for each in Priority)}")
+    return asked if may_be_critical or asked is not Priority.CRITICAL else Priority.NORMAL
 
 
 def _is_number(text: str) -> bool:

@@ -122,7 +122,9 @@ class Engine:
 
     def _context(self, operation: Operation, request: GraphQLRequest) -> Ctx:
         deadline = self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
-        reading = Reading(identity=request.identity, deadline=deadline, headers=request.headers)
+        reading = Reading(
+            identity=request.identity, deadline=deadline, headers=request.headers, priority=request.priority
+        )
         return Ctx(
             identity=request.identity,
             deadline=deadline,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..clock import Seconds
 from ..identity import ANONYMOUS, Identity
+from ..services import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class GraphQLRequest:
     timeout: Seconds | None = None
     """What the client asked for; clamped by the settings."""
     idempotency_key: str | None = None
+    priority: Priority = Priority.NORMAL
+    """Who is dropped first when a service has too much; travels with every call of the operation."""
     headers: tuple[tuple[str, str], ...] = ()
     """Client headers that may be forwarded to services."""
     trace: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -15,7 +15,7 @@ import msgspec
 from ..clock import NEVER, Clock, Deadline, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
 from ..identity import Identity
-from ..services import ServiceRequest, ServiceResponse, Services, Sharing
+from ..services import Priority, ServiceRequest, ServiceResponse, Services, Sharing
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
@@ -39,6 +39,14 @@ class Reading:
     """False where whoever reads repeats by itself, as a saga's step does."""
     skip_fresh: bool = False
     """After a write of this request: ask the service even where a fresh answer is cached."""
+    priority: Priority = Priority.NORMAL
+    faults: str | None = None
+    """Faults of a game day, verified: what is read with them is neither shared nor cached."""
+
+    @property
+    def asks_anew(self) -> bool:
+        """Whether nothing that was read for somebody else, or before, will do."""
+        return self.skip_fresh or self.faults is not None
 
 
 class BoundLoader(Generic[V]):
@@ -57,7 +65,7 @@ class BoundLoader(Generic[V]):
 
     async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> list[V | GatewayError]:
         """Values for distinct `keys`, in their order. Cost: one call, or none when all are fresh in the cache."""
-        rows = {} if reading.skip_fresh else self._fresh(keys, arguments, reading)
+        rows = {} if reading.asks_anew else self._fresh(keys, arguments, reading)
         values = {key: self._hydrated(row) for key, row in rows.items()}
         missing = [key for key in keys if key not in values]
         if missing:
@@ -97,7 +105,7 @@ class BoundLoader(Generic[V]):
             return dict.fromkeys(keys, error)
         values = {key: self._hydrated(row) for key, row in rows.items()}
         for key, value in values.items():
-            if not isinstance(value, GatewayError):
+            if not isinstance(value, GatewayError) and reading.faults is None:
                 self.cache.put(self._cache_key(key, arguments, reading), rows[key], asked_at=asked_at)
         return values
 
@@ -110,8 +118,7 @@ class BoundLoader(Generic[V]):
             "path": loader.path,
             "endpoint": loader.endpoint,
             "deadline": reading.deadline,
-            "may_retry": reading.may_retry,
-            "headers": self._sent(reading),
+            **_on_behalf_of(reading, loader.sharing, sent=self._sent(reading), generation=self.cache.generation),
         }
         if loader.method == "GET":
             query = (*((loader.keys, key) for key in keys), *_query(parameters))
@@ -202,7 +209,8 @@ class BoundPages(Generic[V]):
         asked_at = self._clock.now()
         row = await self._fetch(arguments, reading)
         page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
-        self.cache.put(cache_key, row, asked_at=asked_at)
+        if reading.faults is None:
+            self.cache.put(cache_key, row, asked_at=asked_at)
         return page
 
     def _hydrated(self, row: Any) -> Page[V]:
@@ -221,7 +229,7 @@ class BoundPages(Generic[V]):
         return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
 
     def _cached(self, cache_key: Hashable, reading: Reading) -> Found | None:
-        if reading.skip_fresh or not self.cache.serves_fresh:
+        if reading.asks_anew or not self.cache.serves_fresh:
             return None
         return self.cache.fresh(cache_key, now=self._clock.now())
 
@@ -232,9 +240,8 @@ class BoundPages(Generic[V]):
             path=pages.path,
             endpoint=pages.endpoint,
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
-            headers=self._sent(reading),
             deadline=reading.deadline,
-            may_retry=reading.may_retry,
+            **_on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
         )
         response = await self._client.call(request)
         ensure_success(response, pages.service, pages.endpoint)
@@ -308,6 +315,20 @@ def scope_of(reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str],
     if sharing is Sharing.TENANT:
         return (reading.identity.tenant, sent)
     return (reading.identity.tenant, reading.identity.subject, reading.identity.scopes, sent)
+
+
+def _on_behalf_of(
+    reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...], generation: int
+) -> dict[str, Any]:
+    """What a request says of who asks: and with whom its answer may be shared while it is under way."""
+    return {
+        "headers": sent,
+        "is_personal": bool(sent),
+        "may_retry": reading.may_retry,
+        "priority": reading.priority,
+        "faults": reading.faults,
+        "share": None if reading.asks_anew else (sharing, scope_of(reading, sharing, sent=sent), generation),
+    }
 
 
 def forwarded(reading: Reading, sharing: Sharing, *, names: Sequence[str]) -> tuple[tuple[str, str], ...]:

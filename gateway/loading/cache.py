@@ -36,6 +36,8 @@ class LoaderCache:
         self._keep = max(fresh, keep)
         self._entries: LRUCache[Hashable, tuple[Any, Instant]] = LRUCache(max_entries)
         self._trusted_from = Instant(float("-inf"))
+        self.generation = 0
+        """Grows with each write: a question asked before it is never shared with one asked after it."""
 
     @property
     def serves_fresh(self) -> bool:
@@ -59,6 +61,7 @@ class LoaderCache:
     def distrust(self, *, now: Instant) -> None:
         """A write has happened: whatever was asked for until `now` is not fresh any more, answers under way included."""
         self._trusted_from = now
+        self.generation += 1
 
     def _find(self, key: Hashable, *, now: Instant, max_age: Seconds, asked_from: Instant) -> Found | None:
         entry = self._entries.get(key)

@@ -16,7 +16,7 @@ import msgspec
 
 from ..clock import Deadline, Seconds
 from ..errors import ServiceContractBroken, ServiceRefused
-from .request import ServiceRequest, ServiceResponse
+from .request import Priority, ServiceRequest, ServiceResponse
 from .service import ServiceClient
 
 V = TypeVar("V")
@@ -60,6 +60,7 @@ async def send(
     deadline: Deadline,
     headers: tuple[tuple[str, str], ...] = (),
     may_retry: bool = True,
+    priority: Priority = Priority.NORMAL,
 ) -> V:
     """The decoded answer of one call, all its attempts under the same key.
 
@@ -77,6 +78,7 @@ async def send(
         deadline=deadline,
         idempotency_key=idempotency_key,
         may_retry=may_retry,
+        priority=priority,
         attempt_timeout=command.attempt_timeout,
     )
     return _answer(command, await client.call(request))

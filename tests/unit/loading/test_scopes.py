@@ -13,7 +13,7 @@ from gateway.clock import Seconds
 from gateway.identity import ANONYMOUS, Identity
 from gateway.loading import Loader, Pages
 from gateway.services import ServiceRequest, ServiceResponse
-from gateway.testing import ScriptedWire, answer, in_virtual_time, run_virtual
+from gateway.testing import ScriptedWire, after, answer, in_virtual_time, run_virtual
 
 from .reading import INVENTORY, Stock, inventory, keys_of, loaders_over, request_of
 
@@ -179,3 +179,57 @@ async def test_two_callers_at_the_same_instant_share_no_call() -> None:
         request_of(loaders, identity=bob, headers={"authorization": "Bearer bob"}).load(of_identity, "a"),
     )
     assert [dict(request.headers)["authorization"] for request in wire.requests] == ["Bearer ann", "Bearer bob"]
+
+
+# -- sharing a call that is under way ----------------------------------------------------------------------------------
+
+BEN = Identity("acme", "ben", frozenset({"customer"}))
+never_fresh = INVENTORY.loader("/stock", keys="skus", key="sku", into=Stock, shared="public")
+
+
+def slow_inventory() -> ScriptedWire:
+    return ScriptedWire(
+        otherwise=after(0.05, lambda request: answer([{"sku": key, "quantity": 1} for key in keys_of(request)]))
+    )
+
+
+@pytest.mark.parametrize(("loader", "calls"), [(never_fresh, 1), (of_tenant, 1), (of_identity, 2)])
+@in_virtual_time
+async def test_readers_share_a_call_that_is_under_way_as_far_as_its_answer_may_be_shared(
+    loader: Loader[Stock], calls: int
+) -> None:
+    wire = slow_inventory()
+    loaders = loaders_over(wire, send_headers=SENT)
+    await asyncio.gather(*(request_of(loaders, identity=who).load(loader, "a") for who in (ANN, ANN, BEN)))
+    assert len(wire.sent) == calls
+
+
+@in_virtual_time
+async def test_with_headers_sent_for_them_callers_of_a_tenant_share_nothing() -> None:
+    wire = slow_inventory()
+    loaders = loaders_over(wire, send_headers=SENT)
+    readers = [request_of(loaders, identity=ANN, headers=headers) for headers in (TOKEN, {"authorization": "Bearer x"})]
+    await asyncio.gather(*(each.load(of_tenant, "a") for each in readers))
+    assert [request.is_personal for request in wire.requests] == [True, True]
+
+
+@in_virtual_time
+async def test_a_read_that_began_before_a_write_is_not_shared_with_one_that_begins_after_it() -> None:
+    wire = slow_inventory()
+    loaders = loaders_over(wire, send_headers=SENT)
+    before = asyncio.create_task(request_of(loaders, identity=ANN).load(never_fresh, "a"))
+    await asyncio.sleep(0.01)
+    loaders.invalidate(never_fresh)
+    await request_of(loaders, identity=ANN).load(never_fresh, "a")
+    await before
+    assert len(wire.sent) == 2
+
+
+@in_virtual_time
+async def test_after_a_write_of_its_own_a_request_shares_nothing() -> None:
+    wire = slow_inventory()
+    loaders = loaders_over(wire, send_headers=SENT)
+    mine = request_of(loaders, identity=ANN)
+    mine.new_generation()
+    await asyncio.gather(request_of(loaders, identity=ANN).load(never_fresh, "a"), mine.load(never_fresh, "a"))
+    assert len(wire.sent) == 2
