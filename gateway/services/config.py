@@ -6,8 +6,9 @@ number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from ..clock import Seconds
@@ -69,6 +70,28 @@ class ServiceConfig:
         for name in ("attempt_timeout", "connect_timeout", "max_response"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be more than 0")
+
+
+def changes(service: str, old: ServiceConfig, new: ServiceConfig) -> list[str]:
+    """What differs, a sentence each: "catalog: bulkhead.limit 64 → 32"."""
+    return [
+        f"{service}: {name} {_shown(before)} → {_shown(after)}"
+        for (name, before), (_, after) in zip(_leaves(old), _leaves(new), strict=True)
+        if before != after
+    ]
+
+
+def _leaves(table: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for each in fields(table):
+        value = getattr(table, each.name)
+        if is_dataclass(value):
+            yield from _leaves(value, f"{prefix}{each.name}.")
+        else:
+            yield f"{prefix}{each.name}", value
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
 def _require_http(url: str) -> None:

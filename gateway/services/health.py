@@ -126,34 +126,39 @@ class HealthChecks:
             await asyncio.wait([task])
 
     def configure(self) -> None:
-        """The settings are other ones now: they hold from the next round on, which is not waited for by the old interval."""
+        """The settings are other ones now: they hold from the next round on, and the wait for it begins anew."""
         self._changed.set()
         self._run_if_asked()
 
     def _run_if_asked(self) -> None:
         if self._is_started and self._settings().path and not self.is_running:
+            self._changed = asyncio.Event()
             # A context of its own: whoever starts us, perhaps an operator's request, is no part of the checks' traces.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     async def _run(self) -> None:
-        first = self._random()  # somewhere in the first interval: workers that start as one do not ask as one
-        await self._pause(self._settings().interval * first)
-        while self._settings().path:
+        is_new = True
+        while (settings := self._settings()).path:
+            # The first round is somewhere in the interval: workers that start, or are told, as one do not ask as one.
+            share = self._random() if is_new else 1 - _SPREAD + 2 * _SPREAD * self._random()
+            is_new = await self._changes_within(settings.interval * share)
+            if is_new:
+                continue
             try:
-                await self._round(self._settings())
+                await self._round(settings)
             except Exception:  # a bug of ours: told, and the checks go on, or an instance would be out for ever
                 self._telemetry.log.exception("health checks failed", service=self._service)
-            await self._pause(self._settings().interval * (1 - _SPREAD + 2 * _SPREAD * self._random()))
         self._forget()
 
-    async def _pause(self, seconds: float) -> None:
-        """That long, or until the settings change."""
+    async def _changes_within(self, seconds: float) -> bool:
+        """Wait that long; or until the settings change, and say so."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
-            return
+            return False
         self._changed.clear()
+        return True
 
     async def _round(self, settings: HealthSettings) -> None:
         """Ask every instance at once; what is known of those that are gone is forgotten."""

@@ -62,6 +62,23 @@ class Services(Mapping[str, ServiceClient]):
     def __repr__(self) -> str:
         return f"<Services {', '.join(self._clients) or 'none'}>"
 
+    def configure(self, configs: Mapping[str, ServiceConfig]) -> list[str]:
+        """Other settings and instances from now on, without dropping a call. Returns what changed, as sentences.
+
+        The set of services stays: one that is new or gone changes the graph, and needs a restart.
+        """
+        changed = [
+            sentence
+            for name, client in self._clients.items()
+            if name in configs
+            for sentence in client.configure(configs[name])
+        ]
+        changed += [f"{name}: new here; it is called after a restart" for name in configs if name not in self._clients]
+        changed += [
+            f"{name}: gone; it is called as before until a restart" for name in self._clients if name not in configs
+        ]
+        return changed
+
     async def start(self) -> None:
         """Make all ready; if one fails, those already started are closed again."""
         async with AsyncExitStack() as undo:

@@ -1,7 +1,8 @@
 """A service, as everything above sees it: a name, a way to call it, and how it is doing.
 
 Invariant: every call goes through the stack; there is no second way to the wire.
-State: breaker, permits and connections, per service and worker process.
+State: what the stack has learnt, and connections, per service and worker process. Its settings, instances included, may be
+replaced while calls are under way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from msgspec.structs import replace
 
 from ..clock import Clock
 from ..telemetry import Telemetry
-from .config import ServiceConfig
+from .config import ServiceConfig, changes
+from .health import HealthChecks
 from .http1_wire import Http1Wire
 from .httpx_transport import HttpClient, http_client
 from .policies import BreakerState
@@ -38,16 +40,24 @@ class ServiceClient:
         wire: Wire | None = None,
     ) -> None:
         self.name = name
-        self.config = config
         self._clock = clock
         self._wire: Wire = wire or Http1Wire(name, config, telemetry=telemetry, clock=clock)
         self._stack = Stack(self._wire, config, service=name, telemetry=telemetry, clock=clock, random=random)
+        self._health = HealthChecks(
+            self._wire,
+            self._stack.instances,
+            lambda: self.config.health,
+            name,
+            telemetry=telemetry,
+            clock=clock,
+            random=random.random,
+        )
 
     def __repr__(self) -> str:
         permits = self._stack.bulkhead
         return (
             f"<ServiceClient {self.name} breaker={self.breaker_state} "
-            f"{permits.in_flight}/{self.config.bulkhead.limit} in flight, {permits.waiting} waiting>"
+            f"{permits.in_flight}/{permits.limit} in flight, {permits.waiting} waiting>"
         )
 
     async def call(self, request: ServiceRequest) -> ServiceResponse:
@@ -63,6 +73,23 @@ class ServiceClient:
         """An httpx client whose transport is the stack; read `httpx_transport` for how deadlines and labels are
         given."""
         return http_client(self.name, self.call, clock=self._clock)
+
+    @property
+    def config(self) -> ServiceConfig:
+        return self._stack.config
+
+    @property
+    def stack(self) -> Stack:
+        """The policies' state, for whoever shows it."""
+        return self._stack
+
+    def configure(self, config: ServiceConfig) -> list[str]:
+        """Other settings from now on. What is under way goes on; what was learnt stays. Returns what changed, as sentences."""
+        changed = changes(self.name, self.config, config)
+        self._stack.configure(config, now=self._clock.now())
+        self._wire.configure(config)
+        self._health.configure()
+        return changed
 
     @property
     def is_breaker_open(self) -> bool:
@@ -84,8 +111,10 @@ class ServiceClient:
 
     async def start(self) -> None:
         await self._wire.start()
+        await self._health.start()
 
     async def close(self) -> None:
+        await self._health.close()
         await self._wire.close()
 
     async def __aenter__(self) -> Self:

@@ -5,10 +5,13 @@ Invariant: one `send` is at most one request on the network; retries belong to t
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..clock import Seconds
 from .request import ServiceRequest, ServiceResponse
+
+if TYPE_CHECKING:
+    from .config import ServiceConfig  # whose health settings stand beside checks that know a wire
 
 
 class Wire(Protocol):
@@ -21,6 +24,10 @@ class Wire(Protocol):
         Raises: ServiceUnavailable(applied=False) if nothing was sent, (applied=None) if it broke off; ServiceTimeout
         after `timeout`; ServiceContractBroken for an answer beyond the size limit.
         """
+        ...
+
+    def configure(self, config: ServiceConfig) -> None:
+        """Other settings from now on; what is under way goes on."""
         ...
 
     async def start(self) -> None:

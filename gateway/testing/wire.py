@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..clock import Instant, Seconds
+from ..services.config import ServiceConfig
 from ..services.request import ServiceRequest, ServiceResponse
 
 Answer = ServiceResponse | BaseException
@@ -69,6 +70,9 @@ class ScriptedWire:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def configure(self, config: ServiceConfig) -> None:
+        """Nothing here depends on settings."""
 
     async def start(self) -> None:
         self.is_started = True

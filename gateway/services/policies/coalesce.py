@@ -41,7 +41,7 @@ class Flights:
         self.under_way[key] = None
         ending: _Ending = None
         try:
-            ending = await call(request)
+            response = ending = await call(request)
         except DeadlineExceeded:
             raise  # the deadline is this caller's; the others may have more time
         except GatewayError as error:
@@ -51,7 +51,7 @@ class Flights:
             waited_for = self.under_way.pop(key)
             if waited_for is not None:
                 waited_for.set_result(ending)
-        return ending
+        return response
 
     async def wait(self, key: Hashable, deadline: Deadline) -> _Ending:
         """How the call under `key` ends. Raises: TimeoutError at the deadline."""

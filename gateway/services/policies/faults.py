@@ -103,19 +103,17 @@ def faults(settings: Callable[[], FaultSettings], service: str, *, telemetry: Te
 
 
 async def _befall(kind: str, attempt: Handler, request: ServiceRequest) -> ServiceResponse:
-    match kind:
-        case "error":
-            return ServiceResponse(503, {}, b"")
-        case "reset":
-            _break(request)
-        case "hang":
-            await _forever()
+    if kind == "error":
+        return ServiceResponse(503, {}, b"")
+    if kind == "reset":
+        _break(request)
+    if kind == "hang":
+        await _forever()
     response = await attempt(request)
-    match kind:
-        case "lost":
-            _break(request)
-        case "trickle":
-            await _forever()
+    if kind == "lost":
+        _break(request)
+    if kind == "trickle":
+        await _forever()
     return ServiceResponse(response.status, response.headers, _GARBAGE)
 
 
