@@ -10,11 +10,11 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema clean
+.PHONY: help demo test check web wheel schema bench-resilience soak clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-C
 	@exec $(BIN)/sagaql demo
@@ -40,6 +40,12 @@ wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
 
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
+
+bench-resilience: .stamps/venv ## what the resilience stack costs and is good for; writes benchmarks/results/resilience.json
+	@$(BIN)/python -m benchmarks.resilience
+
+soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack; SEEDS=500 for fewer
+	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)
 
 clean: ## remove all that make has made, the demo's data included
 	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info
