@@ -1,7 +1,7 @@
 """The retry budget: how much a service may be asked beyond first attempts, by retries and hedges together.
 
 Invariant: over any window, extra attempts <= ratio x first attempts + reserve x window. So retries cannot turn an outage into
-a flood, however many callers retry.
+a flood, however many callers retry. Time is counted in tenths of the window: what is looked back on is nine to ten of them.
 State: per service and worker process; a share of the traffic, so N workers need not share it (the reserve is per worker).
 Source: Finagle's RetryBudget; 9 % from simulation (20 % + 10/s multiplies a dead service's load by 1.3, none by 3).
 """
@@ -9,6 +9,7 @@ Source: Finagle's RetryBudget; 9 % from simulation (20 % + 10/s multiplies a dea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import ClassVar
 
 from ..clock import Instant, Seconds
@@ -31,10 +32,10 @@ class BudgetSettings:
     """Extra attempts a second that are granted whatever the traffic: else a service called once a minute never has one."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.ratio <= 1 and self.window > 0 and self.reserve >= 0):
+        if not (0 <= self.ratio <= 1 and self.window > 0 and isfinite(self.window) and self.reserve >= 0):
             raise ValueError(
                 f"budget.ratio is {self.ratio}, window {self.window}, reserve {self.reserve}: "
-                "0 <= ratio <= 1, window > 0 and reserve >= 0 must hold"
+                "0 <= ratio <= 1, a finite window > 0 and reserve >= 0 must hold"
             )
 
 
@@ -42,18 +43,21 @@ class RetryBudget:
     """The decision, pure: told of every first attempt, asked before every extra one. Instants must not go backwards."""
 
     def __init__(self, settings: BudgetSettings) -> None:
+        self._settings = settings
+        self._step = settings.window / _BUCKETS
         self._newest = 0
         self._first = [0] * _BUCKETS
         self._extra = [0] * _BUCKETS
-        self.configure(settings)
 
     def __repr__(self) -> str:
         return f"<RetryBudget {sum(self._extra)}/{self._granted():.1f} extra attempts in {self._settings.window:g} s>"
 
     def configure(self, settings: BudgetSettings) -> None:
-        """Other settings from now on; what was counted stays counted."""
+        """Other settings from now on; what was counted and is within the new window stays counted."""
         self._settings = settings
-        self._step = settings.window / _BUCKETS
+        step = settings.window / _BUCKETS
+        if step != self._step:
+            self._count_in(step)
 
     def deposit(self, now: Instant) -> None:
         """A first attempt is being sent."""
@@ -71,6 +75,17 @@ class RetryBudget:
     def _granted(self) -> float:
         """Extra attempts that the window's traffic allows."""
         return self._settings.ratio * sum(self._first) + self._settings.reserve * self._settings.window
+
+    def _count_in(self, step: float) -> None:
+        """Number the tenths anew, for a window of another length: each goes whole into the one in which it began."""
+        first, extra = [0] * _BUCKETS, [0] * _BUCKETS
+        newest = int(self._newest * self._step // step)
+        for old in range(self._newest - _BUCKETS + 1, self._newest + 1):
+            bucket = int(old * self._step // step)
+            if newest - bucket < _BUCKETS:
+                first[bucket % _BUCKETS] += self._first[old % _BUCKETS]
+                extra[bucket % _BUCKETS] += self._extra[old % _BUCKETS]
+        self._step, self._newest, self._first, self._extra = step, newest, first, extra
 
     def _move_to(self, bucket: int) -> None:
         """Forget what is older than the window. A ring: the slot of a tenth is its number modulo ten."""

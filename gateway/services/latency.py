@@ -46,9 +46,9 @@ class Latencies:
                 recent = self._endpoints[endpoint] = _Recent()
         recent.record(seconds, now)
 
-    def quantile(self, endpoint: str, q: float) -> Seconds | None:
+    def quantile(self, endpoint: str, q: float, *, now: Instant) -> Seconds | None:
         """The time that a share `q` of recent attempts stayed below; None while too few are known to say."""
-        return self._endpoints.get(endpoint, self._others).quantile(q)
+        return self._endpoints.get(endpoint, self._others).quantile(q, now)
 
 
 class _Recent:
@@ -69,7 +69,9 @@ class _Recent:
         if self._count % _EVERY == 0:
             self._known.clear()
 
-    def quantile(self, q: float) -> Seconds | None:
+    def quantile(self, q: float, now: float) -> Seconds | None:
+        if now >= self._ends:  # asked after a pause: what was known before it may be too old
+            self._turn(now)
         if q not in self._known:
             self._known[q] = self._quantile(q)
         return self._known[q]

@@ -1,6 +1,6 @@
 """A service, as everything above sees it: a name, a way to call it, and how it is doing.
 
-Invariant: every call goes through the stack; there is no second way to the wire.
+Invariant: every call goes through the stack; only health checks, which are no calls, go to the wire directly.
 State: what the stack has learnt, and connections, per service and worker process. Its settings, instances included, may be
 replaced while calls are under way.
 """
@@ -85,10 +85,11 @@ class ServiceClient:
 
     def configure(self, config: ServiceConfig) -> list[str]:
         """Other settings from now on. What is under way goes on; what was learnt stays. Returns what changed, as sentences."""
-        changed = changes(self.name, self.config, config)
+        before, changed = self.config, changes(self.name, self.config, config)
         self._stack.configure(config, now=self._clock.now())
         self._wire.configure(config)
-        self._health.configure()
+        if config.health != before.health:  # else settings that change often would put off the next round for ever
+            self._health.configure()
         return changed
 
     @property
@@ -114,8 +115,10 @@ class ServiceClient:
         await self._health.start()
 
     async def close(self) -> None:
-        await self._health.close()
-        await self._wire.close()
+        try:
+            await self._health.close()
+        finally:
+            await self._wire.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -37,13 +37,13 @@ def attempt_timeout(
     `clock` must be the running loop's: the loop enforces the instant.
     """
 
-    def timeout_of(request: ServiceRequest) -> Seconds:
+    def timeout_of(request: ServiceRequest, now: Instant) -> Seconds:
         if request.attempt_timeout is not None:
             return request.attempt_timeout
         most = longest()
         if not request.is_safe:
             return most
-        p99 = latencies.quantile(request.endpoint, 0.99)
+        p99 = latencies.quantile(request.endpoint, 0.99, now=now)
         return most if p99 is None else Seconds(min(most, max(floor(), _TIMES * p99)))
 
     def policy(attempt: Handler) -> Handler:
@@ -51,7 +51,7 @@ def attempt_timeout(
             began = clock.now()
             if began >= request.deadline.at:
                 raise DeadlineExceeded(f"the deadline passed before {service} was called", service=service)
-            timeout = timeout_of(request)
+            timeout = timeout_of(request, began)
             end = min(request.deadline.at, Instant(began + timeout))
             expiry = Expiry(timers, end)
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 from ..timers import Timers
 
 _WINDOW = Seconds(10.0)
+"""Seconds over which the share of its own is counted. It has no reserve: a service that is seldom called has no tail to cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +67,17 @@ def hedge(
             chosen = settings()
             if not (chosen.enabled and request.may_hedge and request.is_safe):
                 return await attempt(request)
-            own.deposit(clock.now())
-            usual = latencies.quantile(request.endpoint, chosen.quantile)
+            now = clock.now()
+            own.deposit(now)
+            usual = latencies.quantile(request.endpoint, chosen.quantile, now=now)
             if usual is None:
                 return await attempt(request)
             race = _Race(attempt, request, timers=timers, may_start=permitted)
-            response = await race.run(Instant(clock.now() + max(usual, chosen.least)))
-            if race.has_hedged:
-                outcomes["won" if race.was_won_by_hedge else "lost"].inc()
-            return response
+            try:
+                return await race.run(Instant(now + max(usual, chosen.least)))
+            finally:
+                if race.has_hedged:  # one that failed with the first, or was cancelled with it, was sent for nothing too
+                    outcomes["won" if race.was_won_by_hedge else "lost"].inc()
 
         def permitted() -> bool:
             own.configure(BudgetSettings(ratio=settings().share, window=_WINDOW, reserve=0.0))
@@ -102,6 +106,7 @@ class _Race:
         self._request = request
         self._timers = timers
         self._may_start = may_start
+        self._context = copy_context()  # the timers are shared: they ring in the context of some other call
         self._hedge: asyncio.Task[ServiceResponse] | None = None
         self._caller: asyncio.Task[object] | None = None
         self._is_first_under_way = True
@@ -154,7 +159,7 @@ class _Race:
 
     def _start(self) -> None:
         if self._is_first_under_way and self._may_start():
-            self._hedge = asyncio.get_running_loop().create_task(self._second())
+            self._hedge = asyncio.get_running_loop().create_task(self._second(), context=self._context)
             self._hedge.add_done_callback(self._hedge_done)
 
     async def _second(self) -> ServiceResponse:

@@ -17,6 +17,7 @@ from gateway.services import (
     BreakerSettings,
     BulkheadSettings,
     HealthSettings,
+    Retry,
     ServiceClient,
     ServiceConfig,
     ServiceRequest,
@@ -251,6 +252,7 @@ async def test_a_check_holds_no_permit_and_opens_no_breaker_and_an_open_breaker_
     alone = config(
         settings(unhealthy_after=99),
         A,
+        retry=Retry(attempts=1),
         breaker=BreakerSettings(consecutive=1, open_for=Seconds(10.0)),
         bulkhead=BulkheadSettings(limit=1, queue=0),
     )
