@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -67,6 +68,8 @@ class ServiceConfig:
             _require_http(address)
         if len({*self.instances, *self.fallback}) != len(self.instances) + len(self.fallback):
             raise ValueError("instances and fallback name an address twice: each is there once")
+        if self.ca_file is not None and not Path(self.ca_file).is_file():
+            raise ValueError(f"ca_file is {self.ca_file!r}: there is no such file")
         for name in ("attempt_timeout", "connect_timeout", "max_response"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be more than 0")

@@ -78,11 +78,13 @@ class Http1Wire:
         self._origins.clear()
 
     def configure(self, config: ServiceConfig) -> None:
-        """Other settings from now on; idle connections to addresses that are gone are closed."""
-        if config.ca_file != self._config.ca_file:
+        """Other settings from now on. Connections to addresses that are gone, or verified otherwise than now, are closed: the
+        idle ones at once, those in use when they are done."""
+        has_other_ca = config.ca_file != self._config.ca_file
+        if has_other_ca:
             self._tls = None
         self._config = config
-        known = {*config.instances, *config.fallback}
+        known = set[str]() if has_other_ca else {*config.instances, *config.fallback}
         for address in [each for each in self._origins if each not in known]:
             for connection in self._origins.pop(address).idle:
                 self._open.discard(connection)
@@ -136,11 +138,13 @@ class Http1Wire:
 
     def _keep(self, connection: Connection, origin: _Origin) -> None:
         now, idle = self._clock.now(), origin.idle
-        if connection.is_reusable and self._is_started:
+        is_current = self._origins.get(origin.address) is origin  # the address may be gone since the exchange began
+        if connection.is_reusable and is_current:
             connection.idle_since = now
             idle.append(connection)
         else:
             self._open.discard(connection)
+            connection.abort()
         while idle and (len(idle) > MAX_IDLE or now - idle[0].idle_since > LONGEST_IDLE or not idle[0].is_reusable):
             oldest = idle.popleft()
             self._open.discard(oldest)
@@ -240,6 +244,7 @@ class _Origin:
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
+        self.address = address
         self.is_tls = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.is_tls else 80)

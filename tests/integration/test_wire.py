@@ -217,6 +217,20 @@ async def test_a_redirect_is_an_answer() -> None:
     assert len(server.visits) == 1
 
 
+async def sends_chunks(visit: Visit) -> None:
+    await visit.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for piece in (b'5\r\n{"a":\r\n', b"3;x=y\r\n", b" 1}\r\n0\r\n", b"X-Trailer: t\r\n\r\n"):
+        await asyncio.sleep(0.01)
+        await visit.write(piece)
+
+
+async def test_a_chunked_answer_is_put_together_and_its_connection_is_used_again() -> None:
+    async with serving(sends_chunks) as server, wire_to(server.port) as wire:
+        for _ in range(2):
+            assert (await ask(wire)).body == b'{"a": 1}'
+    assert server.connections == 1
+
+
 def zipped(body: bytes) -> bytes:
     packed = gzip.compress(body)
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
@@ -411,6 +425,14 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_used() -> N
     assert server.connections == 3
 
 
+async def test_a_write_after_the_server_closed_an_idle_connection_is_sent_once_and_succeeds() -> None:
+    async with serving(answers_once) as server, wire_to(server.port) as wire:
+        await ask(wire)
+        await asyncio.sleep(0.02)
+        assert (await ask(wire, ORDER)).status == 200
+    assert [visit.line for visit in server.visits] == ["GET /stock HTTP/1.1", "POST /orders HTTP/1.1"]
+
+
 async def closes_on_the_second(visit: Visit) -> None:
     if visit.number == 1:
         await visit.write(OK)
@@ -490,6 +512,21 @@ async def test_each_instance_has_connections_of_its_own() -> None:
         assert [(server.connections, len(server.visits)) for server in (one, other)] == [(1, 3), (1, 3)]
         wire.configure(ServiceConfig(instances=(addresses[0],)))
         assert repr(wire) == "<Http1Wire catalog 1 open, 1 idle>"
+
+
+async def test_a_request_under_way_to_an_address_that_is_gone_leaves_no_connection_behind() -> None:
+    async with serving(_later) as server, wire_to(server.port) as wire:
+        asking = [asyncio.create_task(ask(wire)) for _ in range(5)]
+        while len(server.visits) < 5:  # noqa: ASYNC110 - what a server has seen sets no event
+            await asyncio.sleep(0.001)
+        wire.configure(ServiceConfig(instances=("http://127.0.0.1:1",)))
+        assert {each.status for each in await asyncio.gather(*asking)} == {200}
+        assert repr(wire) == "<Http1Wire catalog 0 open, 0 idle>"
+
+
+async def _later(visit: Visit) -> None:
+    await asyncio.sleep(0.05)
+    await visit.write(OK)
 
 
 async def test_a_cancelled_request_takes_its_connection_along() -> None:

@@ -76,7 +76,9 @@ def hedge(
             try:
                 return await race.run(Instant(now + max(usual, chosen.least)))
             finally:
-                if race.has_hedged:  # one that failed with the first, or was cancelled with it, was sent for nothing too
+                if (
+                    race.has_hedged
+                ):  # one that failed with the first, or was cancelled with it, was sent for nothing too
                     outcomes["won" if race.was_won_by_hedge else "lost"].inc()
 
         def permitted() -> bool:

@@ -105,6 +105,22 @@ async def test_an_instance_that_is_left_out_is_counted_and_logged_once_and_the_g
 
 
 @in_virtual_time
+async def test_failures_that_come_in_when_it_is_already_left_out_are_no_further_ejection() -> None:
+    addresses = (A, B, "http://c", "http://d")
+    balanced = Balanced(ScriptedWire(otherwise=after(1.0, broken_off)), *addresses, eject_after=3)
+    await asyncio.gather(*(balanced.handle(stock(*addresses[1:])) for _ in range(12)), return_exceptions=True)
+    assert balanced.ejections == 1.0
+    assert balanced.log.getvalue().count('"instance left out"') == 1
+
+
+@in_virtual_time
+async def test_one_alone_is_never_left_out_even_where_all_may_be() -> None:
+    balanced = Balanced(ScriptedWire(otherwise=broken_off), A, max_ejected=1.0)
+    await asyncio.gather(*(balanced.handle(stock()) for _ in range(12)), return_exceptions=True)
+    assert (balanced.ejections, balanced.gauge("well")) == (0.0, 1.0)
+
+
+@in_virtual_time
 async def test_no_address_stands_in_a_label() -> None:
     balanced = Balanced(ScriptedWire(otherwise=answer()), A, B, fallback=(FAR,))
     await balanced.handle(stock())

@@ -46,3 +46,8 @@ def test_only_an_address_is_an_address_and_it_is_not_repeated_in_the_error(url: 
 def test_a_limit_of_nothing_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         ServiceConfig(instances=("http://catalog",), **{field: 0})  # type: ignore[arg-type]
+
+
+def test_certificates_that_are_not_there_are_told_when_built() -> None:
+    with pytest.raises(ValueError, match="there is no such file"):
+        ServiceConfig(instances=("https://catalog",), ca_file="/nowhere/ca.pem")

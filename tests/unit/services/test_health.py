@@ -219,8 +219,9 @@ async def test_instances_are_asked_at_once_and_not_one_after_the_other() -> None
 @in_virtual_time
 async def test_a_bug_in_a_check_is_told_as_one_and_a_failed_check_is_not() -> None:
     log = StringIO()
-    async with checking(per_instance({A: lambda _: TypeError("bug"), B: refused}), config(settings()), log):
-        await asyncio.sleep(3)
+    wire = per_instance({A: lambda _: TypeError("bug"), B: broken_off, FAR: hang})
+    async with checking(wire, config(settings(), fallback=(FAR,)), log):
+        await asyncio.sleep(4)
     assert log.getvalue().count('"health check failed"') == 1
     assert "TypeError" in log.getvalue()
 

@@ -1,7 +1,9 @@
 """Hedging: a slow read is asked a second time, at most once, and nothing is left behind."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from random import Random
 
 import pytest
@@ -9,14 +11,14 @@ from msgspec.structs import replace
 
 from gateway.clock import Instant, Seconds
 from gateway.errors import ServiceUnavailable
-from gateway.services import BudgetSettings, HedgeSettings, ServiceRequest, ServiceResponse
+from gateway.services import BudgetSettings, BulkheadSettings, HedgeSettings, Policy, ServiceRequest, ServiceResponse
 from gateway.services.budget import RetryBudget
 from gateway.services.latency import Latencies
-from gateway.services.policies import hedge
+from gateway.services.policies import Bulkhead, bulkhead, hedge
 from gateway.services.timers import Timers
 from gateway.telemetry import Telemetry
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time, run_virtual
-from gateway.testing.wire import Step
+from gateway.testing.wire import Answer, Step
 
 from .calling import CLOCK, ORDER, STOCK, broken_off, elapsed, measured, quiet
 
@@ -27,10 +29,11 @@ Call = Callable[[ServiceRequest], Awaitable[ServiceResponse]]
 
 def hedged(
     *steps: Step,
-    settings: HedgeSettings = ON,
+    settings: HedgeSettings | Callable[[], HedgeSettings] = ON,
     budget: float = 100.0,
     telemetry: Telemetry | None = None,
     wire: ScriptedWire | None = None,
+    inner: Policy = lambda attempt: attempt,
 ) -> tuple[Call, ScriptedWire]:
     """The policy over a wire, with a p95 of about 10 ms known."""
     latencies = Latencies()
@@ -43,7 +46,7 @@ def hedged(
         return await wire.send(request, timeout=Seconds(60))
 
     policy = hedge(
-        lambda: settings,
+        settings if callable(settings) else lambda: settings,
         "catalog",
         latencies=latencies,
         timers=Timers(),
@@ -51,7 +54,7 @@ def hedged(
         telemetry=telemetry or quiet(),
         clock=CLOCK,
     )
-    return policy(send), wire
+    return policy(inner(send)), wire
 
 
 def others() -> set[asyncio.Task[object]]:
@@ -81,11 +84,12 @@ async def test_the_first_attempt_wins_and_the_second_is_cancelled() -> None:
 @pytest.mark.parametrize(
     ("request_", "settings"),
     [
-        (ORDER, ON),
-        (replace(ORDER, idempotency_key="k"), ON),
+        (replace(ORDER, endpoint=STOCK.endpoint), ON),
+        (replace(ORDER, endpoint=STOCK.endpoint, idempotency_key="k"), ON),
         (replace(STOCK, may_hedge=False), ON),
         (replace(STOCK, endpoint="GET /unknown"), ON),
-        (STOCK, HedgeSettings()),
+        (STOCK, HedgeSettings(share=1.0)),
+        (STOCK, HedgeSettings(enabled=True, share=1.0, least=Seconds(9.0))),
     ],
 )
 @in_virtual_time
@@ -138,6 +142,54 @@ async def test_the_shared_budget_and_a_share_of_its_own_limit_hedges() -> None:
 
 
 @in_virtual_time
+async def test_another_share_holds_at_once() -> None:
+    share = 0.0
+    call, wire = hedged(
+        wire=ScriptedWire(otherwise=after(0.05, answer())), settings=lambda: HedgeSettings(enabled=True, share=share)
+    )
+    await call(STOCK)
+    share = 1.0
+    await call(STOCK)
+    assert len(wire.sent) == 3
+
+
+@in_virtual_time
+async def test_a_read_that_is_a_post_is_hedged() -> None:
+    call, wire = hedged(hang, answer())
+    await call(replace(ORDER, endpoint=STOCK.endpoint, is_read=True))
+    assert len(wire.sent) == 2
+
+
+@in_virtual_time
+async def test_a_hedge_that_failed_with_the_first_is_counted_as_lost() -> None:
+    telemetry = quiet()
+    call, _ = hedged(after(0.02, broken_off), after(0.02, broken_off), telemetry=telemetry)
+    with pytest.raises(ServiceUnavailable):
+        await call(STOCK)
+    assert measured(telemetry, "sagaql_service_hedges_total", {"service": "catalog", "outcome": "lost"}) == 1
+
+
+@in_virtual_time
+async def test_a_second_attempt_runs_in_the_context_of_its_own_call() -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    ran_for: list[str] = []
+
+    async def send(_: ServiceRequest) -> ServiceResponse:
+        ran_for.append(caller.get())
+        await asyncio.sleep(0.05)
+        return answer()
+
+    call, _ = hedged(wire=ScriptedWire(otherwise=send))
+
+    async def named(name: str) -> None:
+        caller.set(name)
+        await call(STOCK)
+
+    await asyncio.gather(named("anna"), named("ben"))  # one timer of the loop rings for both, in anna's context
+    assert ran_for == ["anna", "ben", "anna", "ben"]
+
+
+@in_virtual_time
 async def test_a_cancellation_from_outside_ends_both_and_passes() -> None:
     call, wire = hedged(hang, hang)
     task = asyncio.ensure_future(call(STOCK))
@@ -164,6 +216,116 @@ async def test_a_cancellation_in_the_tick_in_which_the_second_wins_still_counts(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (wire.in_flight, others()) == (0, set())
+
+
+@pytest.mark.parametrize("ticks", range(12))
+@in_virtual_time
+async def test_a_cancellation_counts_in_whatever_tick_after_the_second_answered_it_comes(ticks: int) -> None:
+    won: asyncio.Future[ServiceResponse] = asyncio.get_running_loop().create_future()
+
+    async def second(_: ServiceRequest) -> ServiceResponse:
+        return await won
+
+    async def slow_to_leave(_: ServiceRequest) -> ServiceResponse:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            for _turn in range(20):
+                await asyncio.sleep(0)
+        raise AssertionError("unreachable")
+
+    call, wire = hedged(slow_to_leave, second)
+    task = asyncio.ensure_future(call(STOCK))
+    await asyncio.sleep(0.05)
+    won.set_result(answer())
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert (wire.in_flight, others()) == (0, set())
+
+
+@in_virtual_time
+async def test_a_loser_that_is_slow_to_leave_is_awaited_through_a_cancellation() -> None:
+    left: list[float] = []
+
+    async def slow_to_leave(_: ServiceRequest) -> ServiceResponse:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            try:
+                await asyncio.sleep(1)  # cancelled again, it stays for another moment
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.5)
+            left.append(elapsed())
+            raise
+        raise AssertionError("unreachable")
+
+    call, wire = hedged(after(0.02, answer("first")), slow_to_leave)
+    task = asyncio.ensure_future(call(STOCK))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert left == pytest.approx([0.6])
+    assert (wire.in_flight, others()) == (0, set())
+
+
+@in_virtual_time
+async def test_nobody_is_warned_of_a_loser_that_fails_when_it_is_cancelled() -> None:
+    warnings: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: warnings.append(context["message"]))
+
+    async def fails_to_leave(_: ServiceRequest) -> ServiceResponse:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ServiceUnavailable("left in anger", service="catalog")
+
+    call, _ = hedged(after(0.02, answer("first")), fails_to_leave)
+    assert (await call(STOCK)).body == b'"first"'
+    del call
+    gc.collect()
+    assert warnings == []
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_permit_and_no_task_is_lost_whoever_is_cancelled_when(seed: int) -> None:
+    async def run() -> None:
+        random = Random(seed)
+
+        async def behave(request: ServiceRequest) -> Answer:
+            await asyncio.sleep(random.choice([0.004, 0.01, 0.011, 0.02, 0.03]))
+            if random.random() < 0.2:
+                return await hang(request)
+            return answer() if random.random() < 0.5 else broken_off(request)
+
+        permits, wire = (
+            Bulkhead(BulkheadSettings(limit=3, wait=Seconds(0.02)), "catalog"),
+            ScriptedWire(otherwise=behave),
+        )
+        call, _ = hedged(wire=wire, inner=bulkhead(permits, "catalog", telemetry=quiet(), clock=CLOCK))
+
+        async def one() -> None:
+            await asyncio.sleep(random.choice([0.0, 0.001, 0.01]))
+            async with asyncio.timeout(random.choice([0.015, 0.031, 0.1])):
+                await call(STOCK)
+
+        calls = [asyncio.ensure_future(one()) for _ in range(6)]
+        for task in random.sample(calls, 3):
+            await asyncio.sleep(random.choice([0.0, 0.001, 0.01, 0.011]))
+            task.cancel()
+        await asyncio.wait(calls)
+        assert not any(isinstance(_failure(task), AssertionError) for task in calls)
+        assert repr(permits) == "<Bulkhead catalog 0/3 in flight, 0 waiting>"
+        assert (wire.in_flight, others()) == (0, set())
+
+    run_virtual(run())
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from gateway.clock import Instant, Seconds
-from gateway.errors import ServiceUnavailable
-from gateway.services import BalanceSettings, Retry, ServiceConfig, ServiceRequest, ServiceResponse
+from gateway.services import BalanceSettings, Retry, ServiceConfig, ServiceRequest
 from gateway.services.instances import Instance, Instances
 from gateway.services.outcome import Outcome
 from gateway.services.stack import Stack
 from gateway.testing import ScriptedWire, answer, in_virtual_time
 
-from .calling import CLOCK, NEVER_OPENS, PLENTY, STOCK, Dice, broken_off, measured, quiet
+from .calling import CLOCK, NEVER_OPENS, PLENTY, STOCK, Dice, broken_off, quiet
 
 A, B, C, FAR = "http://a", "http://b", "http://c", "http://far"
 PENALTY = Seconds(2.0)
@@ -226,20 +225,3 @@ async def test_every_retry_goes_to_another_instance() -> None:
 
 def stock() -> ServiceRequest:
     return ServiceRequest(service=STOCK.service, path=STOCK.path, endpoint=STOCK.endpoint)
-
-
-@in_virtual_time
-async def test_an_instance_that_is_left_out_is_counted_and_nothing_is_left_under_way() -> None:
-    telemetry = quiet()
-
-    def behaviour(request: ServiceRequest) -> ServiceResponse | ServiceUnavailable:
-        return broken_off(request) if request.instance == A else answer()
-
-    stack = stack_over(ScriptedWire(otherwise=behaviour), A, B, telemetry=telemetry)
-    for _ in range(200):
-        await stack(stock())
-    assert measured(telemetry, "sagaql_service_ejections_total", {"service": "catalog"}) in (None, 0.0, 1.0)
-    stack.instances.pick((B,), now=CLOCK.now())
-    assert stack.instances.in_flight == 1
-    state = {"service": "catalog", "state": "well"}
-    assert measured(telemetry, "sagaql_service_instances", state) in (1.0, 2.0)

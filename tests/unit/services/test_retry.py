@@ -172,6 +172,13 @@ async def test_a_slow_attempt_is_repeated_and_the_second_may_win() -> None:
     assert (await catalog(wire, retry=Retry(), attempt_timeout=1.0).call(STOCK)).status == 200
 
 
+@in_virtual_time
+async def test_only_the_first_attempt_may_be_hedged() -> None:
+    wire = ScriptedWire(broken_off, broken_off, answer())
+    await catalog(wire, retry=Retry()).call(STOCK)
+    assert [request.may_hedge for request in wire.requests] == [True, False, False]
+
+
 @given(st.integers(1, 2000), st.floats(0, 1, exclude_max=True), st.floats(0, 100))
 def test_a_wait_lies_between_the_floor_and_the_cap(failed: int, jitter: float, floor: float) -> None:
     wait = Retry().wait(failed, jitter=jitter, floor=Seconds(floor))
