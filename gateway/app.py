@@ -191,7 +191,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
 def _lifespan(settings: Settings, gateway: Application) -> Any:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with gateway.services:
+        async with gateway.services, gateway.loaders:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))

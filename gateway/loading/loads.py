@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from aiodataloader import DataLoader
 
 from ..clock import Seconds
-from .batch import Arguments, Loaders, Reading
+from .batch import Arguments, Loaders
 from .loader import Loader, Page, Pages
+from .reading import Reading
 
 V = TypeVar("V")
 K = TypeVar("K")

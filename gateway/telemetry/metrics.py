@@ -109,7 +109,13 @@ class Metrics:
         self.cache = Counter(
             "sagaql_loader_cache_total",
             "Look-ups in the loaders' caches.",
-            ["loader", "result"],  # result: fresh | miss | stale
+            ["loader", "result"],  # result: fresh | revalidated (served, and being renewed) | miss | stale
+            registry=registry,
+        )
+        self.refreshes = Counter(
+            "sagaql_loader_refreshes_total",
+            "Keys of cached answers that were asked for anew while nobody waited.",
+            ["loader", "outcome"],  # outcome: renewed | failed | refused (too many under way, or leaving)
             registry=registry,
         )
         self.contract_breaks = Counter(

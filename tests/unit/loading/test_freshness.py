@@ -265,7 +265,7 @@ def test_the_least_recently_used_entry_leaves_first_and_there_are_never_more_tha
     entries.put("c", 3, asked_at=Instant(0))
     found = {key: entries.fresh(key, now=Instant(0)) is not None for key in "abc"}
     assert found == {"a": True, "b": False, "c": True}
-    assert repr(entries) == "<LoaderCache 2/2 entries, fresh 1s, kept 10s>"
+    assert repr(entries) == "<LoaderCache 2/2 entries, fresh 1s, served 1s, kept 10s>"
 
 
 def test_an_answer_is_as_old_as_its_question() -> None:
