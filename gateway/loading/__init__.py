@@ -5,20 +5,28 @@ from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages, lazy_loader
 from .loads import Loads
 from .reading import Reading
+from .reconcile import Authority, Newest, Quorum, Reconciliation, authority, newest, quorum
 from .refreshes import Refreshes
 from .service import Service
 
 __all__ = [
+    "Authority",
     "BoundLoader",
     "Found",
     "Loader",
     "LoaderCache",
     "Loaders",
     "Loads",
+    "Newest",
     "Page",
     "Pages",
+    "Quorum",
     "Reading",
+    "Reconciliation",
     "Refreshes",
     "Service",
+    "authority",
     "lazy_loader",
+    "newest",
+    "quorum",
 ]

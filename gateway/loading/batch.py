@@ -19,6 +19,7 @@ from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
+from .reconciler import Reconciler
 from .records import RecordBroken, loader_codec, page_decoder
 from .refreshes import Refreshes
 
@@ -299,6 +300,7 @@ class Loaders:
         self._clock = clock
         self._keep = keep or {}
         self.refreshes = Refreshes(telemetry=telemetry)
+        self.reconciler = Reconciler(telemetry=telemetry, clock=clock)
         self._loaders: dict[Loader[Any], BoundLoader[Any]] = {}
         self._pages: dict[Pages[Any], BoundPages[Any]] = {}
 

@@ -33,7 +33,7 @@ class Metrics:
         self.degraded = Counter(
             "sagaql_degraded_total",
             "Fields answered with less than was asked.",
-            ["service", "to"],  # to: NULL | DEFAULT | STALE
+            ["service", "to"],  # to: NULL | DEFAULT | STALE | ALTERNATIVE | PARTIAL
             registry=registry,
         )
         self.documents = Counter(
@@ -116,6 +116,18 @@ class Metrics:
             "sagaql_loader_refreshes_total",
             "Keys of cached answers that were asked for anew while nobody waited.",
             ["loader", "outcome"],  # outcome: renewed | failed | refused (too many under way, or leaving)
+            registry=registry,
+        )
+        self.reconciled = Counter(
+            "sagaql_reconciled_total",
+            "Values of joins with several sources.",
+            ["field", "outcome"],  # outcome: agreed | resolved | undecided | failed (every source)
+            registry=registry,
+        )
+        self.disagreements = Counter(
+            "sagaql_disagreements_total",
+            "Answers that differed from the one that was served.",
+            ["field", "source"],  # source: the loader's name
             registry=registry,
         )
         self.contract_breaks = Counter(
