@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Pattern,
         Rule,
         SagaProgress,
+        alternative,
         batched,
         connection,
         default,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         stale,
     )
     from .identity import Identity
-    from .loading import Page, Service, lazy_loader
+    from .loading import Page, Service, authority, lazy_loader, newest, quorum
     from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
 
 __all__ = [
@@ -61,6 +62,8 @@ __all__ = [
     "Service",
     "StepCtx",
     "Unknown",
+    "alternative",
+    "authority",
     "batched",
     "connection",
     "default",
@@ -72,7 +75,9 @@ __all__ = [
     "join",
     "key_of",
     "lazy_loader",
+    "newest",
     "parse_id",
+    "quorum",
     "resolver",
     "saga_field",
     "stale",

@@ -90,7 +90,8 @@ def _service_problems(settings: Settings, graph: Graph, declared: Mapping[str, D
     for where, value in declared.items():
         used.setdefault(value.name if isinstance(value, Service) else value.service, where)
     for name, field in graph.joins.items():
-        used.setdefault(field.loader.service, name)
+        for loader in field.loaders:
+            used.setdefault(loader.service, name)
     for name in sorted(set(used) - set(settings.services)):
         near = get_close_matches(name, settings.services, n=1)
         hint = f" (gateway.toml has [services.{near[0]}])" if near else ""

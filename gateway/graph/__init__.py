@@ -2,8 +2,9 @@
 
 from .batched import batched
 from .connection import Connection, Window, connection, window
+from .consistency import StrongReads
 from .context import Ctx
-from .degradation import Degradation, Degraded, default, stale
+from .degradation import Alternative, Default, Degradation, Degraded, Stale, alternative, default, stale
 from .entity import entity, field, input_type
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
@@ -14,9 +15,11 @@ from .saga_progress import SagaProgress, find_saga
 from .schema import Graph, GraphInvalid, build_graph
 
 __all__ = [
+    "Alternative",
     "Between",
     "Connection",
     "Ctx",
+    "Default",
     "Degradation",
     "Degraded",
     "Graph",
@@ -31,7 +34,10 @@ __all__ = [
     "SagaField",
     "SagaOutcome",
     "SagaProgress",
+    "Stale",
+    "StrongReads",
     "Window",
+    "alternative",
     "batched",
     "build_graph",
     "connection",

@@ -14,6 +14,7 @@ from ..sagas import Host
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
+from .consistency import StrongReads
 from .degradation import MAX_NOTES, Degraded
 
 V = TypeVar("V")
@@ -50,6 +51,14 @@ class Ctx:
     async def page(self, pages: Pages[V], **arguments: Any) -> Page[V]:
         """One page of a listing. Raises: GatewayError."""
         return await self.loads.page(pages, arguments)
+
+    @property
+    def strong(self) -> StrongReads:
+        """The same reads where only what the service says now will do: nothing cached, shared or asked for earlier.
+
+        `await ctx.strong.load(orders_by_key, key)`.
+        """
+        return StrongReads(self.loads)
 
     async def connection(self, pages: Pages[V], *, first: int, after: str | None, **filters: Any) -> Connection[V]:
         """A listing as clients page through it. Raises: GatewayError; BadUserInput for a cursor that is not ours."""

@@ -65,13 +65,14 @@ class Graph:
         """For how long joins may want stale answers of a loader: the longest wish counts."""
         longest: dict[Loader[Any], Seconds] = {}
         for field in self.joins.values():
-            longest[field.loader] = max(longest.get(field.loader, Seconds(0.0)), field.stale_age)
+            for source in field.sources:
+                longest[source] = max(longest.get(source, Seconds(0.0)), field.stale_age)
         return longest
 
     @cached_property
     def services(self) -> frozenset[str]:
         """Names of the services that joins cross to."""
-        return frozenset(field.loader.service for field in self.joins.values())
+        return frozenset(loader.service for field in self.joins.values() for loader in field.loaders)
 
     def problems(self) -> list[str]:
         """Mistakes that show only once all of the graph is there."""

@@ -19,12 +19,16 @@ from gateway import (
     Service,
     StepCtx,
     Unknown,
+    alternative,
+    authority,
     batched,
     default,
     entity,
     field,
     input_type,
     join,
+    newest,
+    quorum,
     resolver,
     stale,
     step,
@@ -58,6 +62,11 @@ pages_by_product = shop.loader("/pages", keys="products", key="product", into=Re
 translated = shop.loader("/stock", keys="skus", key="sku", into=Stock, record=StockRecord, to=stock_from)
 wrong_to: Loader[Review] = shop.loader("/x", keys="k", key="k", into=Review, record=StockRecord, to=stock_from)  # type: ignore  # refused
 
+elsewhere = Service("other").loader("/stock", keys="skus", key="sku", into=Stock, fresh="2s", revalidate="30s")
+other_reviews = Service("other").loader("/reviews", keys="products", key="product", into=Review, many=True)
+review_by_sku = shop.loader("/best", keys="skus", key="sku", into=Review)
+shop.loader("/stock", keys="skus", key="sku", into=Stock, revalidate=None)  # type: ignore  # refused
+
 assert_type(stock_by_sku, Loader[Stock])
 assert_type(reviews_by_product, Loader[list[Review]])
 assert_type(pages_by_product, Loader[Page[Review]])
@@ -76,6 +85,27 @@ class Product:
     )
     pages: Connection[Review] | None = join(pages_by_product, on="id")
     some: Connection[Review] = join(pages_by_product, on="id", otherwise=default(Page(())))
+    then_some: Connection[Review] = join(pages_by_product, on="id", otherwise=(stale("5m"), default(Page(()))))
+    other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(elsewhere, on="id"))
+    either: Stock | None = join(stock_by_sku, on="sku", otherwise=(alternative(elsewhere), stale("5m")))
+    chained: list[Review] = join(reviews_by_product, on="id", otherwise=(alternative(other_reviews), default([])))
+    longer: list[Review] = join(
+        reviews_by_product, on="id", otherwise=(alternative(other_reviews), stale("5m"), default([]))
+    )
+    longest: Stock = join(
+        stock_by_sku,
+        on="sku",
+        otherwise=(alternative(elsewhere), alternative(translated), stale("5m"), default(Stock(quantity=0))),
+    )
+    exact: Stock | None = join(stock_by_sku, on="sku", consistency="strong")
+    exact_pages: Connection[Review] | None = join(pages_by_product, on="id", consistency="strong")
+    agreed: Stock | None = join([stock_by_sku, elsewhere], on="sku", reconcile=newest("quantity"))
+    decided: list[Review] = join(
+        [reviews_by_product, other_reviews], on="id", reconcile=authority("shop"), otherwise=(stale("5m"), default([]))
+    )
+    voted: Stock = join(
+        [stock_by_sku, elsewhere, translated], on="sku", reconcile=quorum(), otherwise=default(Stock(quantity=0))
+    )
 
     @batched
     @staticmethod
@@ -96,6 +126,17 @@ class Refused:
     stale_only: list[Review] = join(reviews_by_product, on="id", otherwise=stale("5m"))  # type: ignore  # refused
     wrong_default: Stock = join(stock_by_sku, on="sku", otherwise=default(3))  # type: ignore  # refused
     not_a_page: list[Review] | None = join(pages_by_product, on="id")  # type: ignore  # refused
+    wrong_other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(review_by_sku))  # type: ignore  # refused
+    wrong_last: Stock | None = join(stock_by_sku, on="sku", otherwise=(stale("5m"), alternative(review_by_sku)))  # type: ignore  # refused
+    no_default: list[Review] = join(reviews_by_product, on="id", otherwise=(alternative(other_reviews), stale("5m")))  # type: ignore  # refused
+    default_early: Stock = join(stock_by_sku, on="sku", otherwise=(default(Stock(quantity=0)), stale("5m")))  # type: ignore  # refused
+    default_wrong: Stock = join(stock_by_sku, on="sku", otherwise=(stale("5m"), default(3)))  # type: ignore  # refused
+    strong_needed: Stock = join(stock_by_sku, on="sku", consistency="strong")  # type: ignore  # refused
+    strong_default: Stock = join(stock_by_sku, on="sku", consistency="strong", otherwise=default(Stock(quantity=0)))  # type: ignore  # refused
+    no_such_level: Stock | None = join(stock_by_sku, on="sku", consistency="weak")  # type: ignore  # refused
+    unlike: Stock | None = join([stock_by_sku, review_by_sku], on="sku", reconcile=newest("quantity"))  # type: ignore  # refused
+    no_rule: Stock | None = join([stock_by_sku, elsewhere], on="sku", reconcile="newest")  # type: ignore  # refused
+    not_null: Stock = join([stock_by_sku, elsewhere], on="sku", reconcile=newest("quantity"))  # type: ignore  # refused
 
 
 async def use(product: Product, ctx: Ctx) -> None:
@@ -104,6 +145,9 @@ async def use(product: Product, ctx: Ctx) -> None:
     assert_type(await product.delivery_days(ctx, "FR"), int | None)
     assert_type(await ctx.load(stock_by_sku, "s"), Stock | None)
     assert_type(await ctx.load_many(stock_by_sku, ["s"]), list[Stock | None])
+    assert_type(await ctx.strong.load(stock_by_sku, "s"), Stock | None)
+    assert_type(await ctx.strong.load_many(stock_by_sku, ["s"]), list[Stock | None])
+    await ctx.strong.load(stock_by_sku, 3)  # type: ignore  # refused
     await product.delivery_days(ctx, 3)  # type: ignore  # refused
     await ctx.load(stock_by_sku, 3)  # type: ignore  # refused
     product.label().upper()
