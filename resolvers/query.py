@@ -72,8 +72,8 @@ class Query:
 
     @resolver
     async def order(self, ctx: Ctx, id: strawberry.ID) -> Order | None:  # noqa: A002
-        """An order by its id; null if there is none. Whoever has an order's id may see it: ids cannot be guessed."""
-        return await ctx.load(orders_by_key, key_of(id, Order))
+        """An order by its id, as of this moment; null if there is none. Whoever has its id may see it: ids cannot be guessed."""
+        return await ctx.strong.load(orders_by_key, key_of(id, Order))
 
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
