@@ -141,21 +141,22 @@ class JoinField(StrawberryField):
         ctx = context_of(info)
         ensure_allowed(self.allow, source, ctx)
         checked(self.checks, arguments)
-        if not self.loader.page:
-            return await self._value(source, ctx=ctx, info=info, arguments=arguments)
-        asked = window(arguments["first"], arguments.get("after"), longest=self.loader.max_page)
+        loader = self.loader
+        if not loader.page:
+            return await self._value(source, loader, ctx=ctx, info=info, arguments=arguments)
+        asked = window(arguments["first"], arguments.get("after"), longest=loader.max_page)
         sent = {**arguments, "first": asked.limit, "after": asked.cursor.page}
-        return connection(await self._value(source, ctx=ctx, info=info, arguments=sent), asked)
+        return connection(await self._value(source, loader, ctx=ctx, info=info, arguments=sent), asked)
 
-    async def _value(self, source: Any, *, ctx: Ctx, info: Any, arguments: dict[str, Any]) -> Any:
+    async def _value(self, source: Any, loader: Loader[Any], *, ctx: Ctx, info: Any, arguments: dict[str, Any]) -> Any:
         """What the source says, or what the declaration serves instead. Raises: GatewayError, where nothing can be served."""
         key = getattr(source, self.on)
         if key is None:
-            return self.loader.absent
+            return loader.absent
         try:
             if self.reconcile is not None:
                 return await self._reconciled(self.reconcile, key, ctx=ctx, info=info, arguments=arguments)
-            return await ctx.loads.load(self.loader, key, arguments, is_strong=self.consistency == "strong")
+            return await ctx.loads.load(loader, key, arguments, is_strong=self.consistency == "strong")
         except GatewayError as error:
             asked = Asked(parent=source, key=key, arguments=arguments, ctx=ctx, info=info)
             return await instead(error, self, asked)

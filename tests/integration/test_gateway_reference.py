@@ -12,7 +12,7 @@ from gateway.errors import ServiceUnavailable
 from gateway.graph import Graph
 from gateway.services import ServiceRequest, ServiceResponse
 from gateway.settings import Settings
-from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, in_virtual_time
+from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, hang, in_virtual_time
 from resolvers.customer import Customer
 from resolvers.order import Order
 from resolvers.product import Product
@@ -196,6 +196,20 @@ async def test_two_prices_of_one_instant_are_no_price(readable: Graph) -> None:
     assert found.data["products"]["edges"][0]["node"]["currentPrice"] is None
     assert found.codes == ["SERVICE_SOURCES_UNDECIDED"]
     assert found.errors[0]["extensions"]["services"] == ["catalog", "inventory"]
+
+
+@in_virtual_time
+async def test_when_the_application_ends_no_refresh_of_a_label_is_under_way_any_more(readable: Graph) -> None:
+    served = wires()
+    query = "{ products(first: 1) { edges { node { shelfPrice { updatedAt } } } } }"
+    async with gateway_over(readable, served) as gateway:
+        first = await gateway.execute(query)
+        served["inventory"]._otherwise = hang
+        await asyncio.sleep(5)
+        assert (await gateway.execute(query)).json == first.json
+        await asyncio.sleep(1)
+        assert (served["inventory"].in_flight, len(gateway.parts.loaders.refreshes)) == (1, 1)
+    assert (served["inventory"].in_flight, len(gateway.parts.loaders.refreshes)) == (0, 0)
 
 
 @in_virtual_time
