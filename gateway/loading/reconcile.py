@@ -208,13 +208,17 @@ def _facts(value: Any, *, but: str | None = None) -> Any:
     """What is compared of a value: its fields, one of them perhaps left out; of a list those of its items."""
     if isinstance(value, list):
         return [_facts(each) for each in value]
-    if not dataclasses.is_dataclass(value):
-        return value
-    return {
-        column.name: _facts(getattr(value, column.name))
-        for column in dataclasses.fields(value)
-        if column.compare and column.name != but
-    }
+    into: Any = type(value)
+    names = _compared(into)
+    return value if names is None else [_facts(getattr(value, name)) for name in names if name != but]
+
+
+@lru_cache(maxsize=256)
+def _compared(into: Any) -> tuple[str, ...] | None:
+    """The fields that make two of these equal; None for what is no dataclass and is compared as it is."""
+    if not dataclasses.is_dataclass(into):
+        return None
+    return tuple(column.name for column in dataclasses.fields(into) if column.compare)
 
 
 def _differing(answers: Sequence[Answer], facts: Sequence[Any], right: Any) -> frozenset[str]:
