@@ -23,6 +23,7 @@ from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health
 from .execution import Engine
 from .execution.document import Documents
 from .execution.engine import OperationLimits
+from .execution.plans import Plans
 from .graph import Graph
 from .identity import Authenticator, Identity
 from .loading import Loaders
@@ -116,6 +117,7 @@ def compose(
         documents=Documents(
             graph.core, max_entries=operation.documents, max_tokens=operation.max_tokens, metrics=telemetry.metrics
         ),
+        plans=Plans(graph.core, is_on=operation.compile, telemetry=telemetry),
         loaders=loaders,
         admission=admission,
         limits=OperationLimits(

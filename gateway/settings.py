@@ -175,6 +175,8 @@ class OperationSettings(Concern):
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+    compile: bool = True
+    """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
 
     @field_validator("max_deadline")
     @classmethod

@@ -45,9 +45,9 @@ class DocumentRejected(RequestError):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Operation:
-    """One executable operation of a document."""
+    """One executable operation of a document. Equal to itself only; what is known of it lives as long as it does."""
 
     document: DocumentNode
     node: OperationDefinitionNode

@@ -20,8 +20,10 @@ from ..sagas import Host
 from ..services import Services
 from ..telemetry import SpanKind, Telemetry
 from .document import Documents, Operation
+from .plans import Plans
 from .request import GraphQLRequest
 from .result import GraphQLResult, Results
+from .run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Engine:
         graph: Graph,
         *,
         documents: Documents,
+        plans: Plans,
         loaders: Loaders,
         admission: Admission,
         limits: OperationLimits,
@@ -60,6 +63,7 @@ class Engine:
     ) -> None:
         self.graph = graph
         self.documents = documents
+        self.plans = plans
         self.admission = admission
         self.results = Results(telemetry)
         self._loaders = loaders
@@ -106,19 +110,29 @@ class Engine:
 
     async def _run(self, operation: Operation, request: GraphQLRequest) -> GraphQLResult:
         ctx = self._context(operation, request)
+        found = self.plans.find(operation, request.variables)
         try:
-            outcome = execute(
-                self.graph.core,
-                operation.document,
-                context_value=ctx,
-                variable_values=dict(request.variables),
-                operation_name=operation.name,
-            )
-            finished = await outcome if inspect.isawaitable(outcome) else outcome
-            assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
+            if found is None:
+                finished = await self._interpreted(operation, request, ctx)
+            else:
+                program, variables = found
+                finished = await Run(program, self.graph.core, ctx, variables).result()
             return self.results.executed(finished, ctx)
         finally:
             await ctx.loads.close()
+
+    async def _interpreted(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> ExecutionResult:
+        """By graphql-core: what is seen for the first time, and whatever has no plan."""
+        outcome = execute(
+            self.graph.core,
+            operation.document,
+            context_value=ctx,
+            variable_values=dict(request.variables),
+            operation_name=operation.name,
+        )
+        finished = await outcome if inspect.isawaitable(outcome) else outcome
+        assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
+        return finished
 
     def _context(self, operation: Operation, request: GraphQLRequest) -> Ctx:
         deadline = self._limits.deadline(operation.kind, request.timeout, clock=self._clock)

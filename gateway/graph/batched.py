@@ -13,8 +13,9 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from strawberry.annotation import StrawberryAnnotation
@@ -99,17 +100,33 @@ class BatchedField(StrawberryField):
         return self._load(source, context_of(info), kwargs)
 
     async def _load(self, source: Any, ctx: Ctx, arguments: dict[str, Any]) -> Any:
+        (value,) = await self.column([source], ctx, arguments)()
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def column(
+        self, parents: Sequence[Any], ctx: Ctx, arguments: Mapping[str, Any]
+    ) -> Callable[[], Awaitable[Sequence[Any]]]:
+        """A value, or the parent's own exception, for each of `parents`. They share a call with all that ask in this tick.
+
+        What is returned is called once it is waited for. Raises: BadUserInput at once; when awaited, whatever failed for all.
+        """
         checked(self.checks, arguments)
         name = (self, tuple(sorted((key, repr(value)) for key, value in arguments.items())))
 
-        async def read(parents: list[Any]) -> list[Any]:
-            given = {**arguments, **({self.ctx_parameter: ctx} if self.ctx_parameter else {})}
-            values = await within_deadline(self.method(parents, **given), ctx)
-            if len(values) != len(parents):
-                raise BatchWrongLength(f"{self.python_name} answered {len(values)} values for {len(parents)} parents")
-            return list(values)
+        async def read(columns: list[Sequence[Any]]) -> list[Any]:
+            values = iter(await self._values([parent for column in columns for parent in column], ctx, arguments))
+            return [list(islice(values, len(column))) for column in columns]
 
-        return await ctx.loads.batch(name, source, read)
+        return ctx.loads.batch(name, parents, read)
+
+    async def _values(self, parents: list[Any], ctx: Ctx, arguments: Mapping[str, Any]) -> list[Any]:
+        given = {**arguments, **({self.ctx_parameter: ctx} if self.ctx_parameter else {})}
+        values = await within_deadline(self.method(parents, **given), ctx)
+        if len(values) != len(parents):
+            raise BatchWrongLength(f"{self.python_name} answered {len(values)} values for {len(parents)} parents")
+        return list(values)
 
     def __hash__(self) -> int:
         return id(self)

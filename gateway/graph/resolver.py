@@ -7,7 +7,7 @@ domain rules are checked before the body runs, and an asynchronous body ends wit
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, TypeVar, overload
 
 from strawberry.types.field import StrawberryField
@@ -104,16 +104,36 @@ def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
     raise Forbidden("this field is not yours to read")
 
 
-async def within_deadline(result: Awaitable[Any], ctx: Ctx) -> Any:
-    """The result, unless the operation's deadline comes first. Raises: DeadlineExceeded."""
-    scope = ctx.deadline.scope()
-    try:
-        async with scope:
-            return await result
-    except TimeoutError as error:
-        if not scope.expired():
-            raise
-        raise DeadlineExceeded("the operation's deadline passed before this field was ready") from error
+class Bounded:
+    """A result that ends with the operation's deadline. Whoever does not await it after all closes it."""
+
+    __slots__ = ("_ctx", "_result")
+
+    def __init__(self, result: Awaitable[Any], ctx: Ctx) -> None:
+        self._result = result
+        self._ctx = ctx
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._bounded().__await__()
+
+    def close(self) -> None:
+        if inspect.iscoroutine(self._result):
+            self._result.close()
+
+    async def _bounded(self) -> Any:
+        scope = self._ctx.deadline.scope()
+        try:
+            async with scope:
+                return await self._result
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded("the operation's deadline passed before this field was ready") from error
+
+
+def within_deadline(result: Awaitable[Any], ctx: Ctx) -> Bounded:
+    """The result, unless the operation's deadline comes first. Raises, when awaited: DeadlineExceeded."""
+    return Bounded(result, ctx)
 
 
 def declare_rules(made: StrawberryField, method: Callable[..., Any]) -> dict[str, tuple[str, Check]]:

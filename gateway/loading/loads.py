@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -85,22 +86,41 @@ class Loads:
         said = [(source, await settled(future)) for source, future in zip(sources, futures, strict=True)]
         return self._loaders.reconciler.judge(said, rule, field=field, key=key)
 
+    def begin(
+        self,
+        loader: Loader[Any],
+        keys: Sequence[str],
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        is_strong: bool = False,
+    ) -> list[asyncio.Future[Any]]:
+        """Ask for `keys` in this very tick; a future for each, which `said` reads once it is done.
+
+        For who reads many at once: a `load` costs a coroutine and a shield for each key. A future is shared with whoever asked
+        for the same key, so it is never cancelled: wait for it with `asyncio.wait`.
+        """
+        chosen = frozen(arguments)
+        return [self._future(loader, key, chosen, is_strong=is_strong) for key in keys]
+
     def stale(
         self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
     ) -> tuple[V, Seconds] | None:
         """The last known value of `key` and its age in seconds, at most `max_age`."""
         return self._loaders.loader(loader).stale(key, frozen(arguments), reading=self._reading, max_age=max_age)
 
-    async def batch(
+    def batch(
         self,
         name: object,
         item: K,
         read: Callable[[list[K]], Coroutine[Any, Any, list[Any]]],
         *,
         max_batch: int | None = None,
-    ) -> Any:
-        """`item`'s place in the answer of `read`, which is called once for all items that are asked for in a tick under `name`."""
-        return await unwrapped(self._batch(name, lambda: read, max_batch=max_batch, is_memo=False).load(item))
+    ) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """`item`'s place in the answer of `read`, which is called once for all items that are asked for in a tick under `name`.
+
+        The item is asked for in the tick of this call; what is returned is called once the answer is waited for.
+        """
+        return partial(unwrapped, self._batch(name, lambda: read, max_batch=max_batch, is_memo=False).load(item))
 
     def new_generation(self) -> None:
         """After a write: forget what this request has read, and ask services rather than fresh caches from now on."""
@@ -207,10 +227,15 @@ async def unwrapped(future: asyncio.Future[Any]) -> Any:
     The shield keeps one waiter's cancellation from taking the batch from the others; the traceback is cut because one error may
     be raised at a thousand places.
     """
-    value = await asyncio.shield(future)
-    if isinstance(value, _Failed):
-        raise value.error.with_traceback(None)
+    value = said(await asyncio.shield(future))
+    if isinstance(value, Exception):
+        raise value
     return value
+
+
+def said(value: Any) -> Any | Exception:
+    """What a future of `Loads.begin` ended in: a value of the graph, or the failure of its key."""
+    return value.error.with_traceback(None) if isinstance(value, _Failed) else value
 
 
 async def settled(future: asyncio.Future[Any]) -> Any | GatewayError:

@@ -39,6 +39,14 @@ class Metrics:
         self.documents = Counter(
             "sagaql_document_cache_total", "Look-ups of parsed and validated documents.", ["result"], registry=registry
         )
+        self.plans = Counter(
+            "sagaql_plans_total",
+            "Operations that were executed: by a compiled plan, or why not.",
+            [
+                "outcome"
+            ],  # outcome: compiled | first sight | off | variables | introspection | directive | condition | ...
+            registry=registry,
+        )
 
         self.attempts = Histogram(
             "sagaql_service_attempt_duration_seconds",

@@ -14,6 +14,7 @@ from gateway.clock import Epoch, Seconds
 from gateway.execution import Engine, GraphQLRequest, GraphQLResult
 from gateway.execution.document import Documents
 from gateway.execution.engine import OperationLimits
+from gateway.execution.plans import Plans
 from gateway.graph import build_graph
 from gateway.loading import Loaders
 from gateway.sagas import Host, IdempotencyConflict, Outcome, Owner, SagaState, SagaView, StepState, StepView, Ticket
@@ -159,6 +160,7 @@ def engine(host: Host | None) -> Engine:
     return Engine(
         graph,
         documents=Documents(graph.core, max_entries=10, max_tokens=1000, metrics=telemetry.metrics),
+        plans=Plans(graph.core, is_on=True, telemetry=telemetry),
         loaders=Loaders(services=services, telemetry=telemetry, clock=clock),
         admission=Admission(10, telemetry=telemetry),
         limits=OperationLimits(),

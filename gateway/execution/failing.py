@@ -1,0 +1,108 @@
+"""What an error does to the answer: it is located, collected, and nulls the nearest place above it that may be null.
+
+Source: GraphQL's "Handling Field Errors". Invariant: of the errors whose null would stand in a place that is null already, none is
+told: the collection is graphql-core's own. Everything here costs nothing until something fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphql import GraphQLError, located_error
+from graphql.execution.executor import CollectedErrors
+
+from .layer import Layer, Trail
+from .plan import PlannedField
+
+Position = tuple[Layer, PlannedField, Trail]
+"""A place in the answer: in a member of an object, or in a list of it."""
+
+
+class Failing:
+    """The errors of one run."""
+
+    def __init__(self) -> None:
+        self._collected = CollectedErrors()
+
+    @property
+    def errors(self) -> list[GraphQLError]:
+        return self._collected.errors
+
+    def fail(self, layer: Layer, field: PlannedField, trail: Trail, error: Exception) -> None:
+        """Tell that there is no value at `trail`, and null what has to be null without it."""
+        try:
+            path = layer.path_at(field, trail)
+            position = _nullable(layer, field, trail)
+        except LookupError:
+            return  # it stands in what became null meanwhile
+        count = len(self.errors)
+        self._collected.add(located_error(error, field.nodes, path.as_list()), _path(position))
+        if len(self.errors) > count and position != (layer, field, trail):
+            _null(position, root=layer)
+
+
+def _path(position: Position | None) -> Any:
+    return None if position is None else position[0].path_at(position[1], position[2])
+
+
+def _nullable(layer: Layer, field: PlannedField, trail: Trail) -> Position | None:
+    """The nearest place at or above `trail` that may be null; None where that is the whole answer. Raises: LookupError."""
+    levels = layer.stage.levels[field]
+    for depth in reversed(range(len(trail))):
+        if levels[depth]:
+            return layer, field, trail[: depth + 1]
+    if layer.up is None or layer.field is None:
+        return None
+    place = layer.place(trail[0])
+    if place is None:
+        raise LookupError("it stands in what became null")
+    return _nullable(layer.up, layer.field, place)
+
+
+def _null(position: Position | None, *, root: Layer) -> None:
+    """Put null there; what stood there is dead, and so is whatever was found in it."""
+    if position is None:
+        while root.up is not None:
+            root = root.up
+        _end(root)
+        return
+    layer, field, trail = position
+    for child in layer.children:
+        if child.field is field:
+            _bury(child, [each for each in child.below(trail[0]) if _is_within(child.place(each), trail)])
+    _put_null(layer.outs[trail[0]], field.name, trail[1:])
+
+
+def _put_null(out: dict[str, Any], name: str, within: Trail) -> None:
+    if not within:
+        out[name] = None
+        return
+    items = out[name]
+    for index in within[:-1]:
+        items = None if items is None else items[index]
+    if items is not None:  # a list that its iterator cut is null already
+        items[within[-1]] = None
+
+
+def _is_within(place: Trail | None, trail: Trail) -> bool:
+    return place is not None and place[: len(trail)] == trail
+
+
+def _bury(layer: Layer, indices: Iterable[int]) -> None:
+    """These objects are dead: so is what was found in them. Who works for nobody else is cancelled."""
+    newly = set(indices) - layer.dead
+    layer.dead |= newly
+    if layer.is_dead:
+        _end(layer)
+        return
+    for child in layer.children:
+        _bury(child, [each for index in newly for each in child.below(index)])
+
+
+def _end(layer: Layer) -> None:
+    layer.dead = set(range(len(layer.outs)))
+    for task in list(layer.tasks):
+        task.cancel()
+    for child in layer.children:
+        _end(child)

@@ -1,0 +1,204 @@
+"""A validated operation becomes its plan. Pure: no request, no clock, no effect.
+
+Fields are collected by graphql-core's own functions, so that fragments, type conditions, @skip and @include mean what they mean
+there; only the variables of those directives matter, which is why a plan holds for one setting of them. Invariant: whatever is not
+certain to be executed as graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphql import (
+    BooleanValueNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLAbstractType,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionNode,
+    SelectionSetNode,
+    VariableNode,
+    is_abstract_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.executor import default_field_resolver
+from graphql.execution.values import VariableValues
+from strawberry.types.field import StrawberryField
+
+from ..graph import JoinField
+from ..graph.batched import BatchedField
+from ..graph.methods import attribute_of, is_method
+from .document import Operation
+from .plan import (
+    Attribute,
+    Batched,
+    Items,
+    Joined,
+    Leaf,
+    Method,
+    OneOf,
+    Plan,
+    PlannedField,
+    Resolved,
+    Selection,
+    Shape,
+    Single,
+    Source,
+    TypeName,
+)
+
+MAX_FIELDS = 5_000
+"""Fields of one plan, those of every possible type of an interface counted. A document of nested fragments can ask for millions."""
+
+_CONDITIONS = ("skip", "include")
+
+
+class NotPlanned(Exception):
+    """This operation is left to graphql-core. `reason`: one of a few words, a label of the metric."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def plan(operation: Operation, schema: GraphQLSchema, variables: VariableValues) -> Plan:
+    """The plan for `operation` where the variables of its conditions are as in `variables`. Raises: NotPlanned."""
+    try:
+        return _Planner(operation, schema, variables).plan()
+    except RecursionError:
+        raise NotPlanned("too deep") from None
+
+
+def condition_variables(operation: Operation) -> tuple[str, ...]:
+    """Names of the variables that @skip and @include ask for, anywhere in the document, sorted. Raises: NotPlanned."""
+    try:
+        names = {
+            name
+            for definition in operation.document.definitions
+            if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode)
+            for name in _asked_in(definition.selection_set)
+        }
+    except RecursionError:
+        raise NotPlanned("too deep") from None
+    return tuple(sorted(names))
+
+
+def _asked_in(selections: SelectionSetNode) -> Iterator[str]:
+    for node in selections.selections:
+        yield from _asked_by(node)
+        if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set is not None:
+            yield from _asked_in(node.selection_set)
+
+
+def _asked_by(node: SelectionNode) -> Iterator[str]:
+    for directive in node.directives or ():
+        if directive.name.value not in _CONDITIONS:
+            raise NotPlanned("directive")
+        for argument in directive.arguments or ():
+            if isinstance(argument.value, VariableNode):
+                yield argument.value.name.value
+            elif not isinstance(argument.value, BooleanValueNode):
+                raise NotPlanned("condition")
+
+
+class _Planner:
+    def __init__(self, operation: Operation, schema: GraphQLSchema, variables: VariableValues) -> None:
+        self._operation = operation
+        self._schema = schema
+        self._variables = variables
+        self._count = 0
+        self._definitions = {
+            each.name.value: each for each in operation.document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self._fragments = {name: FragmentDetails(each, None) for name, each in self._definitions.items()}
+
+    def plan(self) -> Plan:
+        node = self._operation.node
+        if node.directives or any(each.variable_definitions for each in self._definitions.values()):
+            raise NotPlanned("directive")
+        root = self._schema.get_root_type(node.operation)
+        if root is None or node.operation is OperationType.SUBSCRIPTION:
+            raise NotPlanned("kind")
+        found = collect_fields(self._schema, self._fragments, self._variables, root, node).grouped_field_set
+        return Plan(
+            document=self._operation.document,
+            operation=node,
+            fragments=self._definitions,
+            root=self._selection(root, found),
+            is_serial=node.operation is OperationType.MUTATION,
+        )
+
+    def _selection(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> Selection:
+        self._count += len(found)
+        if self._count > MAX_FIELDS:
+            raise NotPlanned("too large")
+        return Selection(kind, tuple(self._field(kind, name, details) for name, details in found.items()))
+
+    def _field(self, kind: GraphQLObjectType, name: str, details: list[FieldDetails]) -> PlannedField:
+        field_name = details[0].node.name.value
+        if field_name.startswith("__") and field_name != "__typename":
+            raise NotPlanned("introspection")
+        definition = self._schema.get_field(kind, field_name)
+        if definition is None:
+            raise NotPlanned("unknown field")  # validation refuses it; nobody plans what was not validated
+        return PlannedField(
+            name=name,
+            nodes=[each.node for each in details],
+            definition=definition,
+            parent=kind,
+            source=TypeName() if field_name == "__typename" else self._source(kind, definition),
+            shape=self._shape(definition.type, details),
+        )
+
+    def _source(self, kind: GraphQLObjectType, definition: GraphQLField) -> Source:
+        """Where the values come from. After a field of the mutation type a generation begins: its resolver does that."""
+        field = definition.extensions.get("strawberry-definition")
+        resolve: Any = definition.resolve or default_field_resolver
+        is_as_made = kind is not self._schema.mutation_type and hasattr(resolve, "_is_default")
+        if is_as_made and isinstance(field, StrawberryField) and not field.extensions:
+            return _source_of(field) or Resolved(resolve)
+        return Resolved(resolve)
+
+    def _shape(self, kind: Any, details: list[FieldDetails]) -> Shape:
+        is_nullable = not is_non_null_type(kind)
+        inner: Any = kind if is_nullable else kind.of_type
+        if is_list_type(inner):
+            return Items(self._shape(inner.of_type, details), is_nullable)
+        if is_leaf_type(inner):
+            return Leaf(inner, is_nullable)
+        if is_object_type(inner):
+            return Single(self._below(inner, details), is_nullable)
+        if is_abstract_type(inner):
+            return OneOf(inner, self._below_each(inner, details), is_nullable)
+        raise NotPlanned("unknown type")
+
+    def _below_each(self, kind: GraphQLAbstractType, details: list[FieldDetails]) -> dict[str, Selection]:
+        return {each.name: self._below(each, details) for each in self._schema.get_possible_types(kind)}
+
+    def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
+        found = collect_subfields(
+            self._schema, self._fragments, self._variables, self._operation.node, kind, details
+        ).grouped_field_set
+        return self._selection(kind, found)
+
+
+def _source_of(field: StrawberryField) -> Source | None:
+    own = type(field).get_result
+    if isinstance(field, JoinField) and own is JoinField.get_result:
+        return Joined(field)
+    if isinstance(field, BatchedField) and own is BatchedField.get_result:
+        return Batched(field)
+    attribute = attribute_of(field)
+    if attribute is not None:
+        return Attribute(attribute)
+    return Method(field) if is_method(field) else None

@@ -1,0 +1,31 @@
+"""A plan made ready to run. Its stages are compiled when they are first met: of an interface's types most are never there."""
+
+from __future__ import annotations
+
+from .leaves import Finish, finisher
+from .plan import Leaf, Plan, Selection
+from .stage import Stage, stage_of
+
+
+class Program:
+    """A plan with its compiled stages. State: which of them are compiled; bounded by the plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._stages: dict[Selection, Stage] = {}
+        self._finishers: dict[Leaf, Finish] = {}
+
+    def stage(self, selection: Selection) -> Stage:
+        found = self._stages.get(selection)
+        if found is None:
+            found = self._stages[selection] = stage_of(selection)
+        return found
+
+    def finisher(self, leaf: Leaf) -> Finish:
+        found = self._finishers.get(leaf)
+        if found is None:
+            found = self._finishers[leaf] = finisher(leaf)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Program {self.plan.operation.operation.value}, {len(self._stages)} stages compiled>"

@@ -1,0 +1,345 @@
+"""A plan is followed: layer by layer, each subtree as far as it can go by itself. Source: GraphQL's "Executing Operations".
+
+A layer's plain members are written at once; what has to be called, loaded or waited for goes on in tasks of its own, so a slow
+service holds back nobody but what stands below it. Invariants: every member has its place in the answer before its value is known,
+so the order of keys is the document's; an error is reported once what it nulls has its place, by graphql-core's own rule; whoever
+works for a part of the answer that became null is cancelled, and nobody works on after the run has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
+from types import CoroutineType
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLResolveInfo, GraphQLSchema
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
+from graphql.execution.values import VariableValues
+from strawberry.types.field import StrawberryField
+from strawberry.types.info import Info
+
+from ..graph import Ctx
+from ..graph.join_column import Asking, Column, join_column
+from ..graph.methods import awaited, method_of
+from ..graph.resolver import Bounded
+from .arguments import Arguments
+from .completion import Completion
+from .failing import Failing
+from .layer import Layer
+from .leaves import needs_a_look
+from .plan import Batched, Joined, Method, PlannedField, Resolved
+from .program import Program
+from .stage import Member, Stage
+
+Work = Coroutine[Any, Any, None]
+"""What is left to do for a field: some of it has to be waited for."""
+
+_TYPE_RESOLVER: Any = default_type_resolver
+"""graphql-core's own types do not agree with one another here."""
+
+_Read = tuple[Sequence[list[Any]], list[Completion]]
+"""Of a layer that was opened: the attributes that were read, and the columns in which something is to be reported."""
+
+
+class Run:
+    """One execution of a program."""
+
+    def __init__(self, program: Program, schema: GraphQLSchema, ctx: Ctx, variables: VariableValues) -> None:
+        self._plan = program.plan
+        self._schema = schema
+        self._ctx = ctx
+        self._variables = variables
+        self._arguments = Arguments(schema, variables)
+        self._failing = Failing()
+        self._executor: Executor[Any] | None = None
+        self._read: dict[Layer, _Read] = {}
+        self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
+        """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
+        self.stage = program.stage
+        self.finisher = program.finisher
+
+    async def result(self) -> ExecutionResult:
+        """Data and errors, as graphql-core tells them."""
+        root = self._opened(self.stage(self._plan.root), [None], up=None, field=None)
+        try:
+            if self._plan.is_serial:
+                for field in root.stage.later:
+                    await self._all(root, self._begun(root, field))
+            else:
+                await self._all(root, self._continued(root))
+        finally:
+            for each in self._made:
+                each.close()
+        return ExecutionResult(None if root.is_dead else root.outs[0], self._failing.errors or None)
+
+    # -- layers --------------------------------------------------------------------------------------------------------
+
+    def open(self, stage: Stage, objects: Sequence[Any], *, up: Layer, field: PlannedField) -> Layer:
+        """The layer of these objects, found at `field` of the layer above, all that is known of them at once written."""
+        return self._opened(stage, objects, up=up, field=field)
+
+    def _opened(self, stage: Stage, objects: Sequence[Any], *, up: Layer | None, field: PlannedField | None) -> Layer:
+        layer = Layer(stage, objects, up=up, field=field)
+        columns = _columns(stage, objects)
+        to_report: list[Completion] = []
+        written = [self._written(layer, member, columns, to_report) for member in stage.members]
+        layer.outs = stage.write(len(objects), *written)
+        self._read[layer] = columns, to_report
+        return layer
+
+    def _written(
+        self, layer: Layer, member: Member, columns: Sequence[list[Any]], to_report: list[Completion]
+    ) -> Sequence[Any]:
+        """A member's column as it stands in the answer; noted where something of it is to be reported."""
+        field = member.field
+        values = self._called(field, layer.objects) if member.column is None else columns[member.column]
+        done = member.finish(values)
+        if done is not None:
+            return done
+        completion = Completion(self, layer, field)
+        to_report.append(completion)
+        return completion.leaves_one_by_one(member.leaf, values)
+
+    def _continued(self, layer: Layer) -> list[Work]:
+        """What follows once the layer's objects stand in the answer. Returns what has to be waited for."""
+        columns, to_report = self._read.pop(layer)
+        works = [work for completion in to_report for work in self._reported(completion)]
+        for nested in layer.stage.nested:
+            works += self._delivered(layer, nested.field, columns[nested.column])
+        for field in layer.stage.later:
+            works += self._begun(layer, field)
+        return works
+
+    # -- fields --------------------------------------------------------------------------------------------------------
+
+    def _begun(self, layer: Layer, field: PlannedField) -> list[Work]:
+        """Ask for the field's values in this very tick, so that all that the layer asks for travels together."""
+        if layer.is_dead:
+            return []
+        match field.source:
+            case Joined(join):
+                return self._asked(layer, field, lambda: join_column(join, layer.objects, self._asking(layer, field)))
+            case Batched(batch):
+                return self._asked(
+                    layer, field, lambda: batch.column(layer.objects, self._ctx, self._asking(layer, field).arguments)
+                )
+            case Method():
+                return self._delivered(layer, field, self._called(field, layer.objects))
+            case Resolved(resolve):
+                return self._delivered(layer, field, self._resolved(layer, field, resolve))
+            case _:
+                raise AssertionError(f"{field.coordinate} is read at once")
+
+    def _asked(self, layer: Layer, field: PlannedField, ask: Callable[[], Column]) -> list[Work]:
+        try:
+            column = ask()
+        except Exception as error:  # for all of them: the client's arguments, or a declaration that does not fit
+            return self._delivered(layer, field, [error] * len(layer.objects))
+        return [self._kept(self._arrived(layer, field, column))]
+
+    async def _arrived(self, layer: Layer, field: PlannedField, column: Column) -> None:
+        try:
+            values = await column()
+        except Exception as error:  # for all of them
+            values = [error] * len(layer.objects)
+        await self._all(layer, self._delivered(layer, field, values))
+
+    def _called(self, field: PlannedField, parents: Sequence[Any]) -> Sequence[Any]:
+        assert isinstance(field.source, Method)  # noqa: S101 - whoever calls has looked
+        declared = field.source.field
+        values = each_of(method_of(declared, self._ctx), parents)
+        if needs_a_look(set(map(type, values))):
+            return [awaited(declared, value, self._ctx) for value in values]
+        return values
+
+    def _resolved(self, layer: Layer, field: PlannedField, resolve: Callable[..., Any]) -> Sequence[Any]:
+        """Each parent's value as graphql-core would ask for it."""
+
+        def one(index: int) -> Any:
+            arguments = self._arguments.of(field)
+            return resolve(layer.objects[index], self.info(layer, field, index), **arguments)
+
+        return each_of(one, range(len(layer.objects)))
+
+    def _asking(self, layer: Layer, field: PlannedField) -> Asking:
+        """Raises: GraphQLError for arguments that do not fit their types."""
+        declared: StrawberryField = field.definition.extensions["strawberry-definition"]
+
+        def info(index: int) -> Info[Any, Any]:
+            return Info(_raw_info=self.info(layer, field, index), _field=declared)
+
+        return Asking(ctx=self._ctx, arguments=self._arguments.converted(field, declared, lambda: info(0)), info=info)
+
+    def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]:
+        """What graphql-core tells a resolver of the object's field. Raises: LookupError where the object stands nowhere."""
+        path = layer.path_at(field, (index,))
+        return self.executor.build_resolve_info(field.definition, field.nodes, field.parent, path)
+
+    @property
+    def executor(self) -> Executor[Any]:
+        """graphql-core's own, made when somebody needs it: it executes nothing here."""
+        if self._executor is None:
+            plan = self._plan
+            self._executor = Executor(
+                self._schema,
+                dict(plan.fragments),
+                {name: FragmentDetails(each, None) for name, each in plan.fragments.items()},
+                None,
+                self._ctx,
+                plan.operation,
+                self._variables,
+                default_field_resolver,
+                _TYPE_RESOLVER,
+                default_field_resolver,
+            )
+        return self._executor
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def _delivered(
+        self, layer: Layer, field: PlannedField, values: Sequence[Any], places: Sequence[int] | None = None
+    ) -> list[Work]:
+        """Put the values of the objects at `places` (None: all) into the answer, and go on from there."""
+        completion = Completion(self, layer, field, places)
+        name, outs = field.name, layer.outs
+        found = completion.complete(values)
+        self._made += [each for each in completion.seen if isinstance(each, CoroutineType | Bounded)]
+        for out, value in zip(outs if places is None else [outs[place] for place in places], found, strict=True):
+            out[name] = value
+        return self._reported(completion)
+
+    def _reported(self, completion: Completion) -> list[Work]:
+        """Tell what was wrong, go on with what was found, wait for what is to come."""
+        layer, field = completion.layer, completion.field
+        for trail, error in completion.failures:
+            self._failing.fail(layer, field, trail, error)
+        works = [work for found in completion.layers for work in self._continued(found)]
+        if completion.waits:
+            self._made += [each for _, each in completion.waits if isinstance(each, CoroutineType | Bounded)]
+            works.append(self._kept(self._waited(layer, field, completion.waits)))
+        return works
+
+    async def _waited(self, layer: Layer, field: PlannedField, waits: Sequence[tuple[int, Awaitable[Any]]]) -> None:
+        """Deliver what comes in one tick together, so that what is loaded for it travels together."""
+        if len(waits) == 1:
+            ((place, awaitable),) = waits
+            await self._all(layer, self._delivered(layer, field, [await _outcome(awaitable)], [place]))
+            return
+        arrivals = _Arrivals(layer, waits)
+        layer.tasks |= arrivals.tasks
+        below: list[asyncio.Future[None]] = []
+        try:
+            async for places, values in arrivals:
+                works = self._delivered(layer, field, values, places)
+                below += map(asyncio.ensure_future, works)
+            await self._ended(layer, below)
+        finally:
+            layer.tasks -= arrivals.tasks
+            await _cancelled([*arrivals.tasks, *below])
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _kept(self, work: Work) -> Work:
+        self._made.append(work)
+        return work
+
+    async def _all(self, layer: Layer, works: Sequence[Work]) -> None:
+        """Do all of them at once; they work for `layer`."""
+        if len(works) == 1:
+            await works[0]
+        elif works:
+            await self._ended(layer, list(map(asyncio.ensure_future, works)))
+
+    async def _ended(self, layer: Layer, tasks: Sequence[asyncio.Future[None]]) -> None:
+        """Wait for all. Raises: what one of them raises, which is our own bug; CancelledError, unless it was we who cancelled."""
+        if not tasks:
+            return
+        layer.tasks.update(tasks)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            layer.tasks.difference_update(tasks)
+            await _cancelled(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+        if not layer.is_dead and any(task.cancelled() for task in tasks):
+            raise asyncio.CancelledError
+
+
+class _Arrivals:
+    """What several awaitables come to, in the order in which they are there, those of one tick together."""
+
+    def __init__(self, layer: Layer, waits: Sequence[tuple[int, Awaitable[Any]]]) -> None:
+        self._layer = layer
+        self._ready: list[tuple[int, asyncio.Future[Any]]] = []
+        self._bell = asyncio.Event()
+        self._left = len(waits)
+        self.tasks: set[asyncio.Future[Any]] = set()
+        for place, awaitable in waits:
+            task = asyncio.ensure_future(awaitable)
+            self.tasks.add(task)
+            task.add_done_callback(partial(self._ring, place))
+
+    def _ring(self, place: int, task: asyncio.Future[Any]) -> None:
+        self._ready.append((place, task))
+        self._bell.set()
+
+    def __aiter__(self) -> _Arrivals:
+        return self
+
+    async def __anext__(self) -> tuple[list[int], list[Any]]:
+        """(places, values or exceptions), until the layer is dead. Raises: CancelledError where one was cancelled by others."""
+        if self._left and not self._layer.is_dead:
+            await self._bell.wait()
+        if not self._left or self._layer.is_dead:
+            raise StopAsyncIteration
+        self._bell.clear()
+        ready, self._ready = self._ready, []
+        self._left -= len(ready)
+        return [place for place, _ in ready], [await _outcome(task) for _, task in ready]
+
+
+async def _outcome(awaitable: Awaitable[Any]) -> Any | Exception:
+    try:
+        return await awaitable
+    except Exception as error:  # the field's own
+        return error
+
+
+async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel those that are not done, and wait until they are."""
+    open_tasks = [task for task in tasks if not task.done()]
+    for task in open_tasks:
+        task.cancel()
+    if open_tasks:
+        await asyncio.gather(*open_tasks, return_exceptions=True)
+
+
+def each_of(call: Callable[[Any], Any], parents: Iterable[Any]) -> list[Any]:
+    """What `call` gives for each, or the exception it raises, in its place."""
+    values: list[Any] = []
+    left: Iterator[Any] = iter(parents)
+    while True:
+        try:
+            for parent in left:
+                values.append(call(parent))  # noqa: PERF401 - what was called before a failure is kept
+        except Exception as error:  # that parent's own
+            values.append(error)
+        else:
+            return values
+
+
+def _columns(stage: Stage, objects: Sequence[Any]) -> Sequence[list[Any]]:
+    """The objects' attributes, an exception where reading one raises it."""
+    try:
+        return stage.read(objects)
+    except Exception:  # which attribute of which object is found out one by one
+        return [each_of(partial(_read, name), objects) for name in stage.attributes]
+
+
+def _read(name: str, parent: Any) -> Any:
+    return getattr(parent, name)

@@ -1,0 +1,71 @@
+"""Fields that need nothing but their parent and the request: plain attributes, and resolvers without arguments and `info`.
+
+Everything else (arguments, `info`, extensions, permissions, fields of others) is executed as strawberry does it, a parent at a
+time. Invariant: whoever is read here is read exactly as `get_result` would; in doubt nothing is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from strawberry.types.field import StrawberryField
+
+from .context import Ctx
+from .resolver import ResolverField, ensure_allowed, within_deadline
+
+Read = Callable[[Any], Any]
+"""A parent -> its value, or an awaitable of it. Raises: whatever the field's own code raises."""
+
+
+def attribute_of(field: StrawberryField) -> str | None:
+    """The attribute that the field copies from its parent, if that is all it does."""
+    copies = field.is_basic_field and type(field).get_result is StrawberryField.get_result
+    return field.python_name if copies and field.default_resolver is getattr else None
+
+
+def is_method(field: StrawberryField) -> bool:
+    """Whether the field's resolver needs nothing but its parent and the request's `Ctx`."""
+    resolver = field.base_resolver
+    if resolver is None or field.extensions or field.arguments or not callable(resolver.wrapped_func):
+        return False
+    own = type(field).get_result
+    return own in (StrawberryField.get_result, ResolverField.get_result) and resolver.info_parameter is None
+
+
+def method_of(field: StrawberryField, ctx: Ctx) -> Read:
+    """The resolver of a field that `is_method`, for one request."""
+    plain = _plain(field, ctx)
+    allow = field.allow if isinstance(field, ResolverField) else None
+    if allow is None:
+        return plain
+
+    def read(parent: Any) -> Any:
+        ensure_allowed(allow, parent, ctx)
+        return plain(parent)
+
+    return read
+
+
+def awaited(field: StrawberryField, value: Any, ctx: Ctx) -> Any:
+    """What is awaited of a resolver: ours end with the operation's deadline."""
+    return within_deadline(value, ctx) if isinstance(field, ResolverField) and inspect.isawaitable(value) else value
+
+
+def _plain(field: StrawberryField, ctx: Ctx) -> Read:
+    resolver = field.base_resolver
+    assert resolver is not None  # noqa: S101 - `is_method` says so
+    function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment] # it is bound by now
+    parameters = (resolver.parent_parameter, resolver.root_parameter)
+    named = [parameter.name for parameter in parameters if parameter is not None]
+    given = {field.ctx_parameter: ctx} if isinstance(field, ResolverField) and field.ctx_parameter else {}
+    is_told = resolver.self_parameter is not None
+    if is_told and not named and not given:
+        return function
+
+    def read(parent: Any) -> Any:
+        arguments = given | dict.fromkeys(named, parent)
+        return function(parent, **arguments) if is_told else function(**arguments)
+
+    return read

@@ -1,0 +1,172 @@
+"""One document executed twice over the labyrinth: by graphql-core and by its compiled plan; and what must be equal.
+
+Data and the order of its keys are equal, byte for byte. Errors are equal as a multiset, but for those inside a part of the answer
+that became null: of these graphql-core itself tells a subset, by who was first. There each null has a cause in both, and
+every cause that the plan tells is one that graphql-core tells when it is asked not to null anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, OperationDefinitionNode, execute, parse
+from graphql.pyutils.is_awaitable import is_awaitable
+
+from gateway.clock import Deadline
+from gateway.execution.document import Documents, Operation
+from gateway.execution.plans import Plans
+from gateway.execution.run import Run
+from gateway.graph import Ctx
+from gateway.identity import Identity
+from gateway.loading import Loaders, Loads, Reading
+from gateway.services import ServiceConfig, Services
+from gateway.services.policies import BreakerSettings, Retry
+from gateway.telemetry import Telemetry
+from gateway.testing import ScriptedWire, VirtualClock, run_virtual
+
+from .documents import Writer
+from .labyrinth import MOODS, SERVICES, Moods, graph, serve
+
+Cause = tuple[tuple[str | int, ...], str]
+"""Path and message of an error."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A document, its variables, what goes wrong, and how many seconds there are."""
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    moods: Moods = Moods()
+    seconds: float = 1_000.0
+
+
+class Differs(AssertionError):
+    """The two executions do not agree."""
+
+
+def written(random: Random) -> Case:
+    """A random case; its document is nearly always valid."""
+    writer = Writer(random, graph.core, depth=random.randint(1, 5))
+    text = writer.document()
+    moods = Moods(random.randrange(2**32), random.choice((0.0, 0.0, 0.02, 0.1, 0.3)))
+    return Case(text, writer.values, moods, random.choice((1_000.0, 1_000.0, 0.5)))
+
+
+def compared(case: Case) -> str:
+    """How it was executed: "compiled", or why not. Raises: Differs."""
+    documents = Documents(graph.core, max_entries=10, max_tokens=10_000, metrics=Telemetry().metrics)
+    operation = documents.operation(case.text, None)
+    telemetry = Telemetry()
+    plans = Plans(graph.core, is_on=True, telemetry=telemetry, sights=1)
+    MOODS.set(case.moods)
+    found = plans.find(operation, case.values)
+    if found is None:
+        return "not compiled"
+    program, variables = found
+    theirs = run_virtual(_executed(case, lambda ctx: _interpreted(operation, case, ctx)))
+    ours = run_virtual(_executed(case, lambda ctx: Run(program, graph.core, ctx, variables).result()))
+    try:
+        _agree(case, operation, theirs, ours)
+    except AssertionError as error:
+        raise Differs(f"{case!r}\n{error}\ngraphql-core: {_told(theirs)}\nthe plan:     {_told(ours)}") from None
+    return "compiled"
+
+
+def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: ExecutionResult) -> None:
+    assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
+    their_causes, our_causes = _causes(theirs), _causes(ours)
+    outside = [
+        Counter(cause for cause in causes if _nulled_above(theirs.data, cause[0]) is None)
+        for causes in (their_causes, our_causes)
+    ]
+    assert outside[0] == outside[1], f"errors differ: {outside[0] - outside[1]} and {outside[1] - outside[0]}"
+    nulls = [
+        {place for path, _ in causes if (place := _nulled_above(theirs.data, path)) is not None}
+        for causes in (their_causes, our_causes)
+    ]
+    assert nulls[0] == nulls[1], f"nulls have causes in one of them only: {nulls[0] ^ nulls[1]}"
+    if nulls[0]:
+        all_told = _without_nulls(case, operation)
+        possible = _causes(run_virtual(_executed(case, lambda ctx: _interpreted(all_told, case, ctx))))
+        assert set(our_causes) <= set(possible), f"nobody else tells {set(our_causes) - set(possible)}"
+
+
+def _nulled_above(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
+    """The place above the path's end that is null; None where the path can be followed."""
+    value = data
+    for depth, key in enumerate(path):
+        if value is None:
+            return path[:depth]
+        value = value[key]
+    return None
+
+
+def _causes(result: ExecutionResult) -> list[Cause]:
+    return [(tuple(error.path or ()), error.message) for error in result.errors or ()]
+
+
+def _bytes(data: Any) -> bytes:
+    return orjson.dumps(data, default=repr)
+
+
+def _told(result: ExecutionResult) -> str:
+    return f"{_bytes(result.data).decode()} {sorted(map(str, _causes(result)))}"
+
+
+def _without_nulls(case: Case, operation: Operation) -> Operation:
+    """The same, executed without error propagation: every error is told."""
+    assert operation.node.selection_set.loc is not None
+    start = operation.node.selection_set.loc.start
+    document = parse(f"{case.text[:start]} @experimental_disableErrorPropagation {case.text[start:]}")
+    node = document.definitions[0]
+    assert isinstance(node, OperationDefinitionNode)
+    return Operation(document, node, operation.roots)
+
+
+async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionResult:
+    outcome = execute(
+        graph.core,
+        operation.document,
+        context_value=ctx,
+        variable_values=dict(case.values),
+        operation_name=operation.name,
+    )
+    finished: Any = await outcome if is_awaitable(outcome) else outcome
+    assert isinstance(finished, ExecutionResult)
+    return finished
+
+
+async def _executed(case: Case, run: Any) -> ExecutionResult:
+    """The result in a context of its own, over services that begin anew."""
+    telemetry, clock = Telemetry(), VirtualClock()
+    config = {
+        name: ServiceConfig(
+            instances=(f"http://{name}.test",),
+            retry=Retry(attempts=1),
+            breaker=BreakerSettings(consecutive=10_000, volume=10_000),
+        )
+        for name in SERVICES
+    }
+    wires = {name: ScriptedWire(otherwise=serve) for name in SERVICES}
+    services = Services(config, telemetry=telemetry, clock=clock, random=Random(1), wires=wires)
+    loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
+    async with services, loaders:
+        identity, deadline = Identity("t", "s", frozenset()), Deadline.after(case.seconds, clock=clock)
+        ctx = Ctx(
+            identity=identity,
+            deadline=deadline,
+            loads=Loads(loaders, Reading(identity=identity, deadline=deadline)),
+            telemetry=telemetry,
+            clock=clock,
+        )
+        try:
+            result: ExecutionResult = await run(ctx)
+        finally:
+            await ctx.loads.close()
+        return result
