@@ -7,7 +7,6 @@ Invariant: as many come out as went in, in their order, null where there is an e
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from itertools import accumulate, chain, islice
@@ -55,32 +54,38 @@ class Following(Protocol):
 
 
 class Completion:
-    """One column of `field`, for the objects of `layer` at `places` (None: all of them), while it is completed."""
+    """One column of `field` while it is completed: for the objects of `layer`, or for values that came later, at `trails`."""
 
-    __slots__ = ("_places", "failures", "field", "layer", "layers", "run", "seen", "waits")
+    __slots__ = ("_trails", "failures", "field", "layer", "layers", "run", "waits")
 
-    def __init__(self, run: Following, layer: Layer, field: PlannedField, places: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, run: Following, layer: Layer, field: PlannedField, trails: Sequence[Trail] | None = None
+    ) -> None:
+        """`trails`: all equally long. None: a value for each object of the layer."""
         self.run = run
         self.layer = layer
         self.field = field
-        self._places = places
+        self._trails = trails
         self.failures: list[tuple[Trail, Exception]] = []
-        self.waits: list[tuple[int, Awaitable[Any]]] = []
-        """Objects of the layer whose value is not there yet."""
-        self.seen: list[Any] = []
-        """Every awaitable that was met, those within others too: whoever gives up closes them."""
+        self.waits: list[tuple[Trail, Awaitable[Any]]] = []
+        """Values that are not there yet."""
         self.layers: list[Layer] = []
         """What was found."""
 
     def complete(self, values: Sequence[Any]) -> Sequence[Any]:
         """The column as it stands in the answer."""
+        return self._of(self._shape(), values, self._where)
+
+    def _shape(self) -> Shape:
+        """What is made of the values: those of the field, or items of its lists."""
         shape = self.field.shape
-        if isinstance(shape, Items):
-            values = [self._opened(value, shape) for value in values]
-        return self._of(shape, values, self._where)
+        for _ in range(len(self._trails[0]) - 1 if self._trails else 0):
+            assert isinstance(shape, Items)  # noqa: S101 - a trail is as long as there are lists
+            shape = shape.of
+        return shape
 
     def _where(self, index: int) -> Trail:
-        return (index if self._places is None else self._places[index],)
+        return (index,) if self._trails is None else self._trails[index]
 
     def _of(self, shape: Shape, values: Sequence[Any], where: Where) -> Sequence[Any]:
         match shape:
@@ -115,7 +120,7 @@ class Completion:
     # -- lists ---------------------------------------------------------------------------------------------------------
 
     def _lists(self, shape: Items, values: Sequence[Any], where: Where) -> Sequence[Any]:
-        lists = self._present(values, where, is_nullable=shape.is_nullable)
+        lists = self._present([self._opened(value) for value in values], where, is_nullable=shape.is_nullable)
         lengths = [0 if each is None else len(each) for each in lists]
         flat = list(chain.from_iterable(each for each in lists if each is not None))
         done = iter(self._of(shape.of, flat, _within(where, lengths)))
@@ -128,47 +133,17 @@ class Completion:
                 found[index] = None
         return found
 
-    def _opened(self, value: Any, shape: Items) -> Any:
-        """The value as a list of lists as deep as the type says; an awaitable of it where some of it is still to come."""
+    def _opened(self, value: Any) -> Any:
+        """The value as a list, if it is one: an awaitable of it where its items come by and by."""
+        if type(value) is list or type(value) is tuple or type(value) is _Cut:
+            return value
         if isinstance(value, Exception) or value is None or value is Undefined or is_awaitable(value):
             return value
         if is_async_iterable(value):
-            return self._met(self._drained(value, shape))
-        if type(value) is list or type(value) is tuple or type(value) is _Cut:
-            return self._all_there(value, shape.of)
+            return _collected(value)
         if not is_iterable(value):
             return GraphQLError(f"Expected Iterable, but did not find one for field '{self.field.coordinate}'.")
-        return self._all_there(_listed(value), shape.of)
-
-    def _all_there(self, items: Sequence[Any], shape: Shape) -> Any:
-        """The items; an awaitable of them where one of them is to be awaited."""
-        if isinstance(shape, Items):
-            items = _like(items, [self._opened(each, shape) for each in items])
-        if not _any_awaitable(items):
-            return items
-        for each in items:
-            self._met(each)
-        return self._met(self._gathered(items, shape))
-
-    def _met(self, value: Any) -> Any:
-        self.seen.append(value)
-        return value
-
-    async def _drained(self, iterable: Any, shape: Items) -> Any:
-        opened = self._all_there(await _collected(iterable), shape.of)
-        return await opened if is_awaitable(opened) else opened
-
-    async def _gathered(self, items: Sequence[Any], shape: Shape) -> Sequence[Any]:
-        """Items, all of them there; an item's failure stands in its place."""
-        return _like(items, await asyncio.gather(*(self._item(item, shape) for item in items)))
-
-    async def _item(self, item: Any, shape: Shape) -> Any:
-        try:
-            found = await item if is_awaitable(item) else item
-            opened = self._opened(found, shape) if isinstance(shape, Items) else found
-            return await opened if is_awaitable(opened) else opened
-        except Exception as error:  # the item's own
-            return error
+        return _listed(value)
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
@@ -250,7 +225,7 @@ class Completion:
         if isinstance(value, Exception):
             self._failed(where(index), value)
         elif is_awaitable(value):
-            self.waits.append((where(index)[0], value))
+            self.waits.append((where(index), value))
         elif value is not None and value is not Undefined:
             return value
         elif not is_nullable:
@@ -276,11 +251,6 @@ class _Cut(list[Any]):
     def __init__(self, items: Sequence[Any], error: Exception) -> None:
         super().__init__(items)
         self.error = error
-
-
-def _like(items: Sequence[Any], others: list[Any]) -> Sequence[Any]:
-    """`others`, cut where `items` were."""
-    return _Cut(others, items.error) if isinstance(items, _Cut) else others
 
 
 def _listed(iterable: Iterable[Any]) -> list[Any]:
@@ -317,10 +287,6 @@ def _within(where: Where, lengths: Sequence[int]) -> Where:
 
 def _chosen(where: Where, indices: Sequence[int]) -> Where:
     return lambda index: where(indices[index])
-
-
-def _any_awaitable(items: Sequence[Any]) -> bool:
-    return needs_a_look(set(map(type, items))) and any(map(is_awaitable, items))
 
 
 def _at_once(answer: Any) -> Any:

@@ -71,18 +71,7 @@ def _null(position: Position | None, *, root: Layer) -> None:
     for child in layer.children:
         if child.field is field:
             _bury(child, [each for each in child.below(trail[0]) if _is_within(child.place(each), trail)])
-    _put_null(layer.outs[trail[0]], field.name, trail[1:])
-
-
-def _put_null(out: dict[str, Any], name: str, within: Trail) -> None:
-    if not within:
-        out[name] = None
-        return
-    items = out[name]
-    for index in within[:-1]:
-        items = None if items is None else items[index]
-    if items is not None:  # a list that its iterator cut is null already
-        items[within[-1]] = None
+    layer.put(field, trail, None)
 
 
 def _is_within(place: Trail | None, trail: Trail) -> bool:

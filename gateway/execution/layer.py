@@ -81,6 +81,16 @@ class Layer:
             path = path.add_key(key)
         return path
 
+    def put(self, field: PlannedField, trail: Trail, value: Any) -> None:
+        """Let `value` stand at `trail`, unless what would hold it is null by now."""
+        index, *within = trail
+        holder: Any = self.outs[index]
+        for key in (field.name, *within[:-1]) if within else ():
+            holder = holder[key]
+            if holder is None:
+                return
+        holder[within[-1] if within else field.name] = value
+
     def below(self, index: int) -> Sequence[int]:
         """Objects of this layer that were found in the object `index` of the layer above."""
         if self._owners is None:

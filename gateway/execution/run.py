@@ -28,7 +28,7 @@ from ..graph.resolver import Bounded
 from .arguments import Arguments
 from .completion import Completion
 from .failing import Failing
-from .layer import Layer
+from .layer import Layer, Trail
 from .leaves import needs_a_look
 from .plan import Batched, Joined, Method, PlannedField, Resolved
 from .program import Program
@@ -200,15 +200,18 @@ class Run:
     # -- values --------------------------------------------------------------------------------------------------------
 
     def _delivered(
-        self, layer: Layer, field: PlannedField, values: Sequence[Any], places: Sequence[int] | None = None
+        self, layer: Layer, field: PlannedField, values: Sequence[Any], trails: Sequence[Trail] | None = None
     ) -> list[Work]:
-        """Put the values of the objects at `places` (None: all) into the answer, and go on from there."""
-        completion = Completion(self, layer, field, places)
-        name, outs = field.name, layer.outs
+        """Put the values at `trails` (None: one for each object) into the answer, and go on from there."""
+        completion = Completion(self, layer, field, trails)
         found = completion.complete(values)
-        self._made += [each for each in completion.seen if isinstance(each, CoroutineType | Bounded)]
-        for out, value in zip(outs if places is None else [outs[place] for place in places], found, strict=True):
-            out[name] = value
+        if trails is None:
+            name = field.name
+            for out, value in zip(layer.outs, found, strict=True):
+                out[name] = value
+        else:
+            for trail, value in zip(trails, found, strict=True):
+                layer.put(field, trail, value)
         return self._reported(completion)
 
     def _reported(self, completion: Completion) -> list[Work]:
@@ -222,19 +225,20 @@ class Run:
             works.append(self._kept(self._waited(layer, field, completion.waits)))
         return works
 
-    async def _waited(self, layer: Layer, field: PlannedField, waits: Sequence[tuple[int, Awaitable[Any]]]) -> None:
+    async def _waited(self, layer: Layer, field: PlannedField, waits: Sequence[tuple[Trail, Awaitable[Any]]]) -> None:
         """Deliver what comes in one tick together, so that what is loaded for it travels together."""
         if len(waits) == 1:
-            ((place, awaitable),) = waits
-            await self._all(layer, self._delivered(layer, field, [await _outcome(awaitable)], [place]))
+            ((trail, awaitable),) = waits
+            await self._all(layer, self._delivered(layer, field, [await _outcome(awaitable)], [trail]))
             return
         arrivals = _Arrivals(layer, waits)
         layer.tasks |= arrivals.tasks
         below: list[asyncio.Future[None]] = []
         try:
-            async for places, values in arrivals:
-                works = self._delivered(layer, field, values, places)
-                below += map(asyncio.ensure_future, works)
+            async for arrived in arrivals:
+                for together in _by_length(arrived):
+                    trails, values = zip(*together, strict=True)
+                    below += map(asyncio.ensure_future, self._delivered(layer, field, values, trails))
             await self._ended(layer, below)
         finally:
             layer.tasks -= arrivals.tasks
@@ -273,26 +277,26 @@ class Run:
 class _Arrivals:
     """What several awaitables come to, in the order in which they are there, those of one tick together."""
 
-    def __init__(self, layer: Layer, waits: Sequence[tuple[int, Awaitable[Any]]]) -> None:
+    def __init__(self, layer: Layer, waits: Sequence[tuple[Trail, Awaitable[Any]]]) -> None:
         self._layer = layer
-        self._ready: list[tuple[int, asyncio.Future[Any]]] = []
+        self._ready: list[tuple[Trail, asyncio.Future[Any]]] = []
         self._bell = asyncio.Event()
         self._left = len(waits)
         self.tasks: set[asyncio.Future[Any]] = set()
-        for place, awaitable in waits:
+        for trail, awaitable in waits:
             task = asyncio.ensure_future(awaitable)
             self.tasks.add(task)
-            task.add_done_callback(partial(self._ring, place))
+            task.add_done_callback(partial(self._ring, trail))
 
-    def _ring(self, place: int, task: asyncio.Future[Any]) -> None:
-        self._ready.append((place, task))
+    def _ring(self, trail: Trail, task: asyncio.Future[Any]) -> None:
+        self._ready.append((trail, task))
         self._bell.set()
 
     def __aiter__(self) -> _Arrivals:
         return self
 
-    async def __anext__(self) -> tuple[list[int], list[Any]]:
-        """(places, values or exceptions), until the layer is dead. Raises: CancelledError where one was cancelled by others."""
+    async def __anext__(self) -> list[tuple[Trail, Any]]:
+        """Values or exceptions, until the layer is dead. Raises: CancelledError where one was cancelled by others."""
         if self._left and not self._layer.is_dead:
             await self._bell.wait()
         if not self._left or self._layer.is_dead:
@@ -300,7 +304,15 @@ class _Arrivals:
         self._bell.clear()
         ready, self._ready = self._ready, []
         self._left -= len(ready)
-        return [place for place, _ in ready], [await _outcome(task) for _, task in ready]
+        return [(trail, await _outcome(task)) for trail, task in ready]
+
+
+def _by_length(arrived: Sequence[tuple[Trail, Any]]) -> Iterable[list[tuple[Trail, Any]]]:
+    """Lists and items of lists are completed apart."""
+    groups: dict[int, list[tuple[Trail, Any]]] = {}
+    for each in arrived:
+        groups.setdefault(len(each[0]), []).append(each)
+    return groups.values()
 
 
 async def _outcome(awaitable: Awaitable[Any]) -> Any | Exception:

@@ -1,0 +1,1 @@
+"""What executing an operation costs: by its compiled plan, by graphql-core, and the floor below both."""
