@@ -10,7 +10,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema bench-resilience soak clean
+.PHONY: help demo test check web wheel schema bench bench-resilience soak soak-compiled clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -41,11 +41,17 @@ wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
 
+bench: .stamps/venv ## what executing an operation costs, compiled and not; writes benchmarks/results/execution.json
+	@$(BIN)/python -m benchmarks.execution
+
 bench-resilience: .stamps/venv ## what the resilience stack costs and is good for; writes benchmarks/results/resilience.json
 	@$(BIN)/python -m benchmarks.resilience
 
 soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack; SEEDS=500 for fewer
 	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)
+
+soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql-core, must be answered alike; SEEDS=500 for fewer
+	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
 	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info

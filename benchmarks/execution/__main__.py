@@ -42,7 +42,7 @@ WORKLOADS = (
         "A one product, 3 joins",
         '{ product(key: "1") { id name stock { quantity warehouse } price { amount currency } reviews { stars body } } }',
         60,
-        1.2,
+        0.95,
     ),
     Workload(
         "B 50 products x 5 reviews x author",
@@ -56,7 +56,7 @@ WORKLOADS = (
         5,
         8.0,
     ),
-    Workload("D one product, 2 fields", '{ product(key: "1") { id name } }', 100, 1.1),
+    Workload("D one product, 2 fields", '{ product(key: "1") { id name } }', 100, 0.9),
 )
 
 Operation = Callable[[], Awaitable[object]]

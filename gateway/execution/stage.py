@@ -12,7 +12,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType
 from strawberry.types.base import StrawberryObjectDefinition
-from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
+from strawberry.types.cast import get_strawberry_type_cast
 
 from .leaves import Finish, finisher, needs_a_look
 from .plan import Attribute, Items, Leaf, Method, PlannedField, Selection, Shape, TypeName
@@ -90,11 +90,11 @@ class Trusted:
 
 
 def _any_cast(values: Sequence[Any]) -> bool:
-    """Whether `strawberry.cast` has said of one of them that it is something else."""
+    """Whether `strawberry.cast` has said of one of them that it is something else. An entity's class has the mark for all."""
     try:
-        return any([TYPE_CAST_ATTRIBUTE in value.__dict__ for value in values])  # noqa: C419 - a list is twice as fast here
-    except AttributeError:  # objects without a dictionary: somebody has to look
-        return True
+        return any([value.__as_strawberry_type__ for value in values])  # noqa: C419 - a list is twice as fast here
+    except AttributeError:
+        return any(get_strawberry_type_cast(value) for value in values)
 
 
 def stage_of(selection: Selection) -> Stage:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, dataclass_transform, overload
 
 import strawberry
 from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
 from .batched import batched
 from .join import JoinField, Unresolved, join
@@ -47,6 +48,8 @@ def entity(cls: Any = None, *, name: str | None = None, description: str | None 
         made_type: type[Any] = strawberry.type(declared, name=name, description=described)
         for key, value in batches.items():
             setattr(made_type, key, value)
+        # What `strawberry.cast` marks objects with. Standing on the class, it can be asked of a thousand objects for nothing.
+        setattr(made_type, TYPE_CAST_ATTRIBUTE, None)
         for join_field in joins_of(made_type):
             setattr(made_type, join_field.python_name, Unresolved(join_field, made_type.__name__))
         return made_type

@@ -15,7 +15,7 @@ from typing import Any
 from strawberry.types.info import Info
 
 from ..errors import GatewayError
-from ..loading.loads import said
+from ..loading.loads import Requested, said
 from .connection import Window, connection, window
 from .context import Ctx
 from .fallback import Asked, instead
@@ -112,13 +112,12 @@ class _Loading:
         by_key = self._by_key(places)
         field, loads = self._field, self._asking.ctx.loads
         try:
-            futures = loads.begin(
+            asked = loads.begin(
                 field.loader, [*by_key], self._wanted.arguments, is_strong=field.consistency == "strong"
             )
         except Exception as error:  # a loader that is not bound, or a key that is none: our own bug, at each place
             return _at_once(_with(self._column, [place for group in by_key.values() for place in group], error))
-        asked = list(zip(by_key.items(), futures, strict=True))
-        return lambda: self._filled(asked)
+        return lambda: self._filled(by_key, asked)
 
     def _by_key(self, places: Sequence[int]) -> dict[Any, list[int]]:
         """Places by key. A parent without one has nothing, and nobody is asked."""
@@ -135,19 +134,23 @@ class _Loading:
                 column[place] = error
         return by_key
 
-    async def _filled(self, asked: list[tuple[tuple[Any, list[int]], asyncio.Future[Any]]]) -> list[Any]:
+    async def _filled(self, by_key: Mapping[Any, list[int]], asked: Requested) -> list[Any]:
         """The column when the first keys are there; who has to wait longer stands in it as an awaitable."""
-        if asked and not any(future.done() for _, future in asked):
-            await asyncio.wait([future for _, future in asked], return_when=asyncio.FIRST_COMPLETED)
-        column = self._column
-        for (key, places), future in asked:
+        if asked.futures and not any(future.done() for future in asked.calls):
+            await asyncio.wait(asked.calls, return_when=asyncio.FIRST_COMPLETED)
+        column, is_page = self._column, self._wanted.window is not None
+        for (key, places), future in zip(by_key.items(), asked.futures, strict=True):
             if not future.done():
                 for place in places:
                     column[place] = self._later(place, key, future)
                 continue
             value = said(future.result())
-            for place in places:
-                column[place] = self._outcome(place, key, value)
+            if is_page or isinstance(value, GatewayError):
+                for place in places:
+                    column[place] = self._outcome(place, key, value)
+            else:
+                for place in places:
+                    column[place] = value
         return column
 
     def _outcome(self, place: int, key: Any, value: Any) -> Any:

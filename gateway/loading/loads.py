@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -32,7 +32,7 @@ class Loads:
     def __init__(self, loaders: Loaders, reading: Reading) -> None:
         self._loaders = loaders
         self._reading = reading
-        self._batches: dict[object, DataLoader[Any, Any]] = {}
+        self._batches: dict[object, _Batch] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -93,14 +93,9 @@ class Loads:
         arguments: Mapping[str, Any] | None = None,
         *,
         is_strong: bool = False,
-    ) -> list[asyncio.Future[Any]]:
-        """Ask for `keys` in this very tick; a future for each, which `said` reads once it is done.
-
-        For who reads many at once: a `load` costs a coroutine and a shield for each key. A future is shared with whoever asked
-        for the same key, so it is never cancelled: wait for it with `asyncio.wait`.
-        """
-        chosen = frozen(arguments)
-        return [self._future(loader, key, chosen, is_strong=is_strong) for key in keys]
+    ) -> Requested:
+        """Ask for distinct `keys` in this very tick. For who reads many: a `load` costs a coroutine and a shield for each key."""
+        return self._batch_of(loader, frozen(arguments), is_strong=is_strong).ask(keys)
 
     def stale(
         self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
@@ -138,13 +133,15 @@ class Loads:
     def _future(
         self, loader: Loader[Any], key: str, arguments: Arguments, *, is_strong: bool = False
     ) -> asyncio.Future[Any]:
-        batch = self._batch(
+        return self._batch_of(loader, arguments, is_strong=is_strong).load(key)
+
+    def _batch_of(self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool) -> _Batch:
+        return self._batch(
             (loader, arguments, is_strong),
             lambda: self._reader(loader, arguments, is_strong=is_strong),
             max_batch=loader.max_batch,
             is_memo=not is_strong,
         )
-        return batch.load(key)
 
     def _batch(
         self,
@@ -153,11 +150,11 @@ class Loads:
         *,
         max_batch: int | None = None,
         is_memo: bool = True,
-    ) -> DataLoader[Any, Any]:
+    ) -> _Batch:
         batch = self._batches.get(name)
         if batch is None:
             read = make_reader()
-            batch = self._batches[name] = DataLoader(
+            batch = self._batches[name] = _Batch(
                 self._tracked(read),
                 max_batch_size=max_batch,
                 cache=is_memo,
@@ -210,6 +207,31 @@ class Loads:
                     self._under_way.discard(task)
 
         return tracked
+
+
+class Requested(NamedTuple):
+    """Keys that were asked for. The futures are shared with whoever asks for the same key: they are never cancelled."""
+
+    futures: list[asyncio.Future[Any]]
+    """One a key, in their order; `said` reads what one ended in."""
+    calls: list[asyncio.Future[Any]]
+    """One of each call at least: the others of that call are done when it is."""
+
+
+class _Batch(DataLoader[Any, Any]):
+    """The keys of one loader and set of arguments."""
+
+    def ask(self, keys: Sequence[Any]) -> Requested:
+        """Ask for distinct `keys`. Those that are new travel together, `max_batch_size` in a call, in the order of the queue."""
+        before = len(self._queue)
+        futures = list(map(self.load, keys))
+        new = len(self._queue) - before
+        if new < len(futures):  # some have been asked for before: nobody knows with whom they travel
+            return Requested(futures, futures)
+        size = self.max_batch_size or len(self._queue)
+        return Requested(
+            futures, [*futures[:1], *(futures[at - before] for at in range(before + 1, before + new) if at % size == 0)]
+        )
 
 
 class _Failed:

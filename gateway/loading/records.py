@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import sys
 import types
 import typing
@@ -193,18 +194,36 @@ def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tupl
 
 
 def _copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:
-    """Row -> instance without running `__init__`: its fields were checked by the decoder already."""
-    new: Callable[[type[Any]], Any] = object.__new__
-    straight = [name for name, copy in copies if copy is None]
-    translated = [(name, copy) for name, copy in copies if copy is not None]
+    """Row -> instance without running `__init__`: its fields were checked by the decoder already.
 
+    Written out as source, attribute by attribute: four times as fast as a loop over their names, and an instance that is filled so
+    is read faster afterwards. All names are the author's own, from the class.
+    """
+    if not all(_is_plain(into, name) for name, _ in copies):
+        return _careful_copier(into, copies)
+    names: dict[str, Any] = {"new": object.__new__, "into": into}
+    lines = ["def hydrate(row):", "    value = new(into)"]
+    for index, (name, copy) in enumerate(copies):
+        names[f"copy{index}"] = copy
+        lines.append(f"    value.{name} = " + (f"row.{name}" if copy is None else f"copy{index}(row.{name})"))
+    exec("\n".join([*lines, "    return value"]), names)  # noqa: S102 - see above
+    hydrate: Hydrate = names["hydrate"]
+    return hydrate
+
+
+def _is_plain(into: type[Any], name: str) -> bool:
+    """Whether setting the attribute does no more than that: the class is not frozen, and no property stands there."""
+    sets_otherwise = any("__setattr__" in vars(base) for base in into.__mro__ if base is not object)
+    is_settable = not sets_otherwise and not hasattr(getattr(into, name, None), "__set__")
+    return is_settable and name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+
+
+def _careful_copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:
     def hydrate(row: Any) -> Any:
-        value = new(into)
-        attributes = value.__dict__
-        for name in straight:
-            attributes[name] = getattr(row, name)
-        for name, copy in translated:
-            attributes[name] = copy(getattr(row, name))
+        value = object.__new__(into)
+        for name, copy in copies:
+            column = getattr(row, name)
+            value.__dict__[name] = column if copy is None else copy(column)
         return value
 
     return hydrate
