@@ -8,7 +8,6 @@ works for a part of the answer that became null is cancelled, and nobody works o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from types import CoroutineType
@@ -33,9 +32,7 @@ from .leaves import needs_a_look
 from .plan import Batched, Joined, Method, PlannedField, Resolved
 from .program import Program
 from .stage import Member, Stage
-
-Work = Coroutine[Any, Any, None]
-"""What is left to do for a field: some of it has to be waited for."""
+from .tasks import Arrivals, Tasks, Work, by_length, cancelled, outcome
 
 _TYPE_RESOLVER: Any = default_type_resolver
 """graphql-core's own types do not agree with one another here."""
@@ -67,9 +64,9 @@ class Run:
         try:
             if self._plan.is_serial:
                 for field in root.stage.later:
-                    await self._all(root, self._begun(root, field))
+                    await self._all(self._begun(root, field))
             else:
-                await self._all(root, self._continued(root))
+                await self._all(self._continued(root))
         finally:
             for each in self._made:
                 each.close()
@@ -138,14 +135,14 @@ class Run:
             column = ask()
         except Exception as error:  # for all of them: the client's arguments, or a declaration that does not fit
             return self._delivered(layer, field, [error] * len(layer.objects))
-        return [self._kept(self._arrived(layer, field, column))]
+        return [self._work(layer, self._arrived(layer, field, column))]
 
     async def _arrived(self, layer: Layer, field: PlannedField, column: Column) -> None:
         try:
             values = await column()
         except Exception as error:  # for all of them
             values = [error] * len(layer.objects)
-        await self._all(layer, self._delivered(layer, field, values))
+        await self._all(self._delivered(layer, field, values))
 
     def _called(self, field: PlannedField, parents: Sequence[Any]) -> Sequence[Any]:
         assert isinstance(field.source, Method)  # noqa: S101 - whoever calls has looked
@@ -222,113 +219,47 @@ class Run:
         works = [work for found in completion.layers for work in self._continued(found)]
         if completion.waits:
             self._made += [each for _, each in completion.waits if isinstance(each, CoroutineType | Bounded)]
-            works.append(self._kept(self._waited(layer, field, completion.waits)))
+            works.append(self._work(layer, self._waited(layer, field, completion.waits)))
         return works
 
     async def _waited(self, layer: Layer, field: PlannedField, waits: Sequence[tuple[Trail, Awaitable[Any]]]) -> None:
         """Deliver what comes in one tick together, so that what is loaded for it travels together."""
         if len(waits) == 1:
             ((trail, awaitable),) = waits
-            await self._all(layer, self._delivered(layer, field, [await _outcome(awaitable)], [trail]))
+            await self._all(self._delivered(layer, field, [await outcome(awaitable)], [trail]))
             return
-        arrivals = _Arrivals(layer, waits)
+        arrivals = Arrivals(layer, waits)
         layer.tasks |= arrivals.tasks
-        below: list[asyncio.Future[None]] = []
+        below = Tasks()
         try:
             async for arrived in arrivals:
-                for together in _by_length(arrived):
+                for together in by_length(arrived):
                     trails, values = zip(*together, strict=True)
-                    below += map(asyncio.ensure_future, self._delivered(layer, field, values, trails))
-            await self._ended(layer, below)
+                    below.begin(self._delivered(layer, field, values, trails))
+            await below.end()
         finally:
             layer.tasks -= arrivals.tasks
-            await _cancelled([*arrivals.tasks, *below])
+            await cancelled(arrivals.tasks)
+            await below.cancel()
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    def _kept(self, work: Work) -> Work:
-        self._made.append(work)
-        return work
+    def _work(self, layer: Layer, rest: Coroutine[Any, Any, None]) -> Work:
+        self._made.append(rest)
+        return Work(layer, rest)
 
-    async def _all(self, layer: Layer, works: Sequence[Work]) -> None:
-        """Do all of them at once; they work for `layer`."""
-        if len(works) == 1:
-            await works[0]
-        elif works:
-            await self._ended(layer, list(map(asyncio.ensure_future, works)))
-
-    async def _ended(self, layer: Layer, tasks: Sequence[asyncio.Future[None]]) -> None:
-        """Wait for all. Raises: what one of them raises, which is our own bug; CancelledError, unless it was we who cancelled."""
-        if not tasks:
-            return
-        layer.tasks.update(tasks)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            layer.tasks.difference_update(tasks)
-            await _cancelled(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
-        if not layer.is_dead and any(task.cancelled() for task in tasks):
-            raise asyncio.CancelledError
-
-
-class _Arrivals:
-    """What several awaitables come to, in the order in which they are there, those of one tick together."""
-
-    def __init__(self, layer: Layer, waits: Sequence[tuple[Trail, Awaitable[Any]]]) -> None:
-        self._layer = layer
-        self._ready: list[tuple[Trail, asyncio.Future[Any]]] = []
-        self._bell = asyncio.Event()
-        self._left = len(waits)
-        self.tasks: set[asyncio.Future[Any]] = set()
-        for trail, awaitable in waits:
-            task = asyncio.ensure_future(awaitable)
-            self.tasks.add(task)
-            task.add_done_callback(partial(self._ring, trail))
-
-    def _ring(self, trail: Trail, task: asyncio.Future[Any]) -> None:
-        self._ready.append((trail, task))
-        self._bell.set()
-
-    def __aiter__(self) -> _Arrivals:
-        return self
-
-    async def __anext__(self) -> list[tuple[Trail, Any]]:
-        """Values or exceptions, until the layer is dead. Raises: CancelledError where one was cancelled by others."""
-        if self._left and not self._layer.is_dead:
-            await self._bell.wait()
-        if not self._left or self._layer.is_dead:
-            raise StopAsyncIteration
-        self._bell.clear()
-        ready, self._ready = self._ready, []
-        self._left -= len(ready)
-        return [(trail, await _outcome(task)) for trail, task in ready]
-
-
-def _by_length(arrived: Sequence[tuple[Trail, Any]]) -> Iterable[list[tuple[Trail, Any]]]:
-    """Lists and items of lists are completed apart."""
-    groups: dict[int, list[tuple[Trail, Any]]] = {}
-    for each in arrived:
-        groups.setdefault(len(each[0]), []).append(each)
-    return groups.values()
-
-
-async def _outcome(awaitable: Awaitable[Any]) -> Any | Exception:
-    try:
-        return await awaitable
-    except Exception as error:  # the field's own
-        return error
-
-
-async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel those that are not done, and wait until they are."""
-    open_tasks = [task for task in tasks if not task.done()]
-    for task in open_tasks:
-        task.cancel()
-    if open_tasks:
-        await asyncio.gather(*open_tasks, return_exceptions=True)
+    async def _all(self, works: Sequence[Work]) -> None:
+        """Do all of them at once, but for those that nobody needs any more."""
+        needed = [work for work in works if not work.layer.is_dead]
+        if len(needed) == 1:
+            await needed[0].rest
+        elif needed:
+            tasks = Tasks()
+            try:
+                tasks.begin(needed)
+                await tasks.end()
+            finally:
+                await tasks.cancel()
 
 
 def each_of(call: Callable[[Any], Any], parents: Iterable[Any]) -> list[Any]:
@@ -350,8 +281,8 @@ def _columns(stage: Stage, objects: Sequence[Any]) -> Sequence[list[Any]]:
     try:
         return stage.read(objects)
     except Exception:  # which attribute of which object is found out one by one
-        return [each_of(partial(_read, name), objects) for name in stage.attributes]
+        return [each_of(partial(_attribute, name), objects) for name in stage.attributes]
 
 
-def _read(name: str, parent: Any) -> Any:
+def _attribute(name: str, parent: Any) -> Any:
     return getattr(parent, name)
