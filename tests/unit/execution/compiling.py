@@ -1,0 +1,36 @@
+"""A compiled execution without a gateway around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import ExecutionResult
+
+from gateway.execution.document import Documents, Operation
+from gateway.execution.plans import Plans
+from gateway.execution.run import Run
+from gateway.graph import Ctx, Graph
+from gateway.telemetry import Metrics, Telemetry
+from tests.unit.graph.guarding import bare_ctx
+
+
+def operation_of(graph: Graph, text: str) -> Operation:
+    return Documents(graph.core, max_entries=10, max_tokens=100_000, metrics=Metrics()).operation(text, None)
+
+
+async def executed(
+    graph: Graph, text: str, variables: Mapping[str, Any] | None = None, *, ctx: Ctx | None = None
+) -> ExecutionResult:
+    """The result by the operation's plan. Raises: AssertionError where it has none."""
+    plans = Plans(graph.core, is_on=True, telemetry=Telemetry(), sights=1)
+    found = plans.find(operation_of(graph, text), variables or {})
+    assert found is not None, "it was not compiled"
+    program, coerced = found
+    return await Run(program, graph.core, ctx or bare_ctx(), coerced).result()
+
+
+def told(result: ExecutionResult) -> list[tuple[list[str | int] | None, str]]:
+    """(path, message) of each error, sorted."""
+    found = [(error.path, error.message) for error in result.errors or ()]
+    return sorted(found, key=str)
