@@ -7,7 +7,8 @@ certain to be executed as graphql-core does raises `NotPlanned`, with a reason t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -142,6 +143,7 @@ class _Planner:
         self._count += len(found)
         if self._count > MAX_FIELDS:
             raise NotPlanned("too large")
+        _ensure_at_once(kind.is_type_of)
         return Selection(kind, tuple(self._field(kind, name, details) for name, details in found.items()))
 
     def _field(self, kind: GraphQLObjectType, name: str, details: list[FieldDetails]) -> PlannedField:
@@ -183,6 +185,7 @@ class _Planner:
         raise NotPlanned("unknown type")
 
     def _below_each(self, kind: GraphQLAbstractType, details: list[FieldDetails]) -> dict[str, Selection]:
+        _ensure_at_once(kind.resolve_type)
         return {each.name: self._below(each, details) for each in self._schema.get_possible_types(kind)}
 
     def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
@@ -190,6 +193,12 @@ class _Planner:
             self._schema, self._fragments, self._variables, self._operation.node, kind, details
         ).grouped_field_set
         return self._selection(kind, found)
+
+
+def _ensure_at_once(check: Callable[..., Any] | None) -> None:
+    """Raises: NotPlanned for an author's own check of an object's type that has to be awaited."""
+    if inspect.iscoroutinefunction(check):
+        raise NotPlanned("type check")
 
 
 def _source_of(field: StrawberryField) -> Source | None:

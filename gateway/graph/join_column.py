@@ -39,11 +39,8 @@ Column = Callable[[], Awaitable[Sequence[Any]]]
 
 def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
     """What each of `parents` has at `field`, in their order. Cost: one call a source and layer."""
-    if field.reconcile is not None:  # what several sources say is judged, counted and told for each parent by itself
-        arguments = asking.arguments
-        return _at_once(
-            [field.get_result(parent, asking.info(place), [], {**arguments}) for place, parent in enumerate(parents)]
-        )
+    if field.reconcile is not None:
+        return _one_by_one(field, parents, asking)
     column, places = _guarded(field, parents, asking.ctx)
     if not places:
         return _at_once(column)
@@ -52,6 +49,21 @@ def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
     except Exception as error:  # the client's arguments break a rule, for each parent alike
         return _at_once(_with(column, places, error))
     return _Loading(field, parents, asking, wanted, column).begin(places)
+
+
+def _one_by_one(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
+    """What several sources say is judged, counted and told for each parent by itself."""
+
+    def one(place: int) -> Any:
+        try:
+            return field.get_result(parents[place], asking.info(place), [], {**asking.arguments})
+        except Exception as error:  # that parent's own: it is no object of the graph
+            return error
+
+    async def rest() -> list[Any]:
+        return [one(place) for place in range(len(parents))]
+
+    return rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ import pytest
 import strawberry
 
 from gateway import batched, entity, field, resolver
+from gateway.execution.plans import Plans
 from gateway.graph import build_graph
+from gateway.telemetry import Telemetry
 from gateway.testing import in_virtual_time
 
-from .compiling import executed, told
+from .compiling import executed, operation_of, told
 
 SAID: list[str] = []
 
@@ -374,6 +376,27 @@ async def test_an_object_that_is_none_of_the_possible_types_is_an_error_at_its_p
     found = await executed(graph, "{ stray { name } lost { __typename } }")
     assert found.data == {"stray": None, "lost": None}
     assert [path for path, _ in told(found)] == [["lost"], ["stray"]]
+
+
+@strawberry.type
+class Awaited:
+    here: bool
+
+    @classmethod
+    async def is_type_of(cls, value: object, info: object) -> bool:
+        return True
+
+
+@strawberry.type
+class AskingQuery:
+    @strawberry.field
+    def it(self) -> Awaited | None:
+        return None
+
+
+def test_a_type_check_that_is_awaited_is_left_to_graphql_core() -> None:
+    plans = Plans(build_graph(AskingQuery).core, is_on=True, telemetry=Telemetry(), sights=1)
+    assert plans.find(operation_of(build_graph(AskingQuery), "{ it { here } }"), {}) is None
 
 
 # -- 6.4.4 Handling Field Errors ---------------------------------------------------------------------------------------
