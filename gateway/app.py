@@ -172,9 +172,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         is_draining=lambda: gateway.admission.is_draining,
         critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
-        forwarded=frozenset(
-            name for service in settings.services.values() for name in map(str.lower, service.send_headers)
-        ),
+        forwards=gateway.services.forwards,
     )
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]

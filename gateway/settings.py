@@ -46,6 +46,7 @@ from .services import (
     HedgeSettings,
     Retry,
     ServiceConfig,
+    SetHeader,
 )
 from .settings_sources import (
     SettingsInvalid,
@@ -226,7 +227,10 @@ class ServiceSettings(Concern):
     max_response: Size = _BARE.max_response
     """Bytes of a decompressed body beyond which an answer is given up."""
     send_headers: Words = _BARE.send_headers
-    """Names of client headers that are forwarded to this service. None: what is not declared is not leaked."""
+    """Client headers that are forwarded to this service: names, or beginnings as "x-tenant-*". None: what is not declared is
+    not leaked. Credentials (authorization, cookie) only by their whole name."""
+    set_headers: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Headers that go with every attempt and health check, such as the gateway's own key: { x-api-key = "${KEY}" }."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -260,6 +264,9 @@ class ServiceSettings(Concern):
             ca_file=self.ca_file,
             max_response=self.max_response,
             send_headers=tuple(name.lower() for name in self.send_headers),
+            set_headers=tuple(
+                SetHeader(name.lower(), value.get_secret_value()) for name, value in self.set_headers.items()
+            ),
         )
 
 

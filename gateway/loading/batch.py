@@ -6,7 +6,7 @@ one per loader and application; requests keep nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ import msgspec
 from ..clock import NEVER, Clock, Deadline, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
 from ..identity import Identity
-from ..services import Priority, ServiceRequest, ServiceResponse, Services, Sharing
+from ..services import OnBehalf, Priority, ServiceRequest, ServiceResponse, Services, Sharing
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
@@ -47,6 +47,15 @@ class Reading:
     def asks_anew(self) -> bool:
         """Whether nothing that was read for somebody else, or before, will do."""
         return self.skip_fresh or self.faults is not None
+
+    def on_behalf(self, forwards: Callable[[str], bool]) -> OnBehalf:
+        """The same, for calls that no loader makes, to a service that is sent the headers whose names `forwards` takes."""
+        return OnBehalf(
+            deadline=self.deadline,
+            priority=self.priority,
+            headers=forwarded(self, Sharing.IDENTITY, forwards=forwards),
+            faults=self.faults,
+        )
 
 
 class BoundLoader(Generic[V]):
@@ -180,7 +189,7 @@ class BoundLoader(Generic[V]):
         return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.loader.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
 
     def _count_cache(self, result: str) -> None:
         self._metrics.cache.labels(self.loader.name, result).inc()
@@ -226,7 +235,7 @@ class BoundPages(Generic[V]):
         return contract_broken(self.pages.service, self.pages.endpoint)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
     def _cached(self, cache_key: Hashable, reading: Reading) -> Found | None:
         if reading.asks_anew or not self.cache.serves_fresh:
@@ -331,14 +340,14 @@ def _on_behalf_of(
     }
 
 
-def forwarded(reading: Reading, sharing: Sharing, *, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Client headers that go with a call: those that the service declares (`names`, in lower case) and no other.
+def forwarded(reading: Reading, sharing: Sharing, *, forwards: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
+    """Client headers that go with a call: those that the service declares (`forwards` a name in lower case) and no other.
 
     None where the answer is public, so that sharing it is safe by construction.
     """
     if sharing is Sharing.PUBLIC:
         return ()
-    return tuple((name, value) for name, value in reading.headers if name.lower() in names)
+    return tuple((name, value) for name, value in reading.headers if forwards(name.lower()))
 
 
 def ensure_success(response: ServiceResponse, service: str, endpoint: str) -> None:

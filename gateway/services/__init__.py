@@ -3,8 +3,9 @@
 from .budget import BudgetSettings
 from .command import Command, send
 from .config import ServiceConfig
+from .headers import SetHeader
 from .health import HealthSettings
-from .httpx_transport import HttpClient
+from .httpx_transport import HttpClient, OnBehalf
 from .instances import BalanceSettings
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
@@ -27,6 +28,7 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "HttpClient",
+    "OnBehalf",
     "Outcome",
     "Policy",
     "Priority",
@@ -36,6 +38,7 @@ __all__ = [
     "ServiceRequest",
     "ServiceResponse",
     "Services",
+    "SetHeader",
     "Sharing",
     "UnknownService",
     "Wire",

@@ -19,7 +19,7 @@ from ..telemetry import Telemetry
 from .config import ServiceConfig, changes
 from .health import HealthChecks
 from .http1_wire import Http1Wire
-from .httpx_transport import HttpClient, http_client
+from .httpx_transport import HttpClient, OnBehalf, http_client
 from .policies import BreakerState
 from .request import ServiceRequest, ServiceResponse
 from .stack import Stack
@@ -73,6 +73,10 @@ class ServiceClient:
         """An httpx client whose transport is the stack; read `httpx_transport` for how deadlines and labels are
         given."""
         return http_client(self.name, self.call, clock=self._clock)
+
+    def http_of(self, on_behalf: OnBehalf) -> HttpClient:
+        """The same, for the calls of one operation. Cost: about 35 µs."""
+        return http_client(self.name, self.call, clock=self._clock, on_behalf=on_behalf)
 
     @property
     def config(self) -> ServiceConfig:

@@ -321,6 +321,37 @@ def test_what_is_no_text_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
             load_settings(file, environ={})
 
 
+# -- headers -----------------------------------------------------------------------------------------------------------
+
+
+def test_constants_of_a_service_are_secrets_from_the_environment(project: Project) -> None:
+    settings = project.load(
+        'services.stock = { url = "http://s:1", set_headers = { X-Api-Key = "${KEY}" } }', KEY="s3cret"
+    )
+
+    (header,) = settings.service_configs()["stock"].set_headers
+    assert (header.name, header.value) == ("x-api-key", "s3cret")
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+
+
+@pytest.mark.parametrize("value", ['["s3cret"]', '"s3cret\\n"', "{ s3cret = 1 }"])
+def test_a_constant_that_cannot_be_sent_is_told_without_its_value(project: Project, value: str) -> None:
+    (problem,) = project.problems(f"services.stock.set_headers = {{ x-api-key = {value} }}")
+
+    assert problem.startswith("services.stock")
+    assert "s3cret" not in problem
+
+
+def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(project: Project) -> None:
+    (problem,) = project.problems('services.stock.send_headers = ["X-Tenant", "Transfer-Encoding"]')
+
+    assert problem == (
+        "services.stock: send_headers names 'transfer-encoding': "
+        "it concerns the client's connection to us and ends there: leave it out"
+    )
+
+
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
