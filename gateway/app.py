@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from .admission import Admission
 from .clock import Clock, LoopClock
-from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
+from .edge import FaultsHeader, GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
 from .execution import Engine
 from .execution.document import Documents
 from .execution.engine import OperationLimits
@@ -74,16 +74,17 @@ def create_app(
     Raises: GraphInvalid, SettingsInvalid.
     """
     graph = graph or load_graph(settings)
+    clock = clock or LoopClock()
     gateway = compose(
         settings,
         graph,
         telemetry=telemetry or _telemetry(settings),
         wires=wires or {},
-        clock=clock or LoopClock(),
+        clock=clock,
         journal=journal,
     )
     app = Starlette(
-        routes=_routes(settings, gateway, authenticator or _authenticator(settings)),
+        routes=_routes(settings, gateway, authenticator or _authenticator(settings), clock=clock),
         lifespan=_lifespan(settings, gateway),
     )
     app.state.gateway = gateway
@@ -164,7 +165,7 @@ def _sagas(
     )
 
 
-def _routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+def _routes(settings: Settings, gateway: Application, authenticator: Authenticator, *, clock: Clock) -> list[Any]:
     endpoint = GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
@@ -173,6 +174,12 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
         forwards=gateway.services.forwards,
+        faults=FaultsHeader(
+            settings.operation.secret_of_game_days,
+            services=gateway.services,
+            clock=clock,
+            metrics=gateway.telemetry.metrics,
+        ),
     )
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]

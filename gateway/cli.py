@@ -134,6 +134,22 @@ def init(
         _say(f"next: cd {folder} && sagaql schema --write && sagaql check")
 
 
+@app.command()
+def faults(
+    context: typer.Context,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help='As JSON: \'{"reviews": {"error": 0.5, "seed": 7}}\'.')],
+    config: _PATH = None,
+    lasts: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good, at most 24h.")] = "10m",
+    tenant: Annotated[str | None, typer.Option(help="The only tenant whose operations it may befall.")] = None,
+) -> None:
+    """Sign a game day's faults: print the header that makes them befall the operation which is sent with it.
+
+    curl -H "$(sagaql faults '{"reviews": {"hang": 1}}')" … ; the key is operation.game_day_key. Sagas are never harmed.
+    """
+    with _told(context):
+        typer.echo(_faults_header(plan, _settings(config), lasts=lasts, tenant=tenant))
+
+
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +173,22 @@ def _graph(settings: Settings) -> Graph:
         return load_graph(settings)
     except GraphInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error
+
+
+def _faults_header(plan: str, settings: Settings, *, lasts: str, tenant: str | None) -> str:
+    from .clock import LoopClock, duration
+    from .edge.game_day import HEADER, checked, expiry, signed, told
+
+    key = settings.operation.secret_of_game_days
+    if key is None:
+        raise Refused(["operation.game_day_key is not set: set it, here and where the gateway runs"], exit_code=INVALID)
+    try:
+        until = expiry(duration(lasts), now=LoopClock().wall())
+        header = signed(checked(plan, services=settings.services), key=key, until=until, tenant=tenant)
+    except ValueError as error:
+        raise Refused([str(error)], exit_code=INVALID) from error
+    _say(f"good until {told(until)}{f', for tenant {tenant}' if tenant else ''}")
+    return f"{HEADER}: {header}"
 
 
 def _problems(settings: Settings, graph: Graph) -> list[str]:

@@ -79,6 +79,8 @@ DEFAULT_FILE = Path("gateway.toml")
 FILE_VARIABLE = "SAGAQL_CONFIG"
 _BARE = ServiceConfig(instances=("http://unresolved.invalid",))
 """Where the defaults of a service stand."""
+_SHORTEST_KEY = 32
+"""Characters: half of what SHA-256 is wide, in hexadecimal."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -172,10 +174,27 @@ class OperationSettings(Concern):
     """The most that a client's own deadline header may ask for."""
     critical_scope: Scope = "critical"
     """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
+    game_day_key: SecretStr | None = None
+    """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
     max_tokens: Positive = 10_000
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+
+    @property
+    def secret_of_game_days(self) -> str | None:
+        """The key itself."""
+        return None if self.game_day_key is None else self.game_day_key.get_secret_value()
+
+    @field_validator("game_day_key")
+    @classmethod
+    def _cannot_be_guessed(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
+            raise ValueError(
+                f"it has fewer than {_SHORTEST_KEY} characters, so it can be guessed: "
+                "take those of `openssl rand -hex 32`"
+            )
+        return key
 
     @field_validator("max_deadline")
     @classmethod

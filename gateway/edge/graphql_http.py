@@ -22,6 +22,7 @@ from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
 from ..services import Priority
 from ..services.headers import is_sendable, named_by_connection
+from .game_day import HEADER, FaultsHeader
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 
 DEADLINE_HEADER = "x-request-timeout-ms"
@@ -69,6 +70,7 @@ class GraphQLEndpoint:
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
         critical_scope: str = "critical",
+        faults: FaultsHeader | None = None,
     ) -> None:
         """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
         self._engine = engine
@@ -78,6 +80,7 @@ class GraphQLEndpoint:
         self._page = page
         self._is_draining = is_draining
         self._critical_scope = critical_scope
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -134,10 +137,15 @@ class GraphQLEndpoint:
             timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
             idempotency_key=headers.get("idempotency-key"),
             priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(self._critical_scope)),
+            faults=self._plan(headers, identity),
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             only_queries=request.method == "GET",
         )
+
+    def _plan(self, headers: Headers, identity: Identity) -> str | None:
+        """The faults that were asked for, verified. Raises: NoGameDay, FaultsRefused."""
+        return None if self._faults is None else self._faults.plan(headers.getlist(HEADER), tenant=identity.tenant)
 
     def _forwardable(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         """What may go on. Raises: RequestError for a value that would break a service's request apart."""

@@ -9,6 +9,7 @@ from .httpx_transport import HttpClient, OnBehalf
 from .instances import BalanceSettings
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
+from .policies.faults import planned as planned_faults
 from .registry import Services, UnknownService
 from .request import Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
 from .service import ServiceClient
@@ -42,5 +43,6 @@ __all__ = [
     "Sharing",
     "UnknownService",
     "Wire",
+    "planned_faults",
     "send",
 ]

@@ -103,6 +103,13 @@ class Metrics:
             registry=registry,
         )
 
+        self.game_day_headers = Counter(
+            "sagaql_game_day_headers_total",
+            "Headers that asked for faults.",
+            ["result"],  # taken | no key | malformed | forged | expired | too long | another tenant | unknown
+            registry=registry,
+        )
+
         self.batches = Histogram(
             "sagaql_loader_batch_keys", "Keys sent in one call.", ["loader"], buckets=_BATCH, registry=registry
         )

@@ -321,6 +321,25 @@ def test_what_is_no_text_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
             load_settings(file, environ={})
 
 
+# -- game days ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_game_day_s_key_is_a_secret_of_32_characters(project: Project) -> None:
+    settings = project.load('operation.game_day_key = "${KEY}"', KEY="s3cret" * 6)
+
+    assert settings.operation.secret_of_game_days == "s3cret" * 6
+    assert "s3cret" not in f"{settings!r} {settings.model_dump_json()} {settings.redacted()}"
+    assert project.load().operation.secret_of_game_days is None
+
+
+@pytest.mark.parametrize("key", ['"s3cret"', '["s3cret"]', '""'])
+def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(project: Project, key: str) -> None:
+    (problem,) = project.problems(f"operation.game_day_key = {key}")
+
+    assert problem.startswith("operation.game_day_key")
+    assert "s3cret" not in problem
+
+
 # -- headers -----------------------------------------------------------------------------------------------------------
 
 
