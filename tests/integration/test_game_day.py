@@ -123,6 +123,29 @@ async def test_the_header_itself_goes_to_no_service() -> None:
 @in_virtual_time
 async def test_a_saga_is_never_harmed_by_a_header() -> None:
     wire = ScriptedWire(answer({"ticket": "1"}), otherwise=SOUP)
+    async with kitchen_on(wire) as running:
+        cooked = await running.execute(COOK, {"key": "k"}, headers=faults(KITCHEN_DEAD))
+        read = await running.execute(DISH, headers=faults(KITCHEN_DEAD))
+
+    assert cooked.data["cookDish"] == {"__typename": "CookDishCompleted", "status": "COMPLETED"}
+    assert [request.faults for request in wire.requests] == [None]
+    assert read.codes == ["SERVICE_UNAVAILABLE"]
+
+
+@in_virtual_time
+async def test_an_answer_that_is_still_fresh_does_not_hide_a_fault() -> None:
+    async with kitchen_on(ScriptedWire(otherwise=SOUP)) as running:
+        for _ in range(2):
+            assert (await running.execute(DISH)).errors == []
+        assert (await running.execute(DISH, headers=faults(KITCHEN_DEAD))).codes == ["SERVICE_UNAVAILABLE"]
+
+
+DISH = '{ dish(name: "soup") { name } }'
+KITCHEN_DEAD = '{"kitchen": {"error": 1.0}}'
+
+
+def kitchen_on(wire: ScriptedWire) -> GatewayUnderTest:
+    """The gateway of the mutations' tests, on a game day."""
     kitchen = Settings.model_validate(
         {
             "graph": {"sdl": ""},
@@ -130,14 +153,6 @@ async def test_a_saga_is_never_harmed_by_a_header() -> None:
             "services": {"kitchen": {"url": "http://kitchen.test", "retry": {"attempts": 1}}},
         }
     )
-    running = GatewayUnderTest(
+    return GatewayUnderTest(
         kitchen, build_graph(Query, Mutation), wires={"kitchen": wire}, clock=VirtualClock(), journal=MemoryJournal()
     )
-    dead = faults('{"kitchen": {"error": 1.0}}')
-    async with running:
-        cooked = await running.execute(COOK, {"key": "k"}, headers=dead)
-        read = await running.execute('{ dish(name: "soup") { name } }', headers=dead)
-
-    assert cooked.data["cookDish"] == {"__typename": "CookDishCompleted", "status": "COMPLETED"}
-    assert [request.faults for request in wire.requests] == [None]
-    assert read.codes == ["SERVICE_UNAVAILABLE"]
