@@ -179,7 +179,7 @@ def services(context: typer.Context, config: _PATH = None, socket: _SOCKET = Non
 def reload_services(
     context: typer.Context, config: _PATH = None, socket: _SOCKET = None, as_json: _JSON = False
 ) -> None:
-    """Read gateway.toml and discovery again, now, and apply what they say of services. What was set by hand is forgotten."""
+    """Apply gateway.toml and discovery as they are now. What was set by hand is forgotten."""
     with _told(context):
         _show_changes(_asked("services reload", {}, config=config, socket=socket), as_json=as_json)
 
@@ -194,7 +194,7 @@ def set_services(
     socket: _SOCKET = None,
     as_json: _JSON = False,
 ) -> None:
-    """Change parameters of services until a restart or a reload; all of them, or none if one is a mistake."""
+    """Change parameters until a restart or a reload. All of them, or none if one is a mistake."""
     with _told(context):
         found = _asked("services set", {"assignments": assignments}, config=config, socket=socket)
         _show_changes(found, as_json=as_json)
@@ -209,7 +209,7 @@ def drain(
     socket: _SOCKET = None,
     as_json: _JSON = False,
 ) -> None:
-    """Send nothing new to an instance; what it has under way ends. Until `undrain`, or a restart."""
+    """Send nothing new to an instance. What it has under way ends; until `undrain`, or a restart."""
     with _told(context):
         given = {"service": service, "instance": instance}
         _show_changes(_asked("services drain", given, config=config, socket=socket), as_json=as_json)
@@ -224,7 +224,7 @@ def undrain(
     socket: _SOCKET = None,
     as_json: _JSON = False,
 ) -> None:
-    """Use an instance again; slowly at first, as if it were new."""
+    """Use an instance again. Slowly at first, as if it were new."""
     with _told(context):
         given = {"service": service, "instance": instance}
         _show_changes(_asked("services undrain", given, config=config, socket=socket), as_json=as_json)

@@ -373,7 +373,8 @@ class Settings(BaseSettings):
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
-    """A function, name -> url or urls, "module:name", asked for services that name no instance."""
+    """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
+    are read again."""
     sagas: SagaSettings = SagaSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -83,7 +83,7 @@ class FaultsHeader:
         if not sent:
             return None
         if self._key is None:
-            self._counts.labels("no key").inc()
+            self._counts.labels("no_key").inc()
             raise NoGameDay(f"{HEADER} is not taken here: there is no operation.game_day_key")
         try:
             plan = verified(sent, key=self._key, now=self._clock.wall(), tenant=tenant, services=self._services)
@@ -111,9 +111,9 @@ def verified(sent: Sequence[str], *, key: str, now: Epoch, tenant: str, services
     if now >= payload.until:
         raise FaultsRefused(f"{HEADER} is no longer good: sign the plan again with `sagaql faults`", why="expired")
     if payload.until - now > LONGEST:
-        raise FaultsRefused(f"{HEADER} is good for longer than {_days(LONGEST)}: sign it for less", why="too long")
+        raise FaultsRefused(f"{HEADER} is good for longer than {_days(LONGEST)}: sign it for less", why="too_long")
     if payload.tenant is not None and payload.tenant != tenant:
-        raise FaultsRefused(f"{HEADER} was signed for another tenant than the caller's", why="another tenant")
+        raise FaultsRefused(f"{HEADER} was signed for another tenant than the caller's", why="another_tenant")
     try:
         return checked(bytes(payload.faults).decode(), services=services)
     except ValueError as error:

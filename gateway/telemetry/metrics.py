@@ -117,7 +117,7 @@ class Metrics:
         self.game_day_headers = Counter(
             "sagaql_game_day_headers_total",
             "Headers that asked for faults.",
-            ["result"],  # taken | no key | malformed | forged | expired | too long | another tenant | unknown
+            ["result"],  # taken | no_key | malformed | forged | expired | too_long | another_tenant | unknown
             registry=registry,
         )
 
