@@ -6,7 +6,7 @@ Invariant: everything with state is made here, per application; two applications
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Any
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from .admission import Admission
 from .clock import Clock, LoopClock
-from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
+from .edge import FaultsHeader, GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
 from .execution import Engine
 from .execution.document import Documents
 from .execution.engine import OperationLimits
@@ -34,6 +34,7 @@ from .sagas.journal import Journal
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
 from .settings import Settings
+from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
 
 GRAPHIQL_PATH = "/graphiql"
@@ -52,6 +53,7 @@ class Application:
     sagas: EmbeddedHost | None
     telemetry: Telemetry
     admission: Admission
+    steering: Steering
 
     def leave(self) -> None:
         """Admit nothing more and say so; what runs goes on. The lifespan's end does the same, later."""
@@ -67,24 +69,27 @@ def create_app(
     authenticator: Authenticator | None = None,
     clock: Clock | None = None,
     journal: Journal | None = None,
+    steered: bool = False,
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
+    `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
     `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
     Raises: GraphInvalid, SettingsInvalid.
     """
     graph = graph or load_graph(settings)
+    clock = clock or LoopClock()
     gateway = compose(
         settings,
         graph,
         telemetry=telemetry or _telemetry(settings),
         wires=wires or {},
-        clock=clock or LoopClock(),
+        clock=clock,
         journal=journal,
     )
     app = Starlette(
-        routes=_routes(settings, gateway, authenticator or _authenticator(settings)),
-        lifespan=_lifespan(settings, gateway),
+        routes=_routes(settings, gateway, authenticator or _authenticator(settings), clock=clock),
+        lifespan=_lifespan(settings, gateway, steered=steered),
     )
     app.state.gateway = gateway
     return app
@@ -137,6 +142,7 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        steering=Steering(settings, services, telemetry=telemetry),
     )
 
 
@@ -164,7 +170,7 @@ def _sagas(
     )
 
 
-def _routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+def _routes(settings: Settings, gateway: Application, authenticator: Authenticator, *, clock: Clock) -> list[Any]:
     endpoint = GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
@@ -172,8 +178,12 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         is_draining=lambda: gateway.admission.is_draining,
         critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
-        forwarded=frozenset(
-            name for service in settings.services.values() for name in map(str.lower, service.send_headers)
+        forwards=gateway.services.forwards,
+        faults=FaultsHeader(
+            settings.operation.secret_of_game_days,
+            services=gateway.services,
+            clock=clock,
+            metrics=gateway.telemetry.metrics,
         ),
     )
     pages = (
@@ -188,7 +198,7 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
     ]
 
 
-def _lifespan(settings: Settings, gateway: Application) -> Any:
+def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with gateway.services, gateway.loaders:
@@ -196,7 +206,8 @@ def _lifespan(settings: Settings, gateway: Application) -> Any:
                 await gateway.sagas.start()
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
-                yield
+                async with gateway.steering.listening() if steered else nullcontext():
+                    yield
             finally:
                 gateway.leave()
                 if gateway.sagas is not None:

@@ -1,4 +1,4 @@
-"""`sagaql demo · serve · check · schema · init`: what a person types.
+"""`sagaql demo · serve · check · schema · init · services · faults`: what a person types.
 
 Invariants: results on standard output, everything else on standard error; a mistake is a sentence with a remedy, never a
 traceback (unless --debug); exit codes: 0 done, 1 it did not work, 2 it cannot work as it is written. What is slow to
@@ -29,6 +29,14 @@ _PATH = Annotated[
     typer.Option("--config", metavar="FILE", help="The settings; else SAGAQL_CONFIG, else ./gateway.toml."),
 ]
 
+_SOCKET = Annotated[
+    Path | None,
+    typer.Option("--socket", metavar="FILE", help="The gateway's control socket; else server.control of the settings."),
+]
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+_SERVICE = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in [services].")]
+_INSTANCE = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, as `sagaql services` shows it.")]
+
 app = typer.Typer(
     name="sagaql",
     help="One graph over many services: queries that degrade instead of failing, mutations that are durable sagas.",
@@ -37,6 +45,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+services_app = typer.Typer(
+    name="services", help="Look at the services of the running gateway, and steer them.", rich_markup_mode=None
+)
+app.add_typer(services_app)
 
 
 class Refused(Exception):
@@ -134,6 +147,89 @@ def init(
         _say(f"next: cd {folder} && sagaql schema --write && sagaql check")
 
 
+@app.command()
+def faults(
+    context: typer.Context,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help='As JSON: \'{"reviews": {"error": 0.5, "seed": 7}}\'.')],
+    config: _PATH = None,
+    lasts: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good, at most 24h.")] = "10m",
+    tenant: Annotated[str | None, typer.Option(help="The only tenant whose operations it may befall.")] = None,
+) -> None:
+    """Sign a game day's faults: print the header that makes them befall the operation which is sent with it.
+
+    curl -H "$(sagaql faults '{"reviews": {"hang": 1}}')" … ; the key is operation.game_day_key. Sagas are never harmed.
+    """
+    with _told(context):
+        typer.echo(_faults_header(plan, _settings(config), lasts=lasts, tenant=tenant))
+
+
+# -- steering a running gateway ----------------------------------------------------------------------------------------
+
+
+@services_app.callback(invoke_without_command=True)
+def services(context: typer.Context, config: _PATH = None, socket: _SOCKET = None, as_json: _JSON = False) -> None:
+    """Show how each service and each of its instances is doing, as the running gateway sees it."""
+    if context.invoked_subcommand is not None:
+        return
+    with _told(context):
+        _show_services(_asked("services", {}, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command("reload")
+def reload_services(
+    context: typer.Context, config: _PATH = None, socket: _SOCKET = None, as_json: _JSON = False
+) -> None:
+    """Apply gateway.toml and discovery as they are now. What was set by hand is forgotten."""
+    with _told(context):
+        _show_changes(_asked("services reload", {}, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command("set")
+def set_services(
+    context: typer.Context,
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="SERVICE.SETTING=VALUE...", help="As in catalog.bulkhead.limit=32.")
+    ],
+    config: _PATH = None,
+    socket: _SOCKET = None,
+    as_json: _JSON = False,
+) -> None:
+    """Change parameters until a restart or a reload. All of them, or none if one is a mistake."""
+    with _told(context):
+        found = _asked("services set", {"assignments": assignments}, config=config, socket=socket)
+        _show_changes(found, as_json=as_json)
+
+
+@services_app.command()
+def drain(
+    context: typer.Context,
+    service: _SERVICE,
+    instance: _INSTANCE,
+    config: _PATH = None,
+    socket: _SOCKET = None,
+    as_json: _JSON = False,
+) -> None:
+    """Send nothing new to an instance. What it has under way ends; until `undrain`, or a restart."""
+    with _told(context):
+        given = {"service": service, "instance": instance}
+        _show_changes(_asked("services drain", given, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command()
+def undrain(
+    context: typer.Context,
+    service: _SERVICE,
+    instance: _INSTANCE,
+    config: _PATH = None,
+    socket: _SOCKET = None,
+    as_json: _JSON = False,
+) -> None:
+    """Use an instance again. Slowly at first, as if it were new."""
+    with _told(context):
+        given = {"service": service, "instance": instance}
+        _show_changes(_asked("services undrain", given, config=config, socket=socket), as_json=as_json)
+
+
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
@@ -159,19 +255,72 @@ def _graph(settings: Settings) -> Graph:
         raise Refused(error.problems, exit_code=INVALID) from error
 
 
+def _asked(command: str, arguments: Mapping[str, Any], *, config: Path | None, socket: Path | None) -> Any:
+    """What the running gateway says to a command."""
+    from . import control
+
+    path = socket or _settings(config).control
+    if path is None:
+        raise Refused(["server.control is empty, so the gateway listens to nobody: set it"], exit_code=INVALID)
+    try:
+        return control.ask(path, command, arguments)
+    except control.NotListening as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except control.Refused as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+
+
+def _show_services(found: Any, *, as_json: bool) -> None:
+    from .control import services_table
+
+    typer.echo(_json(found) if as_json else services_table(found["services"]))
+
+
+def _show_changes(found: Any, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(_json(found))
+        return
+    for sentence in found["changed"] or ["nothing changed"]:
+        typer.echo(sentence)
+    if needs_restart := found.get("needsRestart"):
+        _say(f"after a restart only: {', '.join(needs_restart)}")
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _faults_header(plan: str, settings: Settings, *, lasts: str, tenant: str | None) -> str:
+    from .clock import LoopClock, duration
+    from .edge.game_day import HEADER, checked, expiry, signed, told
+
+    key = settings.operation.secret_of_game_days
+    if key is None:
+        raise Refused(["operation.game_day_key is not set: set it, here and where the gateway runs"], exit_code=INVALID)
+    try:
+        until = expiry(duration(lasts), now=LoopClock().wall())
+        header = signed(checked(plan, services=settings.services), key=key, until=until, tenant=tenant)
+    except ValueError as error:
+        raise Refused([str(error)], exit_code=INVALID) from error
+    _say(f"good until {told(until)}{f', for tenant {tenant}' if tenant else ''}")
+    return f"{HEADER}: {header}"
+
+
 def _problems(settings: Settings, graph: Graph) -> list[str]:
     from .project import problems
 
     return problems(settings, graph)
 
 
-def _wire(settings: Settings, graph: Graph) -> Any:
+def _wire(settings: Settings, graph: Graph, *, steered: bool = False) -> Any:
     from .app import create_app
     from .graph import GraphInvalid
     from .settings import SettingsInvalid
 
     try:
-        return create_app(settings, graph)
+        return create_app(settings, graph, steered=steered)
     except (GraphInvalid, SettingsInvalid) as error:
         raise Refused(error.problems, exit_code=INVALID) from error
 
@@ -187,7 +336,7 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             graph = _graph(settings)
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
-            app = _wire(settings, graph)
+            app = _wire(settings, graph, steered=True)
             leave = app.state.gateway.leave
             server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
     except (server.PortTaken, server.StartFailed) as error:

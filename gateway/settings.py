@@ -4,14 +4,15 @@ Invariants: a tree that exists can be run; unknown keys are refused; all mistake
 dotted paths. Order: `gateway.toml`, then the environment (`SAGAQL_SERVER__PORT`), then the command line; the later
 wins. Durations are written "250ms", "2s", "15m"; sizes "64KiB", "1MiB". A string in the file may hold `${NAME}` or
 `${NAME:-default}`, so that no secret need be written into it.
-Read by `app` and `cli` only; everything below is handed plain values.
+Read by `app`, `cli` and `steering` only; everything below is handed plain values.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +37,7 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
+from .control import Signature, signature
 from .services import (
     BalanceSettings,
     BreakerSettings,
@@ -46,6 +48,7 @@ from .services import (
     HedgeSettings,
     Retry,
     ServiceConfig,
+    SetHeader,
 )
 from .settings_sources import (
     SettingsInvalid,
@@ -78,6 +81,8 @@ DEFAULT_FILE = Path("gateway.toml")
 FILE_VARIABLE = "SAGAQL_CONFIG"
 _BARE = ServiceConfig(instances=("http://unresolved.invalid",))
 """Where the defaults of a service stand."""
+_SHORTEST_KEY = 32
+"""Characters: half of what SHA-256 is wide, in hexadecimal."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -93,6 +98,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), Field(gt=0)]
 
 LongerThanZero: TypeAlias = Annotated[Duration, Field(gt=0)]
 SdlPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
+SocketPath: TypeAlias = SdlPath
 Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(words)]
 """A list; or one string with commas, because environment variables have no lists."""
 
@@ -158,6 +164,10 @@ class ServerSettings(Concern):
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
+    watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)
+    """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
+    control: SocketPath = Path("control.sock")
+    """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
 
 
 class OperationSettings(Concern):
@@ -171,10 +181,27 @@ class OperationSettings(Concern):
     """The most that a client's own deadline header may ask for."""
     critical_scope: Scope = "critical"
     """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
+    game_day_key: SecretStr | None = None
+    """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
     max_tokens: Positive = 10_000
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+
+    @property
+    def secret_of_game_days(self) -> str | None:
+        """The key itself."""
+        return None if self.game_day_key is None else self.game_day_key.get_secret_value()
+
+    @field_validator("game_day_key")
+    @classmethod
+    def _cannot_be_guessed(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
+            raise ValueError(
+                f"it has fewer than {_SHORTEST_KEY} characters, so it can be guessed: "
+                "take those of `openssl rand -hex 32`"
+            )
+        return key
 
     @field_validator("max_deadline")
     @classmethod
@@ -226,7 +253,10 @@ class ServiceSettings(Concern):
     max_response: Size = _BARE.max_response
     """Bytes of a decompressed body beyond which an answer is given up."""
     send_headers: Words = _BARE.send_headers
-    """Names of client headers that are forwarded to this service. None: what is not declared is not leaked."""
+    """Client headers that are forwarded to this service: names, or beginnings as "x-tenant-*". None: what is not declared is
+    not leaked. Credentials (authorization, cookie) only by their whole name."""
+    set_headers: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Headers that go with every attempt and health check, such as the gateway's own key: { x-api-key = "${KEY}" }."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -260,6 +290,9 @@ class ServiceSettings(Concern):
             ca_file=self.ca_file,
             max_response=self.max_response,
             send_headers=tuple(name.lower() for name in self.send_headers),
+            set_headers=tuple(
+                SetHeader(name.lower(), value.get_secret_value()) for name, value in self.set_headers.items()
+            ),
         )
 
 
@@ -318,6 +351,15 @@ class TelemetrySettings(Concern):
     """The least grave lines that are written to standard error."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a tree was read, and how to read it again."""
+
+    file: Path
+    seen: Signature | None
+    load: Callable[[], Settings]
+
+
 class Settings(BaseSettings):
     """The whole tree. Built directly it reads nothing from outside; `load_settings` reads file and environment."""
 
@@ -331,12 +373,14 @@ class Settings(BaseSettings):
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
-    """A function, name -> url or urls, "module:name", asked for services that name no instance."""
+    """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
+    are read again."""
     sagas: SagaSettings = SagaSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _origin: _Origin | None = PrivateAttr(default=None)
 
     @classmethod
     def settings_customise_sources(
@@ -355,9 +399,35 @@ class Settings(BaseSettings):
         return self._root
 
     @property
+    def file(self) -> Path | None:
+        """The file that was read; None for settings that were built by hand."""
+        return None if self._origin is None else self._origin.file
+
+    @property
+    def seen(self) -> Signature | None:
+        """What the file was when it was read."""
+        return None if self._origin is None else self._origin.seen
+
+    def read_again(self) -> Settings:
+        """What the same file, environment and command line say now. Settings that were built by hand say the same for ever.
+
+        Raises: SettingsInvalid.
+        """
+        return self if self._origin is None else self._origin.load()
+
+    def differences(self, other: Settings) -> Iterator[str]:
+        """Dotted names of the settings outside `services` and `discovery` in which the two differ; no values."""
+        return _differences(self, other, without={"services", "discovery"})
+
+    @property
     def journal(self) -> Path:
         """`sagas.journal`, absolute."""
         return self._root / self.sagas.journal
+
+    @property
+    def control(self) -> Path | None:
+        """`server.control`, absolute: beside the journal, unless it says otherwise."""
+        return None if self.server.control is None else self.journal.parent / self.server.control
 
     @property
     def sdl(self) -> Path | None:
@@ -386,10 +456,11 @@ class Settings(BaseSettings):
         return self.model_dump(mode="json")
 
     @classmethod
-    def within(cls, root: Path, tree: Mapping[str, Any]) -> Self:
+    def within(cls, root: Path, tree: Mapping[str, Any], *, origin: _Origin | None = None) -> Self:
         """The tree of a project in the folder `root`. Raises: pydantic's ValidationError."""
         settings = cls(**tree)
         settings._root = root
+        settings._origin = origin
         return settings
 
 
@@ -405,11 +476,22 @@ def load_settings(
     Raises: SettingsInvalid with every mistake.
     """
     file = (path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)).absolute()
+    seen = signature(file)  # before it is read: what is written meanwhile is then seen to be another one
+    origin = _Origin(file, seen, partial(load_settings, file, environ=environ, overrides=overrides))
     layers = (toml_tree(file, environ=environ), environment_tree(Settings, environ=environ), overrides)
     try:
-        return Settings.within(file.parent, merged(*layers))
+        return Settings.within(file.parent, merged(*layers), origin=origin)
     except ValidationError as error:
         raise SettingsInvalid(problems_of(error, model=Settings, environ=environ)) from None
+
+
+def _differences(one: BaseModel, other: BaseModel, *, without: Set[str] = frozenset(), path: str = "") -> Iterator[str]:
+    for name in type(one).model_fields:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if isinstance(mine, BaseModel) and isinstance(theirs, BaseModel) and name not in without:
+            yield from _differences(mine, theirs, path=f"{path}{name}.")
+        elif mine != theirs and name not in without:
+            yield f"{path}{name}"
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -20,6 +21,8 @@ from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Un
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
 from ..services import Priority
+from ..services.headers import is_sendable, named_by_connection
+from .game_day import HEADER, FaultsHeader
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 
 DEADLINE_HEADER = "x-request-timeout-ms"
@@ -55,7 +58,7 @@ class ClientGone(Exception):
 
 
 class GraphQLEndpoint:
-    """The ASGI application behind `/graphql`. `forwarded` names the client headers that services may get."""
+    """The ASGI application behind `/graphql`. `forwards`: whether a client header, named in lower case, may go to a service."""
 
     def __init__(
         self,
@@ -63,19 +66,21 @@ class GraphQLEndpoint:
         *,
         authenticator: Authenticator,
         max_body: int,
-        forwarded: frozenset[str] = frozenset(),
+        forwards: Callable[[str], bool] = frozenset[str]().__contains__,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
         critical_scope: str = "critical",
+        faults: FaultsHeader | None = None,
     ) -> None:
         """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
-        self._forwarded = forwarded
+        self._forwards = forwards
         self._page = page
         self._is_draining = is_draining
         self._critical_scope = critical_scope
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -132,10 +137,24 @@ class GraphQLEndpoint:
             timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
             idempotency_key=headers.get("idempotency-key"),
             priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(self._critical_scope)),
-            headers=tuple((name, value) for name, value in headers.items() if name in self._forwarded),
+            faults=self._plan(headers, identity),
+            headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             only_queries=request.method == "GET",
         )
+
+    def _plan(self, headers: Headers, identity: Identity) -> str | None:
+        """The faults that were asked for, verified. Raises: NoGameDay, FaultsRefused."""
+        return None if self._faults is None else self._faults.plan(headers.getlist(HEADER), tenant=identity.tenant)
+
+    def _forwardable(self, headers: Headers) -> tuple[tuple[str, str], ...]:
+        """What may go on. Raises: RequestError for a value that would break a service's request apart."""
+        of_this_connection = named_by_connection(headers.getlist("connection"))
+        kept = [each for each in headers.items() if self._forwards(each[0]) and each[0] not in of_this_connection]
+        for name, value in kept:
+            if not is_sendable(name, value):
+                raise RequestError(f"the header {name} holds a character that no header may hold")
+        return tuple(kept)
 
 
 def is_a_person(request: Request) -> bool:

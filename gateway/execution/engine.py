@@ -85,10 +85,12 @@ class Engine:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
                 result = self.results.broken(error)
-            self._tell(kind, name, result=result, lasted=Seconds(self._clock.now() - started))
+            self._tell(kind, name, request=request, result=result, lasted=Seconds(self._clock.now() - started))
             return result
 
-    def _tell(self, kind: str, name: str | None, *, result: GraphQLResult, lasted: Seconds) -> None:
+    def _tell(
+        self, kind: str, name: str | None, *, request: GraphQLRequest, result: GraphQLResult, lasted: Seconds
+    ) -> None:
         """The operation's line in the log and its place in the metrics. Its name is the client's text: never a label."""
         self._telemetry.metrics.operations.labels(kind, result.outcome).observe(lasted)
         self._telemetry.log.info(
@@ -98,6 +100,7 @@ class Engine:
             outcome=result.outcome,
             code=result.code,
             milliseconds=round(lasted * 1000, 1),
+            **({} if request.faults is None else {"faults": request.faults}),
         )
 
     def refuse(self, error: Exception) -> GraphQLResult:
@@ -123,7 +126,11 @@ class Engine:
     def _context(self, operation: Operation, request: GraphQLRequest) -> Ctx:
         deadline = self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
         reading = Reading(
-            identity=request.identity, deadline=deadline, headers=request.headers, priority=request.priority
+            identity=request.identity,
+            deadline=deadline,
+            headers=request.headers,
+            priority=request.priority,
+            faults=request.faults,
         )
         return Ctx(
             identity=request.identity,

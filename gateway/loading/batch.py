@@ -186,7 +186,7 @@ class BoundLoader(Generic[V]):
         return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.loader.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
 
     def _count_cache(self, result: str) -> None:
         self._metrics.cache.labels(self.loader.name, result).inc()
@@ -262,7 +262,7 @@ class BoundPages(Generic[V]):
         return contract_broken(self.pages.service, self.pages.endpoint)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
     async def _fetch(self, arguments: Arguments, reading: Reading) -> Any:
         pages = self.pages

@@ -22,6 +22,7 @@ from ..clock import Clock, Seconds
 from ..errors import ServiceContractBroken, ServiceError, ServiceTimeout, ServiceUnavailable
 from ..telemetry import Telemetry
 from .config import ServiceConfig
+from .headers import NEVER_GIVEN, is_sendable
 from .http1_connection import Broken, Connection, ExchangeBroken
 from .request import Priority, ServiceRequest, ServiceResponse
 
@@ -31,14 +32,8 @@ _ALLOWANCE_MS = 5
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 """What stays as it is in a path (RFC 3986 pchar, and escapes already made)."""
 
-_OURS = frozenset(
-    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent", "keep-alive"}
-)
-"""Request headers that are written here, whoever gives them."""
-
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _LINE_BREAKS = re.compile(r"[\r\n\0]").search
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 
 LONGEST_IDLE = Seconds(15.0)
 """After which a connection is closed by us. Shorter than what load balancers allow (60 s), longer than a pause of traffic."""
@@ -56,6 +51,7 @@ class Http1Wire:
     def __init__(self, service: str, config: ServiceConfig, *, telemetry: Telemetry, clock: Clock) -> None:
         self._service = service
         self._config = config
+        self._constant = _constant(config)
         self._telemetry = telemetry
         self._clock = clock
         self._origins: dict[str, _Origin] = {}
@@ -84,6 +80,7 @@ class Http1Wire:
         if has_other_ca:
             self._tls = None
         self._config = config
+        self._constant = _constant(config)
         known = set[str]() if has_other_ca else {*config.instances, *config.fallback}
         for address in [each for each in self._origins if each not in known]:
             for connection in self._origins.pop(address).idle:
@@ -187,14 +184,15 @@ class Http1Wire:
         has_type = False
         for name, value in request.headers:
             lower = name.lower()
-            if lower in _OURS:
+            if lower in NEVER_GIVEN or lower in self._constant:
                 continue
-            if not _TOKEN(name) or _LINE_BREAKS(value):
+            if not is_sendable(name, value):
                 raise ValueError(
                     f"{request.endpoint}: the header {name!r} cannot be sent: its name or value breaks the line"
                 )
             has_type = has_type or lower == "content-type"
             lines.append(f"{name}: {value}")
+        lines += self._constant.values()
         if request.idempotency_key is not None:
             lines.append(f"Idempotency-Key: {_one_line(request.idempotency_key, request)}")
         if request.deadline.at != float("inf"):
@@ -205,7 +203,7 @@ class Http1Wire:
         lines += [f"{name}: {value}" for name, value in self._telemetry.trace_headers().items()]
         body = request.body
         if body is not None:
-            if not has_type:
+            if not has_type and "content-type" not in self._constant:
                 lines.append("Content-Type: application/json")
             lines.append(f"Content-Length: {len(body)}")
         elif request.method not in {"GET", "HEAD", "OPTIONS", "DELETE"}:
@@ -251,6 +249,11 @@ class _Origin:
         self.path = parts.path.rstrip("/")
         self.common = f"Host: {parts.netloc}\r\nUser-Agent: sagaql\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate"
         self.idle: deque[Connection] = deque()
+
+
+def _constant(config: ServiceConfig) -> dict[str, str]:
+    """The lines that go with every request, by the name of their header."""
+    return {each.name: f"{each.name}: {each.value}" for each in config.set_headers}
 
 
 def _target(request: ServiceRequest) -> str:

@@ -83,7 +83,7 @@ class Metrics:
         self.instances = Gauge(
             "sagaql_service_instances",
             "Instances by what is thought of them.",
-            ["service", "state"],  # state: well | ejected | unhealthy
+            ["service", "state"],  # state: well | ejected | unhealthy | drained
             registry=registry,
         )
         self.ejections = Counter(
@@ -100,6 +100,24 @@ class Metrics:
             "sagaql_service_faults_total",
             "Faults that were injected on purpose.",
             ["service", "kind"],
+            registry=registry,
+        )
+
+        self.reloads = Counter(
+            "sagaql_settings_reloads_total",
+            "Times that the settings were read again.",
+            ["result"],  # applied | unchanged | invalid
+            registry=registry,
+        )
+        self.settings_invalid = Gauge(
+            "sagaql_settings_invalid",
+            "1 while the settings' file, as it was last read, cannot be applied.",
+            registry=registry,
+        )
+        self.game_day_headers = Counter(
+            "sagaql_game_day_headers_total",
+            "Headers that asked for faults.",
+            ["result"],  # taken | no_key | malformed | forged | expired | too_long | another_tenant | unknown
             registry=registry,
         )
 

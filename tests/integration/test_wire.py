@@ -106,7 +106,9 @@ def always(data: bytes) -> Behaviour:
 async def wire_to(
     port: int, *, path: str = "", max_response: int = 1000, clock: LoopClock = CLOCK
 ) -> AsyncIterator[Http1Wire]:
-    config = ServiceConfig(instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response)
+    config = ServiceConfig(  # a loaded machine is no service that is not there
+        instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response, connect_timeout=Seconds(5.0)
+    )
     telemetry = Telemetry(log=json_log(StringIO(), level="error"))
     wire = Http1Wire("catalog", config, telemetry=telemetry, clock=clock)
     with telemetry.span("test"):

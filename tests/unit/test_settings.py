@@ -233,7 +233,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, max_operations, drain, graphiql"
+            "known here: host, port, max_body, max_operations, drain, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
@@ -319,6 +319,56 @@ def test_what_is_no_text_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "latin.toml"):
         with pytest.raises(SettingsInvalid, match=str(file)):
             load_settings(file, environ={})
+
+
+# -- game days ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_game_day_s_key_is_a_secret_of_32_characters(project: Project) -> None:
+    settings = project.load('operation.game_day_key = "${KEY}"', KEY="s3cret" * 6)
+
+    assert settings.operation.secret_of_game_days == "s3cret" * 6
+    assert "s3cret" not in f"{settings!r} {settings.model_dump_json()} {settings.redacted()}"
+    assert project.load().operation.secret_of_game_days is None
+
+
+@pytest.mark.parametrize("key", ['"s3cret"', '["s3cret"]', '""'])
+def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(project: Project, key: str) -> None:
+    (problem,) = project.problems(f"operation.game_day_key = {key}")
+
+    assert problem.startswith("operation.game_day_key")
+    assert "s3cret" not in problem
+
+
+# -- headers -----------------------------------------------------------------------------------------------------------
+
+
+def test_constants_of_a_service_are_secrets_from_the_environment(project: Project) -> None:
+    settings = project.load(
+        'services.stock = { url = "http://s:1", set_headers = { X-Api-Key = "${KEY}" } }', KEY="s3cret"
+    )
+
+    (header,) = settings.service_configs()["stock"].set_headers
+    assert (header.name, header.value) == ("x-api-key", "s3cret")
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+
+
+@pytest.mark.parametrize("value", ['["s3cret"]', '"s3cret\\n"', "{ s3cret = 1 }"])
+def test_a_constant_that_cannot_be_sent_is_told_without_its_value(project: Project, value: str) -> None:
+    (problem,) = project.problems(f"services.stock.set_headers = {{ x-api-key = {value} }}")
+
+    assert problem.startswith("services.stock")
+    assert "s3cret" not in problem
+
+
+def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(project: Project) -> None:
+    (problem,) = project.problems('services.stock.send_headers = ["X-Tenant", "Transfer-Encoding"]')
+
+    assert problem == (
+        "services.stock: send_headers names 'transfer-encoding': "
+        "it concerns the client's connection to us and ends there: leave it out"
+    )
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_five_failures_in_a_row_leave_it_out_and_each_time_for_longer() -> None:
     assert state.ejections == 0
     fail(state, A, times=1)
     assert picks(state, 4.9) == {B}
-    assert state.counts() == {"well": 1, "ejected": 1, "unhealthy": 0}
+    assert state.counts() == {"well": 1, "ejected": 1, "unhealthy": 0, "drained": 0}
     assert picks(state, 5.1) == {A, B}
     fail(state, A, times=1, at=5.1)  # it is on probation
     assert picks(state, 15.0) == {B}
