@@ -266,9 +266,9 @@ class Summary:
     joins: int
     """Distinct questions of joins, a layer each: what the joins of this operation call when no batch is too long."""
     calls: int
-    """Calls at least, when no batch is longer than its `max_batch`: what stands in one layer is asked at the same time."""
+    """Calls when no batch is longer than its `max_batch` and what stands in one layer is asked at the same time."""
     calls_at_most: int
-    """The same when fields of one layer are asked at different times, because what they wait for is."""
+    """The same when fields of one layer are asked at different times, because what they wait for is answered so."""
     saga_calls: int
     """Calls of the steps of its sagas, beside these; undos not counted."""
     layers: int

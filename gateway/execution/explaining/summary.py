@@ -21,7 +21,7 @@ def summary(fields: Sequence[ExplainedField], *, is_serial: bool) -> Summary:
     return Summary(
         services=services,
         joins=len({(call.question, field.layer) for field, call in calling if field.join is not None}),
-        calls=len({(call.question, field.layer) for field, call in calling}),
+        calls=_together(everything),
         calls_at_most=len({_asked_at(field, call) for field, call in calling}),
         saga_calls=sum(len(_chosen(step.calls)) for field in everything if field.saga for step in field.saga.steps),
         layers=max((field.layer for field in everything), default=0),
@@ -38,6 +38,17 @@ def every_call(field: ExplainedField) -> Iterator[Call]:
     if field.saga is not None:
         for step in field.saga.steps:
             yield from (*step.calls, *step.undo_calls)
+
+
+def _together(fields: Sequence[ExplainedField]) -> int:
+    """Calls when a layer is asked at one time. What a table is asked for may be what another field of the layer asks."""
+    asked = {(call.question, field.layer) for field in fields for call in field.calls if call.one_of is None}
+    for field in fields:
+        for table in {call.one_of for call in field.calls} - {None}:
+            entries = [(call.question, field.layer) for call in field.calls if call.one_of == table]
+            if asked.isdisjoint(entries):
+                asked.add(entries[0])
+    return len(asked)
 
 
 def _asked_at(field: ExplainedField, call: Call) -> tuple[int, int | None]:
