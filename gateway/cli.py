@@ -266,10 +266,10 @@ def _as_text(explanation: Explanation, *, as_json: bool) -> str:
     if as_json:
         from .execution.explaining import as_json as plain
 
-        return json.dumps(plain(explanation), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(plain(explanation), indent=2) + "\n"
     from .explanation_tree import WIDTH, explained
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH
     with console.capture() as captured:
@@ -320,8 +320,9 @@ def _exit(context: typer.Context, code: int) -> typer.Exit:
 
 def _print(text: str) -> None:
     """On standard output, all of it now. Whoever reads may go away, as `head` does: then there is no more to do."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter flushes once more at exit
