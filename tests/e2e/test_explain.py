@@ -50,6 +50,12 @@ def test_a_reader_that_goes_away_is_no_mistake() -> None:
     assert (said.returncode, said.stdout, said.stderr) == (0, "{\n", "")
 
 
+def test_a_reader_that_was_gone_before_anything_was_written_is_no_mistake() -> None:
+    said = shell(f"{SAGAQL} - | true", stdin=README[1])
+
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
 def test_other_programs_read_its_json() -> None:
     said = shell(f"{SAGAQL} - --json | {sys.executable} -m json.tool", stdin=README[1])
 

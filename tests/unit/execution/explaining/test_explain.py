@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import strawberry
 
+from gateway import Node, Service, entity, field, join
 from gateway.execution.explaining import ServiceMissing, TooLarge, VariablesUnfit, explain
 from gateway.execution.explaining.explain import MAX_FIELDS
+from gateway.graph import build_graph
+from gateway.loading import Loader
 from gateway.services import HedgeSettings, Retry, ServiceConfig
 from tests.unit.execution.explaining.asking import at, explained
 from tests.unit.graph import shop
@@ -124,6 +128,67 @@ def test_members_of_a_union_stand_beside_one_another() -> None:
     assert len(at(found, "cancelOrder.sagaId").parents) == 6
 
 
+@entity
+class Found(Node):
+    """Something that is found."""
+
+    name: str = field("Its name.")
+
+
+@strawberry.interface
+class Holder:
+    key: strawberry.Private[str]
+    holds: Found | None = None
+
+
+def found_by(service: str) -> Loader[Found]:
+    return Service(service).loader("/found", keys="ids", key="id", into=Found)
+
+
+anywhere = found_by("orders")
+
+
+@entity
+class Shelf(Holder):
+    """Holds what the catalog knows."""
+
+    holds: Found | None = join(found_by("catalog"), on="key")
+    also: Found | None = join(anywhere, on="key")
+
+
+@entity
+class Box(Holder):
+    """Holds what the inventory knows."""
+
+    holds: Found | None = join(found_by("inventory"), on="key")
+    also: Found | None = join(anywhere, on="key")
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def holder(self) -> Holder | None:
+        return None
+
+    shelf: Shelf | None = None
+    box: Box | None = None
+
+
+def test_types_that_declare_a_field_differently_are_told_apart() -> None:
+    found = explained("{ holder { holds { name } } }", graph=build_graph(Query))
+
+    told = {each.parents: [call.service for call in each.calls] for each in at(found, "holder").fields}
+    assert told == {("Shelf",): ["catalog"], ("Box",): ["inventory"]}
+
+
+def test_types_that_are_asked_for_different_things_are_told_apart() -> None:
+    document = "{ holder { ... on Shelf { also { id } } ... on Box { also { name } } } }"
+    found = explained(document, graph=build_graph(Query))
+
+    told = {each.parents: [below.key for below in each.fields] for each in at(found, "holder").fields}
+    assert told == {("Shelf",): ["id"], ("Box",): ["name"]}
+
+
 def test_what_is_skipped_for_certain_is_not_there() -> None:
     document = """query ($with: Boolean!) { products { edges { node {
         name stock @include(if: $with) { quantity } sku @skip(if: true) } } } }"""
@@ -201,6 +266,12 @@ def test_a_variable_that_is_not_sent_leaves_the_argument_s_default() -> None:
     found = explained("query ($s: String) { products(first: 1, search: $s) { totalCount } }", {})
 
     assert at(found, "products").arguments == {"first": "1"}
+
+
+def test_an_argument_that_may_not_be_null_has_its_default_too() -> None:
+    found = explained('query ($n: Int) { product(id: "x") { reviews(first: $n) { rating } } }', {})
+
+    assert at(found, "product.reviews").calls[0].arguments == {"limit": "10"}
 
 
 @pytest.mark.parametrize(
