@@ -1,4 +1,4 @@
-"""`sagaql demo · serve · check · schema · init · services · faults`: what a person types.
+"""`sagaql demo · serve · check · schema · explain · services · faults · init`: what a person types.
 
 Invariants: results on standard output, everything else on standard error; a mistake is a sentence with a remedy, never a
 traceback (unless --debug); exit codes: 0 done, 1 it did not work, 2 it cannot work as it is written. What is slow to
@@ -7,6 +7,8 @@ import is imported by the command that needs it, so that --help is fast.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
@@ -19,6 +21,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from .execution.explaining import Explanation
     from .graph import Graph
     from .settings import Settings
 
@@ -133,6 +136,32 @@ def check(context: typer.Context, config: _PATH = None) -> None:
         _require_none(_problems(settings, graph))
         _wire(settings, graph)
         typer.echo(graph.summary())
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help='The GraphQL document; "-" reads standard input.')],
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="Which operation, if FILE has several.")
+    ] = None,
+    variables: Annotated[
+        str | None,
+        typer.Option(
+            "--variables", metavar="JSON", help="Its variables, or @FILE; without any it is told for all values."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print data for tools, instead of a tree.")] = False,
+    config: _PATH = None,
+) -> None:
+    """Tell what an operation will cost and how it fails, without running it: calls, layers, fallbacks, policies.
+
+    No service need be there.
+    """
+    with _told(context):
+        settings = _settings(config)
+        told = _explanation(settings, file, operation=operation, variables=variables)
+        _print(_as_text(told, as_json=as_json))
 
 
 @app.command()
@@ -356,6 +385,47 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
         return
 
 
+def _explanation(settings: Settings, file: str, *, operation: str | None, variables: str | None) -> Explanation:
+    from graphql import OperationType
+
+    from .execution.explaining import ServiceMissing, TooLarge, VariablesUnfit, explain
+    from .operation_file import OperationUnreadable, read_operation, read_variables
+
+    graph, limits = _graph(settings), settings.operation
+    try:
+        given = read_variables(variables)
+        chosen = read_operation(graph.core, file, operation, max_tokens=limits.max_tokens)
+        is_write = chosen.kind is OperationType.MUTATION
+        return explain(
+            graph,
+            chosen,
+            given,
+            services=settings.service_policies(),
+            deadline=limits.mutation_deadline if is_write else limits.query_deadline,
+            saga_wait=settings.sagas.wait,
+            discovered=[name for name, each in settings.services.items() if not each.addresses],
+        )
+    except (OperationUnreadable, VariablesUnfit) as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    except (ServiceMissing, TooLarge) as error:
+        raise Refused([str(error)], exit_code=INVALID) from error
+
+
+def _as_text(explanation: Explanation, *, as_json: bool) -> str:
+    if as_json:
+        from .execution.explaining import as_json as plain
+
+        return json.dumps(plain(explanation), indent=2) + "\n"
+    from .explanation_tree import WIDTH, explained
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    with console.capture() as captured:
+        console.print(explained(explanation))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
 def _project(folder: Path) -> list[Path]:
     from .scaffold import AlreadyThere, write_project
 
@@ -395,6 +465,16 @@ def _exit(context: typer.Context, code: int) -> typer.Exit:
     if context.obj:
         traceback.print_exc()
     return typer.Exit(code)
+
+
+def _print(text: str) -> None:
+    """On standard output, all of it now. Whoever reads may go away, as `head` does: then there is no more to do."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter flushes once more at exit
 
 
 def _say(text: str) -> None:

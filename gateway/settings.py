@@ -451,6 +451,10 @@ class Settings(BaseSettings):
             raise SettingsInvalid([_nowhere(names, reason=reason) for reason, names in problems.items()])
         return configs
 
+    def service_policies(self) -> dict[str, ServiceConfig]:
+        """How every service is called, without asking `discovery`: addresses that are not written here are stood in for."""
+        return {name: service.config(service.addresses or _BARE.instances) for name, service in self.services.items()}
+
     def redacted(self) -> Tree:
         """The tree as plain JSON values, durations in seconds, without secrets: for logs and people."""
         return self.model_dump(mode="json")

@@ -27,7 +27,8 @@ from .join import JoinField
 from .resolver import ResolverField, within_deadline
 from .saga_field import SagaField
 
-_DEFINITION = "strawberry-definition"
+DEFINITION = "strawberry-definition"
+"""Under this name a field of graphql-core's schema has strawberry's in its `extensions`, and so what the author declared."""
 
 
 class GraphInvalid(Exception):
@@ -140,7 +141,7 @@ def _fields(core: GraphQLSchema) -> Iterator[tuple[str, tuple[GraphQLField, Stra
     for type_name, kind in core.type_map.items():
         if isinstance(kind, GraphQLObjectType) and not type_name.startswith("__"):
             for name, core_field in kind.fields.items():
-                field = core_field.extensions.get(_DEFINITION)
+                field = core_field.extensions.get(DEFINITION)
                 if isinstance(field, StrawberryField):
                     yield f"{type_name}.{name}", (core_field, field)
 

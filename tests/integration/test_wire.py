@@ -104,10 +104,10 @@ def always(data: bytes) -> Behaviour:
 
 @asynccontextmanager
 async def wire_to(
-    port: int, *, path: str = "", max_response: int = 1000, clock: LoopClock = CLOCK
+    port: int, *, path: str = "", max_response: int = 1000, clock: LoopClock = CLOCK, connect: float = 5.0
 ) -> AsyncIterator[Http1Wire]:
     config = ServiceConfig(  # a loaded machine is no service that is not there
-        instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response, connect_timeout=Seconds(5.0)
+        instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response, connect_timeout=Seconds(connect)
     )
     telemetry = Telemetry(log=json_log(StringIO(), level="error"))
     wire = Http1Wire("catalog", config, telemetry=telemetry, clock=clock)
@@ -299,7 +299,7 @@ async def test_a_full_backlog_means_that_nothing_was_applied() -> None:
             for filler in fillers:
                 filler.setblocking(False)
                 filler.connect_ex(("127.0.0.1", port))
-            async with wire_to(port) as wire:
+            async with wire_to(port, connect=0.25) as wire:
                 with pytest.raises(ServiceUnavailable, match="no connection within 250 ms") as caught:
                     await ask(wire, ORDER)
         finally:
