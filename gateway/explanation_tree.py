@@ -126,6 +126,8 @@ def _field_lines(field: ExplainedField) -> Iterator[Text]:
         if call.same_as is None:
             yield Text(f"  {_manner(call)}", style="dim")
     if field.join is not None:
+        if field.join.reconcile is not None:
+            yield Text(f"of them is served: {field.join.reconcile}")
         yield Text(f"if that fails: {_fallbacks(field.join)}")
     if field.saga is not None:
         saga = field.saga
@@ -154,6 +156,8 @@ def _call(call: Call) -> Iterator[str | tuple[str, str]]:
 def _manner(call: Call) -> str:
     """How it is made: freshness, sharing, attempts, headers."""
     parts = [] if call.fresh is None else [f"fresh for {_time(call.fresh)}" if call.fresh else "not cached"]
+    if call.revalidate:
+        parts.append(f"served {_time(call.revalidate)} longer while it is asked for anew")
     if call.sharing is not None:
         parts.append("public" if call.sharing == "public" else f"within one {call.sharing}")
     parts.append(f"{_count(call.attempts, 'attempt')} of ≤ {_time(call.attempt_timeout)}")
@@ -307,6 +311,8 @@ def _effect(effect: Effect) -> str:
 def _becomes(effect: Effect) -> Iterator[str]:
     for each in effect.becomes:
         match each:
+            case "partial":
+                yield "what its other sources say"
             case "default":
                 yield f"the default {_cut(effect.value or '')}"
             case "stale":

@@ -189,6 +189,10 @@ class Shop:
                 return answer({"items": rows, "nextCursor": None, "total": limit})
             case "/products/by-id":
                 return answer([self.product(key) for key in keys])
+            case "/products/by-sku":
+                return answer([self.product(self.new()) | {"stockKeepingUnit": key} for key in keys])
+            case "/labels":
+                return answer([self.label(key) for key in keys])
             case "/stock":
                 return answer([{"sku": key, "onHand": 3, "reserved": 1, "warehouseCode": "B"} for key in keys])
             case "/reviews":
@@ -217,8 +221,11 @@ class Shop:
 
     def product(self, key: str) -> dict[str, Any]:
         price = {"value": "1.00", "currencyCode": "EUR"}
-        texts = {"title": "t", "longDescription": "l", "categoryCode": "c"}
+        texts = {"title": "t", "longDescription": "l", "categoryCode": "c", "updatedAt": "2026-01-01T00:00:00Z"}
         return {"productId": key, "stockKeepingUnit": self.new(), "listPrice": price, **texts}
+
+    def label(self, sku: str) -> dict[str, Any]:
+        return {"sku": sku, "priceMinor": 100, "currencyCode": "EUR", "printedAt": "2026-01-01T00:00:00Z"}
 
     def review(self, key: str, *, product: str) -> dict[str, Any]:
         words = {"stars": 4, "text": "t", "postedAt": 1_750_000_000_000}

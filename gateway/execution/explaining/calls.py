@@ -51,6 +51,10 @@ class Calls:
             call = self._spoken(declaration, question=question)
         return replace(call, declared=named.name, one_of=named.table)
 
+    def strongly(self, call: Call) -> Call:
+        """The same read where only what the service says now will do."""
+        return replace(call, fresh=Seconds(0.0), revalidate=Seconds(0.0), is_hedged=False, is_coalesced=False)
+
     def of_step(self, named: Named, *, question: int) -> Call:
         """What a saga's step calls: once an attempt, since the saga itself repeats, and never from a cache."""
         call = self.of_named(named, question=question)
@@ -61,6 +65,7 @@ class Calls:
             longest=once,
             headers=(),
             fresh=None if call.fresh is None else Seconds(0.0),
+            revalidate=None if call.revalidate is None else Seconds(0.0),
             is_coalesced=False,
         )
 
@@ -108,6 +113,7 @@ class Calls:
             declared=declared.name,
             question=question,
             fresh=declared.fresh,
+            revalidate=declared.revalidate,
             sharing=declared.sharing.value,
             headers=() if declared.sharing is Sharing.PUBLIC else config.send_headers,
             attempts=config.retry.attempts,

@@ -5,7 +5,7 @@ Invariant: `fallbacks` is never empty; the last one is what remains when none be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,8 +13,10 @@ import msgspec
 
 from ...clock import Seconds
 from ...graph import JoinField
-from ...graph.degradation import Default, Otherwise, Stale
+from ...graph.degradation import Alternative, Default, Stale
+from ...graph.degradation import Fallback as DeclaredFallback
 from ...loading import Loader, Page
+from ...loading.reconcile import Authority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,11 @@ class JoinDeclaration:
     on: str
     sources: tuple[Loader[Any], ...]
     """Asked at the same time."""
+    reconcile: str | None = None
+    """The rule between several sources, as the author wrote it."""
+    authority: str | None = None
+    """The service whose word the rule asks for, if it asks for one's."""
+    is_strong: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     """GraphQL name of each argument -> the name that loaders know it by."""
     fallbacks: tuple[Fallback, ...]
@@ -44,17 +51,28 @@ def declared(join: JoinField) -> JoinDeclaration:
     """What `join` says of itself."""
     return JoinDeclaration(
         on=join.on,
-        sources=(join.loader,),
+        sources=join.sources,
+        reconcile=None if join.reconcile is None else repr(join.reconcile),
+        authority=join.reconcile.service if isinstance(join.reconcile, Authority) else None,
+        is_strong=join.consistency == "strong",
         parameters={argument.graphql_name or argument.python_name: argument.python_name for argument in join.arguments},
-        fallbacks=_fallbacks(join.otherwise),
+        fallbacks=_fallbacks(join.fallbacks),
     )
 
 
-def _fallbacks(otherwise: Otherwise) -> tuple[Fallback, ...]:
-    if isinstance(otherwise, Default):
-        return (Fallback(kind="default", value=_shown(otherwise.value)),)
-    last = Fallback(kind="null")
-    return (Fallback(kind="stale", max_age=otherwise.max_age), last) if isinstance(otherwise, Stale) else (last,)
+def _fallbacks(declared: Sequence[DeclaredFallback]) -> tuple[Fallback, ...]:
+    tried = tuple(_fallback(each) for each in declared)
+    return tried if tried and tried[-1].kind == "default" else (*tried, Fallback(kind="null"))
+
+
+def _fallback(declared: DeclaredFallback) -> Fallback:
+    match declared:
+        case Default(value):
+            return Fallback(kind="default", value=_shown(value))
+        case Stale(max_age=max_age):
+            return Fallback(kind="stale", max_age=max_age)
+        case Alternative():
+            return Fallback(kind="alternative", loader=declared.loader)
 
 
 def _shown(value: Any) -> str:

@@ -92,11 +92,25 @@ class Descriptions:
         def ask(asking: Asking) -> Asked:
             arguments = {declaration.parameters.get(name, name): text for name, text in asking.arguments.items()}
             batch = _Batch(arguments, asking.is_many, asking.generation)
-            calls = tuple(self._batch(loader, batch) for loader in declaration.sources)
+            asked = (self._batch(loader, batch) for loader in declaration.sources)
+            calls = tuple(self.calls.strongly(call) if declaration.is_strong else call for call in asked)
             fallbacks = tuple(self._fallback(each, batch) for each in declaration.fallbacks)
-            return Asked(calls=calls, join=ExplainedJoin(on=declaration.on, fallbacks=fallbacks))
+            join = ExplainedJoin(
+                on=declaration.on,
+                reconcile=declaration.reconcile,
+                authority=declaration.authority,
+                is_strong=declaration.is_strong,
+                fallbacks=fallbacks,
+            )
+            return Asked(calls=calls, join=join)
 
-        identity = (declaration.on, *map(id, declaration.sources), repr(declaration.fallbacks))
+        identity = (
+            declaration.on,
+            *map(id, declaration.sources),
+            declaration.reconcile,
+            declaration.is_strong,
+            repr(declaration.fallbacks),
+        )
         return Description(kind="join", identity=identity, ask=ask, guard=_named_guard(join.allow), is_async=True)
 
     def _fallback(self, fallback: Fallback, batch: _Batch) -> ExplainedFallback:

@@ -19,7 +19,7 @@ Kind = Literal["column", "join", "batched", "resolver", "saga", "introspection"]
 """Where a value comes from: the parent's own payload, a declared edge, Python (for all parents at once, or for each), a saga, the
 schema itself."""
 
-Becomes = Literal["null", "default", "stale", "alternative", "undone", "delayed"]
+Becomes = Literal["partial", "null", "default", "stale", "alternative", "undone", "delayed"]
 """What an outage makes of a field. Of a saga: "undone" before its pivot; "delayed" after it, or while its outcome is unknown."""
 
 
@@ -46,6 +46,8 @@ class Call:
     """Name on the wire -> value in GraphQL's notation. None: Python says which."""
     fresh: Seconds | None = None
     """How long an answer is served again; 0: never. None: it is no read."""
+    revalidate: Seconds | None = None
+    """How much longer it is served while it is asked for anew. None: it is no read."""
     sharing: str | None = None
     """With whom an answer may be shared: "public", "tenant", "identity"."""
     headers: tuple[str, ...] = ()
@@ -90,6 +92,12 @@ class ExplainedJoin:
 
     on: str
     """The parent's attribute that holds the key."""
+    reconcile: str | None = None
+    """The rule between several sources, as its author wrote it; None where there is one source."""
+    authority: str | None = None
+    """The service without whose word the rule cannot decide."""
+    is_strong: bool = False
+    """Nothing but what the service says now: no cache, no shared call, no hedge, no fallback."""
     fallbacks: tuple[ExplainedFallback, ...]
     """Never empty: the last one is what is left when nothing helps."""
 

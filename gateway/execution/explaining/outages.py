@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ...loading.reconcile import Quorum
 from .explanation import Becomes, Call, Effect, ExplainedField, ExplainedJoin, ExplainedSaga, NullAt, Outage
 
 _WRAPPERS = re.compile(r"\[*(\w+)(.*)")
@@ -31,7 +32,7 @@ def _effects(fields: Sequence[ExplainedField], service: str, *, above: tuple[Exp
 
 def _ends(effect: Effect) -> bool:
     """Whether nothing is left below: an old answer, and one from elsewhere, have fields of their own."""
-    return effect.is_certain and not {"stale", "alternative"} & set(effect.becomes)
+    return effect.is_certain and not {"partial", "stale", "alternative"} & set(effect.becomes)
 
 
 def _effect(field: ExplainedField, service: str, chain: Sequence[ExplainedField]) -> Effect | None:
@@ -46,11 +47,14 @@ def _effect(field: ExplainedField, service: str, chain: Sequence[ExplainedField]
 
 
 def _of_join(field: ExplainedField, join: ExplainedJoin, service: str, chain: Sequence[ExplainedField]) -> Effect:
-    """Its fallbacks in their order; an alternative of the same service is down too."""
-    tried = [each for each in join.fallbacks if each.call is None or each.call.service != service]
+    """What its other sources say, else its fallbacks in their order; an alternative of the same service is down too."""
+    others = [call for call in field.calls if call.service != service]
+    has_others = bool(others) and join.authority != service
+    is_enough = has_others and len(others) == 1 and join.reconcile != repr(Quorum())  # nobody is left to differ from
+    tried = [] if is_enough else [each for each in join.fallbacks if each.call is None or each.call.service != service]
     return Effect(
         path=field.path,
-        becomes=tuple(each.kind for each in tried),
+        becomes=(*(("partial",) if has_others else ()), *(each.kind for each in tried)),
         value=next((each.value for each in tried if each.kind == "default"), None),
         max_age=next((each.max_age for each in tried if each.kind == "stale"), None),
         instead=next((each.call.service for each in tried if each.call is not None), None),

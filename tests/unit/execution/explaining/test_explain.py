@@ -357,3 +357,36 @@ def doubling(times: int) -> str:
 def test_an_operation_that_opens_to_too_much_is_refused_soon() -> None:
     with pytest.raises(TooLarge, match=f"more than {MAX_FIELDS} fields"):
         explained(doubling(14))
+
+
+PRICES = "{ product(id: 1) { currentPrice { amount { amount } } shelfPrice { amount { amount } } } }"
+
+
+def test_a_join_of_several_sources_tells_who_is_asked_and_by_which_rule() -> None:
+    price = at(explained(PRICES), "product.currentPrice")
+    assert price.join is not None
+
+    assert [call.endpoint for call in price.calls] == ["GET /products/by-sku", "GET /labels"]
+    assert price.join.reconcile == "newest('updated_at')"
+
+
+def test_a_chain_of_fallbacks_is_told_in_its_order_with_the_call_of_its_alternative() -> None:
+    price = at(explained(PRICES), "product.shelfPrice")
+    (call,) = price.calls
+    assert price.join is not None
+
+    assert (call.fresh, call.revalidate) == (2.0, 30.0)
+    assert [each.kind for each in price.join.fallbacks] == ["alternative", "stale", "null"]
+    assert price.join.fallbacks[0].call is not None
+    assert price.join.fallbacks[0].call.service == "catalog"
+
+
+def test_a_strong_join_is_neither_cached_nor_shared_nor_hedged() -> None:
+    document = "{ order(id: 1) { payment { status } } }"
+    hedging = ServiceConfig(instances=("http://payments.test",), hedge=HedgeSettings(enabled=True))
+    payment = at(explained(document, payments=hedging), "order.payment")
+    (call,) = payment.calls
+    assert payment.join is not None
+
+    assert payment.join.is_strong
+    assert (call.fresh, call.is_coalesced, call.is_hedged) == (0.0, False, False)

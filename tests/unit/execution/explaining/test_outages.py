@@ -174,3 +174,8 @@ def test_a_saga_is_undone_before_its_pivot_and_only_delayed_after_it(
     effects = next(each for each in found.summary.outages if each.service == service).effects
 
     assert [(each.path, each.becomes, each.steps) for each in effects] == [(("placeOrder",), becomes, steps)]
+
+
+def test_of_two_sources_the_other_one_is_served_and_its_own_fields_stand() -> None:
+    document = "{ product(id: 1) { currentPrice { amount { amount } } } }"
+    assert outage(explained(document), "inventory") == {"product.currentPrice": ("partial",)}
