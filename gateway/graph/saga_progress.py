@@ -20,14 +20,17 @@ _STATUS_MEANING = {
     StepState.PENDING: "Not begun.",
     StepState.RUNNING: "An attempt is under way.",
     StepState.RETRYING: "Between two attempts.",
+    StepState.WAITING: "Waits for a timer or a signal.",
     StepState.DONE: "It took effect.",
     StepState.REJECTED: "The business said no; nothing took effect.",
     StepState.FAILED: "Given up, and certainly not applied.",
     StepState.UNKNOWN: "Given up, and nobody can tell whether it took effect; it will be undone.",
     StepState.SKIPPED: "Never begun, and never will be.",
+    StepState.FINDING_OUT: "Whether it took effect is being found out, before its undo.",
     StepState.UNDOING: "Its undo is under way.",
     StepState.UNDONE: "Undone.",
     StepState.UNDO_STUCK: "Its undo was given up and waits for a person.",
+    StepState.UNDO_SKIPPED: "An operator let its effect stand.",
 }
 for _value in StepStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
     _value.description = _STATUS_MEANING[StepState(_value.name)]

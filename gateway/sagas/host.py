@@ -5,13 +5,16 @@ Invariant: a `Ticket` exists only for a saga that the journal has; a view never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..clock import Epoch, Seconds
+from ..clock import NEVER, Epoch, Seconds
 from .definition import Saga
+from .events import Event
+from .journal import SagaQuery, SagaRecord
 from .known import Owner
+from .operating import Answer, Request
 from .outcome import Outcome
 from .states import SagaState, StepState
 
@@ -75,6 +78,21 @@ class SagaView:
         return self.compute_result()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaHistory:
+    """Part of a saga's events. `first` is the number of the first one here, counted from 1."""
+
+    first: int
+    events: tuple[Event, ...]
+    state: SagaState
+    owner: Owner
+
+    @property
+    def last(self) -> int:
+        """The number to go on after."""
+        return self.first + len(self.events) - 1
+
+
 class Host(Protocol):
     """Keeps sagas and runs them to their end, whoever waits for them."""
 
@@ -109,8 +127,19 @@ class Host(Protocol):
 
     async def view(self, saga_id: str) -> SagaView | None: ...
 
-    async def cancel(self, saga_id: str, *, reason: str) -> bool:
-        """Ask for it to be undone; False when no such saga is open. After the pivot: recorded and not obeyed."""
+    async def history(self, saga_id: str, *, after: int = 0, timeout: Seconds = NEVER) -> SagaHistory | None:  # noqa: ASYNC109  (a bound)
+        """What happened after the first `after` events; where that is nothing yet, what happens within `timeout` seconds."""
+        ...
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        """Records that fit, the newest first."""
+        ...
+
+    async def ask(self, saga_id: str, request: Request) -> Answer | None:
+        """Deliver a signal, or do what an operator wants. Returns only after the journal has it; None: no such saga.
+
+        Raises: SagasUnavailable, Draining.
+        """
         ...
 
     async def stop(self, drain: Seconds) -> None:
