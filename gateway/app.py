@@ -5,9 +5,10 @@ Invariant: everything with state is made here, per application; two applications
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Any
 
@@ -15,14 +16,23 @@ import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from .admission import Admission
 from .clock import Clock, LoopClock
-from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
+from .edge import (
+    GraphQLEndpoint,
+    GraphQLWebSocket,
+    StaticTokens,
+    graphiql_routes,
+    hashed,
+    health_routes,
+    landing,
+    signal_route,
+)
 from .execution import Engine
 from .execution.document import Documents
-from .execution.engine import OperationLimits
+from .execution.engine import OperationLimits, SagaScopes
 from .graph import Graph
 from .identity import Authenticator, Identity
 from .loading import Loaders
@@ -52,10 +62,27 @@ class Application:
     sagas: EmbeddedHost | None
     telemetry: Telemetry
     admission: Admission
+    _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
+    _goodbyes: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+    def on_leave(self, goodbye: Callable[[], Awaitable[None]]) -> None:
+        """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
+        self._leaving.append(goodbye)
 
     def leave(self) -> None:
-        """Admit nothing more and say so; what runs goes on. The lifespan's end does the same, later."""
+        """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
         self.admission.is_draining = True
+        goodbyes, self._leaving[:] = list(self._leaving), []
+        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+
+    async def left(self) -> None:
+        """`leave`, and all goodbyes said."""
+        self.leave()
+        await asyncio.gather(*self._goodbyes)
+
+
+async def _said(goodbye: Callable[[], Awaitable[None]]) -> None:
+    await goodbye()
 
 
 def create_app(
@@ -109,7 +136,9 @@ def compose(
         sagas = _sagas(
             settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
         )
-    admission = Admission(settings.server.max_operations, telemetry=telemetry)
+    admission = Admission(
+        settings.server.max_operations, telemetry=telemetry, max_streams=settings.server.max_subscriptions
+    )
     operation = settings.operation
     engine = Engine(
         graph,
@@ -128,6 +157,7 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
+        scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
     )
     return Application(
         graph=graph,
@@ -165,6 +195,9 @@ def _sagas(
 
 
 def _routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+    forwarded = frozenset(
+        name for service in settings.services.values() for name in map(str.lower, service.send_headers)
+    )
     endpoint = GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
@@ -172,10 +205,15 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         is_draining=lambda: gateway.admission.is_draining,
         critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
-        forwarded=frozenset(
-            name for service in settings.services.values() for name in map(str.lower, service.send_headers)
-        ),
+        forwarded=forwarded,
     )
+    sockets = GraphQLWebSocket(
+        gateway.engine,
+        authenticator=authenticator,
+        critical_scope=settings.operation.critical_scope,
+        forwarded=forwarded,
+    )
+    gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
         if settings.server.graphiql
@@ -183,9 +221,18 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
     )
     return [
         Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", sockets),
+        *_signal_routes(settings, gateway, authenticator),
         *health_routes(status=lambda: _status(gateway), metrics=gateway.telemetry.metrics),
         *pages,
     ]
+
+
+def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+    if gateway.sagas is None:
+        return []
+    scope = settings.sagas.signal_scope
+    return [signal_route(gateway.sagas, authenticator=authenticator, scope=scope, max_body=settings.server.max_body)]
 
 
 def _lifespan(settings: Settings, gateway: Application) -> Any:
@@ -198,7 +245,7 @@ def _lifespan(settings: Settings, gateway: Application) -> Any:
             try:
                 yield
             finally:
-                gateway.leave()
+                await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
                 gateway.telemetry.log.info("stopped")

@@ -2,7 +2,18 @@
 
 from .authentication import StaticTokens, hashed
 from .graphql_http import GraphQLEndpoint
+from .graphql_ws import GraphQLWebSocket
 from .health import health_routes
 from .pages import graphiql_routes, landing
+from .signals import signal_route
 
-__all__ = ["GraphQLEndpoint", "StaticTokens", "graphiql_routes", "hashed", "health_routes", "landing"]
+__all__ = [
+    "GraphQLEndpoint",
+    "GraphQLWebSocket",
+    "StaticTokens",
+    "graphiql_routes",
+    "hashed",
+    "health_routes",
+    "landing",
+    "signal_route",
+]

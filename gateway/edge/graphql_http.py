@@ -122,20 +122,39 @@ class GraphQLEndpoint:
     def _graphql_request(
         self, parameters: Mapping[str, Any], request: Request, *, identity: Identity
     ) -> GraphQLRequest:
-        headers = request.headers
-        _optional(parameters, "extensions", dict, "an object")
-        return GraphQLRequest(
-            text=_text(parameters),
-            operation_name=_optional(parameters, "operationName", str, "a string"),
-            variables=_optional(parameters, "variables", dict, "an object") or {},
+        return request_from(
+            parameters,
+            request.headers,
             identity=identity,
-            timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
-            idempotency_key=headers.get("idempotency-key"),
-            priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(self._critical_scope)),
-            headers=tuple((name, value) for name, value in headers.items() if name in self._forwarded),
-            trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            forwarded=self._forwarded,
+            critical_scope=self._critical_scope,
             only_queries=request.method == "GET",
         )
+
+
+def request_from(
+    parameters: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    identity: Identity,
+    forwarded: frozenset[str],
+    critical_scope: str,
+    only_queries: bool = False,
+) -> GraphQLRequest:
+    """What the parameters and headers (names in lower case) of any transport ask for. Raises: RequestError."""
+    _optional(parameters, "extensions", dict, "an object")
+    return GraphQLRequest(
+        text=_text(parameters),
+        operation_name=_optional(parameters, "operationName", str, "a string"),
+        variables=_optional(parameters, "variables", dict, "an object") or {},
+        identity=identity,
+        timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
+        idempotency_key=headers.get("idempotency-key"),
+        priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(critical_scope)),
+        headers=tuple((name, value) for name, value in headers.items() if name in forwarded),
+        trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+        only_queries=only_queries,
+    )
 
 
 def is_a_person(request: Request) -> bool:

@@ -7,7 +7,7 @@ from .embedded import EmbeddedHost
 from .host import Host, IdempotencyConflict, SagaHistory, SagaStartError, SagaView, StepView, Ticket
 from .journal import Journal, SagaQuery, SagaRecord
 from .known import Done, NotDone, Owner, Reject, Unknown
-from .operating import Answer, Cancel, Refused, Request, ResolveStep, RetryStep, Signal, SkipStep, Taken
+from .operating import Answer, Cancel, Refused, Request, ResolveStep, RetryStep, Signal, SkipStep, Taken, Verdict
 from .outcome import Completed, Failed, NeedsAttention, Outcome, Rejected
 from .retry import UNTIL_DONE, Retry
 from .running import Observer
@@ -61,6 +61,7 @@ __all__ = [
     "Taken",
     "Ticket",
     "Unknown",
+    "Verdict",
     "definition_of",
     "step",
 ]

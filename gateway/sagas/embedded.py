@@ -29,7 +29,7 @@ from .folding import CorruptHistory, begun, replay
 from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ticket
 from .journal import HASH_VERSION, AlreadyThere, Journal, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
-from .operating import Answer, Refused, Request, Taken, decide_request
+from .operating import Answer, Refused, Request, ResolveStep, Signal, Taken, decide_request
 from .running import HasEnded, Observer, RunningSaga, Surroundings
 from .states import SagaState
 from .views import retired_view, view_of
@@ -38,6 +38,10 @@ T = TypeVar("T")
 
 RECOVERIES = 64
 """Histories read at the same time at start."""
+
+
+LOOK_AGAIN = Seconds(1.0)
+"""Between two looks at a saga that nobody runs, because it waits for a person."""
 
 
 def new_saga_id() -> str:
@@ -229,17 +233,32 @@ class EmbeddedHost:
         progress = replay(definition.plan, stored.events)
         return view_of(definition, stored.record, progress, codec=self._codec)
 
-    async def history(self, saga_id: str, *, after: int = 0, timeout: Seconds = NEVER) -> SagaHistory | None:  # noqa: ASYNC109  (a bound)
+    async def history(
+        self,
+        saga_id: str,
+        *,
+        after: int = 0,
+        timeout: Seconds = NEVER,  # noqa: ASYNC109  (a bound, not a failure)
+    ) -> SagaHistory | None:
+        until = self._clock.now() + timeout
+        while True:
+            stored = await self._journal.find(saga_id)
+            left = until - self._clock.now()
+            if stored is None:
+                return None
+            if len(stored.events) > after or stored.record.state.is_final or left <= 0:
+                record = stored.record
+                return SagaHistory(
+                    first=after + 1, events=stored.events[after:], state=record.state, owner=record.owner
+                )
+            await self._news_of(saga_id, after, timeout=min(left, LOOK_AGAIN if saga_id not in self._running else left))
+
+    async def _news_of(self, saga_id: str, after: int, *, timeout: float) -> None:  # noqa: ASYNC109  (a bound, not a failure)
+        """Until the saga has more than `after` events; or until it is worth looking whether somebody took it up."""
         running = self._running.get(saga_id)
-        if running is not None and timeout > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await running.appended(after)
-        stored = await self._journal.find(saga_id)
-        if stored is None:
-            return None
-        record = stored.record
-        return SagaHistory(first=after + 1, events=stored.events[after:], state=record.state, owner=record.owner)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await (asyncio.sleep(timeout) if running is None else running.appended(after))
 
     async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
         return await self._journal.search(query)
@@ -255,6 +274,8 @@ class EmbeddedHost:
                 running = self._running.get(saga_id)  # somebody else may have asked meanwhile
                 if running is None:
                     return await self._ask_settled(stored, request)
+            if (problem := self._misfit(running.definition, request)) is not None:
+                return problem
             try:
                 return await asyncio.shield(running.post(request))
             except HasEnded:
@@ -273,11 +294,27 @@ class EmbeddedHost:
         decided = decide_request(definition.plan, progress, request, at=self._clock.wall())
         if isinstance(decided, Taken | Refused):
             return decided
+        if (problem := self._misfit(definition, request)) is not None:
+            return problem
         saga = RunningSaga(definition, record, progress=progress, next_seq=len(stored.events), around=self._around)
         answer = saga.post(request)
         self._telemetry.metrics.sagas_needing_attention.labels(record.saga).dec()
         self._take_up(saga, saga.run())
         return await asyncio.shield(answer)
+
+    def _misfit(self, definition: Definition, request: Request) -> Refused | None:
+        """Whether what comes from outside is not of the type that the step yields: those who read it must not find out."""
+        match request:
+            case Signal(step=step, payload=value) | ResolveStep(step=step, result=value) if value is not None:
+                binding = definition.bindings.get(step)
+            case _:
+                return None
+        try:
+            if binding is not None:
+                self._codec.decode(value, binding.yields)
+        except msgspec.MsgspecError as error:
+            return Refused(f"{step} does not yield this: {error}")
+        return None
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 

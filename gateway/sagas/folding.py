@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
 from msgspec.structs import replace
 
 from .events import (
+    NULL,
     AttemptFailed,
     AttemptInterrupted,
     CancelRequested,
@@ -46,8 +46,6 @@ BROKEN = frozenset({StepState.REJECTED, StepState.FAILED, StepState.UNKNOWN})
 TOOK_EFFECT = frozenset({StepState.DONE, StepState.UNKNOWN})
 NOT_IN_TIME = "NOT_IN_TIME"
 """Code of a signal that did not come in time, where its step declares no refusal."""
-
-_NULL = msgspec.Raw(b"null")
 
 _Forward = StepIntended | StepDone | StepRejected | AttemptFailed | AttemptInterrupted
 _Waiting = WaitBegan | TimerFired | SignalReceived | WaitExpired
@@ -249,7 +247,7 @@ def _fold_wait(plan: SagaPlan, progress: SagaProgress, event: _Waiting) -> SagaP
             return _done(plan, progress, event.step, replace(received, result=event.payload, ended_at=event.at))
         case TimerFired():
             _expect(step.state is StepState.WAITING, event)
-            return _done(plan, progress, event.step, replace(step, result=_NULL, ended_at=event.at))
+            return _done(plan, progress, event.step, replace(step, result=NULL, ended_at=event.at))
         case WaitExpired():
             _expect(step.state is StepState.WAITING, event)
             return _not_in_time(plan, progress, event)

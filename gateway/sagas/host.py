@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from ..clock import NEVER, Epoch, Seconds
 from .definition import Saga
 from .events import Event
@@ -50,6 +52,10 @@ class StepView:
     """Of the last error or rejection."""
     started_at: Epoch | None
     ended_at: Epoch | None
+    next_at: Epoch | None = None
+    """When it is tried again, its timer fires, or its patience with a signal ends."""
+    result: msgspec.Raw | None = None
+    """What it yielded, as the journal holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,11 @@ class SagaView:
     steps: tuple[StepView, ...]
     created_at: Epoch
     ended_at: Epoch | None
+    deadline_at: Epoch | None = None
+    cause: str | None = None
+    """Code of the first thing that went wrong, and was not mended."""
+    input: bytes = b"null"
+    """As the journal holds it."""
     compute_result: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     @property

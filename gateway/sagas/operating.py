@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from ..clock import Epoch
-from .events import CancelRequested, Event, OperatorResolved, OperatorRetried, OperatorSkipped, SignalReceived
+from .events import NULL, CancelRequested, Event, OperatorResolved, OperatorRetried, OperatorSkipped, SignalReceived
 from .folding import BROKEN
 from .plan import SagaPlan, StepPlan
 from .progress import SagaProgress, StepProgress
@@ -181,7 +181,7 @@ def _resolve(
         actor=request.actor,
         reason=request.reason,
         verdict=request.verdict,
-        result=request.result if request.verdict == "done" else None,
+        result=NULL if request.result is None else request.result,
     )
 
 
