@@ -5,9 +5,10 @@ Invariant: everything with state is made here, per application; two applications
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Any
 
@@ -15,14 +16,25 @@ import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from .admission import Admission
 from .clock import Clock, LoopClock
-from .edge import FaultsHeader, GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
+from .edge import (
+    FaultsHeader,
+    GraphQLEndpoint,
+    GraphQLWebSocket,
+    Requests,
+    StaticTokens,
+    graphiql_routes,
+    hashed,
+    health_routes,
+    landing,
+    signal_route,
+)
 from .execution import Engine
 from .execution.document import Documents
-from .execution.engine import OperationLimits
+from .execution.engine import OperationLimits, SagaScopes
 from .graph import Graph
 from .identity import Authenticator, Identity
 from .loading import Loaders
@@ -54,10 +66,27 @@ class Application:
     telemetry: Telemetry
     admission: Admission
     steering: Steering
+    _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
+    _goodbyes: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+    def on_leave(self, goodbye: Callable[[], Awaitable[None]]) -> None:
+        """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
+        self._leaving.append(goodbye)
 
     def leave(self) -> None:
-        """Admit nothing more and say so; what runs goes on. The lifespan's end does the same, later."""
+        """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
         self.admission.is_draining = True
+        goodbyes, self._leaving[:] = list(self._leaving), []
+        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+
+    async def left(self) -> None:
+        """`leave`, and all goodbyes said."""
+        self.leave()
+        await asyncio.gather(*self._goodbyes)
+
+
+async def _said(goodbye: Callable[[], Awaitable[None]]) -> None:
+    await goodbye()
 
 
 def create_app(
@@ -114,7 +143,9 @@ def compose(
         sagas = _sagas(
             settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
         )
-    admission = Admission(settings.server.max_operations, telemetry=telemetry)
+    admission = Admission(
+        settings.server.max_operations, telemetry=telemetry, max_streams=settings.server.max_subscriptions
+    )
     operation = settings.operation
     engine = Engine(
         graph,
@@ -133,6 +164,7 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
+        scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
     )
     return Application(
         graph=graph,
@@ -171,14 +203,9 @@ def _sagas(
 
 
 def _routes(settings: Settings, gateway: Application, authenticator: Authenticator, *, clock: Clock) -> list[Any]:
-    endpoint = GraphQLEndpoint(
-        gateway.engine,
-        authenticator=authenticator,
-        max_body=settings.server.max_body,
-        is_draining=lambda: gateway.admission.is_draining,
-        critical_scope=settings.operation.critical_scope,
-        page=GRAPHIQL_PATH if settings.server.graphiql else None,
+    requests = Requests(
         forwards=gateway.services.forwards,
+        critical_scope=settings.operation.critical_scope,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,
             services=gateway.services,
@@ -186,6 +213,16 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
             metrics=gateway.telemetry.metrics,
         ),
     )
+    endpoint = GraphQLEndpoint(
+        gateway.engine,
+        authenticator=authenticator,
+        max_body=settings.server.max_body,
+        requests=requests,
+        is_draining=lambda: gateway.admission.is_draining,
+        page=GRAPHIQL_PATH if settings.server.graphiql else None,
+    )
+    sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
+    gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
         if settings.server.graphiql
@@ -193,9 +230,18 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
     )
     return [
         Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", sockets),
+        *_signal_routes(settings, gateway, authenticator),
         *health_routes(status=lambda: _status(gateway), metrics=gateway.telemetry.metrics),
         *pages,
     ]
+
+
+def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+    if gateway.sagas is None:
+        return []
+    scope = settings.sagas.signal_scope
+    return [signal_route(gateway.sagas, authenticator=authenticator, scope=scope, max_body=settings.server.max_body)]
 
 
 def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
@@ -209,7 +255,7 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
                 async with gateway.steering.listening() if steered else nullcontext():
                     yield
             finally:
-                gateway.leave()
+                await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
                 gateway.telemetry.log.info("stopped")

@@ -367,7 +367,14 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             log = json_log(level=settings.telemetry.log_level)
             app = _wire(settings, graph, steered=True)
             leave = app.state.gateway.leave
-            server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
+            server.serve(
+                app,
+                held,
+                drain=settings.server.drain,
+                log=log,
+                on_leave=leave,
+                ws_max_size=settings.server.max_body,
+            )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
 

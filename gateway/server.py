@@ -59,7 +59,13 @@ def hold_port(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log, on_leave: Callable[[], None] = lambda: None
+    app: ASGIApp,
+    held: socket.socket,
+    *,
+    drain: Seconds,
+    log: Log,
+    on_leave: Callable[[], None] = lambda: None,
+    ws_max_size: int = 1024 * 1024,
 ) -> None:
     """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds.
 
@@ -74,6 +80,8 @@ def serve(
         port=port,
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=ws_max_size,
         lifespan="on",
         access_log=False,
         log_config=None,

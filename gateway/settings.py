@@ -145,6 +145,8 @@ class GraphSettings(Concern):
     """The root type of queries, "module:name"."""
     mutation: Name | None = None
     """The root type of mutations. None: a graph that only reads."""
+    subscription: Name | None = None
+    """The root type of subscriptions, served over WebSocket. None: there are none."""
     sdl: SdlPath = Path("schema.graphql")
     """The printed schema that `sagaql check` compares with the code, relative to gateway.toml; "" keeps none."""
 
@@ -160,6 +162,8 @@ class ServerSettings(Concern):
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
     max_operations: Positive = 512
     """Operations in flight; more are refused with OVERLOADED. 512: eight services' bulkheads full at once."""
+    max_subscriptions: Positive = 1_000
+    """Subscriptions under way; more are refused with OVERLOADED. 1 000: some 10 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True
@@ -305,6 +309,10 @@ class SagaSettings(Concern):
     """Seconds that a mutation waits for its saga before it answers "accepted"; also bounded by its deadline."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(5.0)
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
+    operator_scope: Scope = "operator"
+    """The scope of those who may list, retry, skip, resolve and cancel sagas of others."""
+    signal_scope: Scope = "signals"
+    """The scope of those who may send a saga the signal that it waits for: the services that know, not clients."""
     max_open: Positive = 10_000
     """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
 

@@ -38,6 +38,8 @@ class Ctx:
     """Variables as the client sent them, before defaults."""
     saga_wait: float = 10.0
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
+    operator_scope: str = "operator"
+    signal_scope: str = "signals"
     degraded: list[Degraded] = field(default_factory=list[Degraded])
     degraded_beyond: int = 0
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])

@@ -99,16 +99,16 @@ class Graph:
         return "\n".join(lines)
 
 
-def build_graph(query: type[Any], mutation: type[Any] | None = None) -> Graph:
+def build_graph(query: type[Any], mutation: type[Any] | None = None, subscription: type[Any] | None = None) -> Graph:
     """Build the schema from its root types. Raises: GraphInvalid with every problem that can be told."""
-    roots: tuple[Any, Any] = (query, mutation)
+    roots: tuple[Any, Any, Any] = (query, mutation, subscription)
     return _built(*roots)
 
 
 @lru_cache(maxsize=16)
-def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
+def _built(query: type[Any], mutation: type[Any] | None, subscription: type[Any] | None) -> Graph:
     try:
-        schema = strawberry.Schema(query=query, mutation=mutation, config=StrawberryConfig())
+        schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=StrawberryConfig())
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
         raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
     fields = dict(_fields(core_of(schema)))
@@ -122,8 +122,10 @@ def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
             name.split(".")[1]: field.definition for name, (_, field) in fields.items() if isinstance(field, SagaField)
         },
     )
-    for core_field, field in fields.values():
-        _end_with_deadline(core_field, field)
+    streams = "" if graph.core.subscription_type is None else f"{graph.core.subscription_type.name}."
+    for name, (core_field, field) in fields.items():
+        if not (streams and name.startswith(streams)):  # a stream has no deadline; each of its answers has one
+            _end_with_deadline(core_field, field)
     if graph.core.mutation_type is not None:
         for core_field in graph.core.mutation_type.fields.values():
             _begin_a_generation(core_field)

@@ -4,9 +4,10 @@ from .codec import Codec
 from .context import CommandLike, LoaderLike, Reader, Sender, StepCtx
 from .definition import Definition, Saga, SagaDefinitionError, Step, definition_of, step
 from .embedded import EmbeddedHost
-from .host import Host, IdempotencyConflict, SagaStartError, SagaView, StepView, Ticket
-from .journal import Journal
-from .known import Done, Owner, Reject, Unknown
+from .host import Host, IdempotencyConflict, SagaHistory, SagaStartError, SagaView, StepView, Ticket
+from .journal import Journal, SagaQuery, SagaRecord
+from .known import Done, NotDone, Owner, Reject, Unknown
+from .operating import Answer, Cancel, Refused, Request, ResolveStep, RetryStep, Signal, SkipStep, Taken, Verdict
 from .outcome import Completed, Failed, NeedsAttention, Outcome, Rejected
 from .retry import UNTIL_DONE, Retry
 from .running import Observer
@@ -15,6 +16,8 @@ from .states import SagaState, StepState
 
 __all__ = [
     "UNTIL_DONE",
+    "Answer",
+    "Cancel",
     "Codec",
     "CommandLike",
     "Completed",
@@ -27,26 +30,38 @@ __all__ = [
     "Journal",
     "LoaderLike",
     "NeedsAttention",
+    "NotDone",
     "Observer",
     "Outcome",
     "Owner",
     "Reader",
+    "Refused",
     "Reject",
     "Rejected",
+    "Request",
+    "ResolveStep",
     "Retry",
+    "RetryStep",
     "Saga",
     "SagaDefinitionError",
+    "SagaHistory",
+    "SagaQuery",
+    "SagaRecord",
     "SagaStartError",
     "SagaState",
     "SagaView",
     "Sender",
+    "Signal",
+    "SkipStep",
     "SqliteJournal",
     "Step",
     "StepCtx",
     "StepState",
     "StepView",
+    "Taken",
     "Ticket",
     "Unknown",
+    "Verdict",
     "definition_of",
     "step",
 ]

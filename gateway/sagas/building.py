@@ -9,6 +9,7 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from ..clock import duration
@@ -29,12 +30,15 @@ def build(saga: type[Saga[Any, Any]], *, name: str, version: int, deadline: str 
     needs = {step.name: _needs(arguments[step.name], after=step.after) for step in reading.steps.values()}
     reading.check_pivot_and_undo(needs)
     undo_arguments = {step.name: reading.undo_arguments(step, needs=needs) for step in reading.steps.values()}
+    read = {each.step for each in chain(*arguments.values(), *undo_arguments.values())} | _parameters_of_result(saga)
     try:
         plan = compile_plan(
             name,
             version=version,
             deadline=duration(deadline),
-            steps=[_step_plan(step, needs=needs[step.name]) for step in reading.steps.values()],
+            steps=[
+                _step_plan(step, needs=needs[step.name], is_read=step.name in read) for step in reading.steps.values()
+            ],
             shapes={"input": _shown(reading.input_type)} | {name: _shown(t) for name, t in reading.yields.items()},
         )
     except ValueError as problem:
@@ -308,7 +312,13 @@ def _needs(arguments: Iterable[Argument], *, after: Iterable[str]) -> frozenset[
     return frozenset(argument.step for argument in arguments if argument.step is not None) | frozenset(after)
 
 
-def _step_plan(step: Step[..., Any], *, needs: frozenset[str]) -> StepPlan:
+def _parameters_of_result(saga: type[Saga[Any, Any]]) -> set[str | None]:
+    """Names that `result` reads; whether it may is checked later, when the graph of steps is known to be one."""
+    method = getattr(saga, "result", None)
+    return set(inspect.signature(method).parameters) if inspect.isfunction(method) else set()
+
+
+def _step_plan(step: Step[..., Any], *, needs: frozenset[str], is_read: bool) -> StepPlan:
     return StepPlan(
         name=step.name,
         needs=tuple(sorted(needs)),
@@ -316,6 +326,7 @@ def _step_plan(step: Step[..., Any], *, needs: frozenset[str]) -> StepPlan:
         is_pivot=step.pivot,
         retry=step.retry,
         timeout=step.timeout,
+        is_read=is_read,
     )
 
 

@@ -163,6 +163,9 @@ class Binding:
     """The annotated result type."""
     undo: Method | None
     undo_arguments: tuple[Argument, ...]
+    lookup: Method | None = None
+    """Finds out whether the step took effect: answers Done or NotDone."""
+    lookup_arguments: tuple[Argument, ...] = ()
     invalidates: tuple[object, ...]
 
 

@@ -12,22 +12,25 @@ import contextvars
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from ..clock import Clock, Epoch, Seconds
+from ..clock import NEVER, Clock, Epoch, Seconds
 from ..errors import Draining, Overloaded, SagaNotFound, SagasUnavailable
 from ..telemetry import Telemetry
 from .codec import Codec
 from .context import Reader, Sender
-from .core import CorruptHistory, advance, begun, interruptions, replay
+from .core import advance, interruptions
 from .definition import Definition, Saga, definition_of
 from .events import Event, SagaStarted
-from .host import IdempotencyConflict, SagaStartError, SagaView, Ticket
-from .journal import HASH_VERSION, AlreadyThere, Journal, SagaRecord
+from .folding import CorruptHistory, begun, replay
+from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ticket
+from .journal import HASH_VERSION, AlreadyThere, Journal, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
-from .running import Observer, RunningSaga, Surroundings
+from .operating import Answer, Refused, Request, ResolveStep, Signal, Taken, decide_request
+from .running import HasEnded, Observer, RunningSaga, Surroundings
 from .states import SagaState
 from .views import retired_view, view_of
 
@@ -35,6 +38,10 @@ T = TypeVar("T")
 
 RECOVERIES = 64
 """Histories read at the same time at start."""
+
+
+LOOK_AGAIN = Seconds(1.0)
+"""Between two looks at a saga that nobody runs, because it waits for a person."""
 
 
 def new_saga_id() -> str:
@@ -226,12 +233,88 @@ class EmbeddedHost:
         progress = replay(definition.plan, stored.events)
         return view_of(definition, stored.record, progress, codec=self._codec)
 
-    async def cancel(self, saga_id: str, *, reason: str) -> bool:
+    async def history(
+        self,
+        saga_id: str,
+        *,
+        after: int = 0,
+        timeout: Seconds = NEVER,  # noqa: ASYNC109  (a bound, not a failure)
+    ) -> SagaHistory | None:
+        until = self._clock.now() + timeout
+        while True:
+            stored = await self._journal.find(saga_id)
+            left = until - self._clock.now()
+            if stored is None:
+                return None
+            if len(stored.events) > after or stored.record.state.is_final or left <= 0:
+                record = stored.record
+                return SagaHistory(
+                    first=after + 1, events=stored.events[after:], state=record.state, owner=record.owner
+                )
+            await self._news_of(saga_id, after, timeout=min(left, LOOK_AGAIN if saga_id not in self._running else left))
+
+    async def _news_of(self, saga_id: str, after: int, *, timeout: float) -> None:  # noqa: ASYNC109  (a bound, not a failure)
+        """Until the saga has more than `after` events; or until it is worth looking whether somebody took it up."""
         running = self._running.get(saga_id)
-        if running is None:
-            return False
-        running.cancel(reason)
-        return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await (asyncio.sleep(timeout) if running is None else running.appended(after))
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        return await self._journal.search(query)
+
+    async def ask(self, saga_id: str, request: Request) -> Answer | None:
+        self._check_may_begin()
+        while True:
+            running = self._running.get(saga_id)
+            if running is None:
+                stored = await self._journal.find(saga_id)
+                if stored is None:
+                    return None
+                running = self._running.get(saga_id)  # somebody else may have asked meanwhile
+                if running is None:
+                    return await self._ask_settled(stored, request)
+            if (problem := self._misfit(running.definition, request)) is not None:
+                return problem
+            try:
+                return await asyncio.shield(running.post(request))
+            except HasEnded:
+                self._check_may_begin()
+                await asyncio.sleep(0)  # its supervisor lets go of it, then the journal tells
+
+    async def _ask_settled(self, stored: StoredSaga, request: Request) -> Answer:
+        """Of a saga that nobody runs: what changes nothing is answered, else it is taken up again."""
+        record = stored.record
+        if not self._is_registered(record):
+            return Refused(f"{record.saga} v{record.version} is no longer registered with this gateway")
+        definition = self._definitions[record.saga, record.version]
+        progress = replay(definition.plan, stored.events)
+        if not progress.state.is_settled:
+            return Refused("it stopped here by a bug, which the log tells: a restart takes it up again")
+        decided = decide_request(definition.plan, progress, request, at=self._clock.wall())
+        if isinstance(decided, Taken | Refused):
+            return decided
+        if (problem := self._misfit(definition, request)) is not None:
+            return problem
+        saga = RunningSaga(definition, record, progress=progress, next_seq=len(stored.events), around=self._around)
+        answer = saga.post(request)
+        self._telemetry.metrics.sagas_needing_attention.labels(record.saga).dec()
+        self._take_up(saga, saga.run())
+        return await asyncio.shield(answer)
+
+    def _misfit(self, definition: Definition, request: Request) -> Refused | None:
+        """Whether what comes from outside is not of the type that the step yields: those who read it must not find out."""
+        match request:
+            case Signal(step=step, payload=value) | ResolveStep(step=step, result=value) if value is not None:
+                binding = definition.bindings.get(step)
+            case _:
+                return None
+        try:
+            if binding is not None:
+                self._codec.decode(value, binding.yields)
+        except msgspec.MsgspecError as error:
+            return Refused(f"{step} does not yield this: {error}")
+        return None
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -296,6 +379,7 @@ class EmbeddedHost:
             self._telemetry.log.exception("saga stopped by a bug", saga=record.saga, saga_id=record.id)
         finally:
             self._running.pop(record.id, None)
+            saga.ended()
             if not saga.settled.done():
                 saga.settled.cancel()
             self._count_end(saga)
@@ -306,7 +390,7 @@ class EmbeddedHost:
         if state is SagaState.NEEDS_ATTENTION:
             metrics.sagas_needing_attention.labels(name).inc()
             self._telemetry.log.warning("saga needs attention", saga=name, saga_id=saga.record.id)
-        if state.is_settled:
+        if saga.has_settled:
             lasted = max(0.0, self._clock.wall() - saga.record.created_at)
             metrics.sagas.labels(name, state.value).observe(lasted)
 

@@ -41,6 +41,19 @@ class SagaRecord:
     ended_at: Epoch | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaQuery:
+    """Which sagas to list, the newest first."""
+
+    states: frozenset[SagaState] = frozenset()
+    """Empty: all."""
+    saga: str | None = None
+    owner: Owner | None = None
+    limit: int = 50
+    before: tuple[Epoch, str] | None = None
+    """(created_at, id) of the last one that is known already."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredSaga:
     """A record with its whole history."""
@@ -104,6 +117,10 @@ class Journal(Protocol):
 
     async def open_sagas(self) -> Sequence[SagaRecord]:
         """Those that are not settled, oldest first. Cost: their number, not the number of all sagas."""
+        ...
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        """Records that fit, the newest first, at most `query.limit`."""
         ...
 
     async def needing_attention(self) -> Mapping[str, int]:

@@ -29,7 +29,7 @@ from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
 from .events import Event, decode_event, encode_event, kind_of
 from .host import SagaStartError
-from .journal import AlreadyThere, Begun, JournalConflict, SagaRecord, StoredSaga
+from .journal import AlreadyThere, Begun, JournalConflict, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
 from .states import SagaState
 
@@ -286,6 +286,11 @@ class SqliteJournal:
         rows = await self._read(lambda connection: connection.execute(_OPEN).fetchall())
         return [_record_of(row) for row in rows]
 
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        statement, values = _search(query)
+        rows = await self._read(lambda connection: connection.execute(statement, values).fetchall())
+        return [_record_of(row) for row in rows]
+
     async def needing_attention(self) -> Mapping[str, int]:
         rows = await self._read(lambda connection: connection.execute(_WAITING).fetchall())
         return dict(rows)
@@ -304,6 +309,26 @@ class SqliteJournal:
                 reader.execute("COMMIT")
 
         return await asyncio.get_running_loop().run_in_executor(reading, in_transaction)
+
+
+def _search(query: SagaQuery) -> tuple[str, list[Any]]:
+    """The statement and its values. What is asked for becomes values, never text."""
+    where, values = ["1"], list[Any]()
+    if query.states:
+        where.append(f"state IN ({', '.join('?' * len(query.states))})")
+        values += sorted(state.value for state in query.states)
+    if query.saga is not None:
+        where.append("saga = ?")
+        values.append(query.saga)
+    if query.owner is not None:
+        where.append("tenant = ? AND subject = ?")
+        values += [query.owner.tenant, query.owner.subject]
+    if query.before is not None:
+        where.append("(created_at, id) < (?, ?)")
+        values += query.before
+    values.append(query.limit)
+    text = f"SELECT {_COLUMNS} FROM sagas WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608
+    return text, values
 
 
 def _unavailable() -> SagasUnavailable:

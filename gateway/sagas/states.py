@@ -32,6 +32,8 @@ class StepState(StrEnum):
     RUNNING = "RUNNING"
     RETRYING = "RETRYING"
     """Between two attempts."""
+    WAITING = "WAITING"
+    """For a timer or a signal."""
     DONE = "DONE"
     REJECTED = "REJECTED"
     """The business said no; nothing took effect."""
@@ -41,9 +43,13 @@ class StepState(StrEnum):
     """Given up, and nobody can tell whether it took effect."""
     SKIPPED = "SKIPPED"
     """Never begun, and never will be."""
+    FINDING_OUT = "FINDING_OUT"
+    """Whether it took effect is being asked, before its undo."""
     UNDOING = "UNDOING"
     UNDONE = "UNDONE"
     UNDO_STUCK = "UNDO_STUCK"
+    UNDO_SKIPPED = "UNDO_SKIPPED"
+    """An operator let its effect stand."""
 
 
 _FINAL = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})

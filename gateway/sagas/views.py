@@ -31,6 +31,9 @@ def view_of(definition: Definition, record: SagaRecord, progress: SagaProgress, 
         steps=tuple(_step_view(name, step) for name, step in progress.steps.items()),
         created_at=record.created_at,
         ended_at=progress.ended_at,
+        deadline_at=record.deadline_at,
+        cause=None if progress.cause is None else progress.cause.code,
+        input=record.input,
         compute_result=partial(_result, definition, record, progress, codec) if is_done else None,
     )
 
@@ -47,6 +50,8 @@ def retired_view(record: SagaRecord) -> SagaView:
         steps=(),
         created_at=record.created_at,
         ended_at=record.ended_at,
+        deadline_at=record.deadline_at,
+        input=record.input,
     )
 
 
@@ -107,4 +112,6 @@ def _step_view(name: str, step: StepProgress) -> StepView:
         code=step.code,
         started_at=step.started_at,
         ended_at=step.ended_at,
+        next_at=step.retry_at if step.retry_at is not None else step.waits_until,
+        result=step.result,
     )

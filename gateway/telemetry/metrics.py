@@ -29,6 +29,7 @@ class Metrics:
         self.operations_in_flight = Gauge(
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
         )
+        self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
         self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
         self.degraded = Counter(
             "sagaql_degraded_total",

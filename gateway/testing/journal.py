@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..clock import Epoch
 from ..errors import SagasUnavailable
 from ..sagas.events import Event, decode_event, encode_event
-from ..sagas.journal import AlreadyThere, Begun, JournalConflict, SagaRecord, StoredSaga
+from ..sagas.journal import AlreadyThere, Begun, JournalConflict, SagaQuery, SagaRecord, StoredSaga
 from ..sagas.known import Owner
 from ..sagas.states import SagaState
 
@@ -81,6 +81,11 @@ class MemoryJournal:
     async def open_sagas(self) -> Sequence[SagaRecord]:
         return [record for record in self._records.values() if not record.state.is_settled]
 
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        found = [record for record in self._records.values() if _fits(record, query)]
+        found.sort(key=lambda record: (record.created_at, record.id), reverse=True)
+        return found[: query.limit]
+
     async def needing_attention(self) -> Mapping[str, int]:
         waiting = [record for record in self._records.values() if record.state is SagaState.NEEDS_ATTENTION]
         return Counter(record.saga for record in waiting)
@@ -91,3 +96,12 @@ class MemoryJournal:
         self.writes += 1
         if self.fail_at is not None and self.writes >= self.fail_at:
             raise SagasUnavailable("The saga journal cannot be written; nothing was begun.")
+
+
+def _fits(record: SagaRecord, query: SagaQuery) -> bool:
+    return (
+        (not query.states or record.state in query.states)
+        and query.saga in (None, record.saga)
+        and query.owner in (None, record.owner)
+        and (query.before is None or (record.created_at, record.id) < query.before)
+    )

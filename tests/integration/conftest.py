@@ -16,7 +16,7 @@ from gateway.graph import Graph, build_graph
 @pytest.fixture(scope="session")
 def reference() -> Graph:
     """What `schema.graphql` is printed from."""
-    return build_graph(resolvers.Query, mutations.Mutation)
+    return build_graph(resolvers.Query, mutations.Mutation, resolvers.Subscription)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from gateway.clock import Epoch, LoopClock, Seconds
 from gateway.errors import SagasUnavailable
 from gateway.sagas import Journal, Owner, Saga, SagaState, SagaView, SqliteJournal, Ticket
 from gateway.sagas.events import Event
-from gateway.sagas.journal import AlreadyThere, Begun, SagaRecord, StoredSaga
+from gateway.sagas.journal import AlreadyThere, Begun, SagaQuery, SagaRecord, StoredSaga
 from gateway.testing import VirtualClock, run_virtual
 from gateway.testing.journal import MemoryJournal
 
@@ -86,6 +86,9 @@ class MortalJournal:
 
     async def open_sagas(self) -> Sequence[SagaRecord]:
         return await self.inner.open_sagas()
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        return await self.inner.search(query)
 
     async def needing_attention(self) -> Mapping[str, int]:
         return await self.inner.needing_attention()

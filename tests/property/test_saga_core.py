@@ -12,18 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.clock import Epoch, Seconds
-from gateway.sagas.core import (
-    Attempt,
-    Failure,
-    Undo,
-    advance,
-    after_failure,
-    begun,
-    fold,
-    interruptions,
-    outcome,
-    replay,
-)
+from gateway.sagas.core import Attempt, Failure, Launch, Undo, advance, after_failure, interruptions, outcome
 from gateway.sagas.events import (
     AttemptFailed,
     AttemptInterrupted,
@@ -41,6 +30,7 @@ from gateway.sagas.events import (
     decode_event,
     encode_event,
 )
+from gateway.sagas.folding import begun, fold, replay
 from gateway.sagas.plan import SagaPlan, StepPlan, compile_plan, followers
 from gateway.sagas.retry import Retry
 from gateway.sagas.states import SagaState
@@ -86,7 +76,7 @@ class Drive:
 
     plan: SagaPlan
     journal: list[Event] = field(default_factory=list[Event])
-    in_flight: list[Attempt | Undo] = field(default_factory=list[Attempt | Undo])
+    in_flight: list[Launch] = field(default_factory=list[Launch])
     now: Epoch = START
     wake_at: Epoch | None = None
 
@@ -108,7 +98,7 @@ class Drive:
         self.progress = fold(self.plan, self.progress, event)
         self.journal.append(event)
 
-    def resolve(self, launch: Attempt | Undo, what: Failure | str) -> None:
+    def resolve(self, launch: Launch, what: Failure | str) -> None:
         self.in_flight.remove(launch)
         step, attempt = launch.step, launch.attempt
         if isinstance(what, Failure):
@@ -152,7 +142,7 @@ class Drive:
         raise AssertionError(f"never ends: {self.progress}")
 
 
-def _is_intended(launch: Attempt | Undo, events: tuple[Event, ...]) -> bool:
+def _is_intended(launch: Launch, events: tuple[Event, ...]) -> bool:
     kind = StepIntended if isinstance(launch, Attempt) else UndoIntended
     return any(isinstance(e, kind) and (e.step, e.attempt) == (launch.step, launch.attempt) for e in events)
 
@@ -375,7 +365,7 @@ def small_plans(size: int) -> Iterator[SagaPlan]:
                 yield plan_of(needs, pivot=pivot, undos=frozenset(names[::2]), until_done=False)
 
 
-def explore(drive: Drive, luck: Callable[[Attempt | Undo], tuple[Failure | str, ...]], *, crashes: int) -> int:
+def explore(drive: Drive, luck: Callable[[Launch], tuple[Failure | str, ...]], *, crashes: int) -> int:
     """Every interleaving of every outcome; returns how many sagas were played to their end."""
     while not drive.is_settled and not drive.in_flight:
         drive.sleep()
@@ -401,7 +391,7 @@ def copy(drive: Drive) -> Drive:
     return twin
 
 
-def all_luck(launch: Attempt | Undo) -> tuple[Failure | str, ...]:
+def all_luck(launch: Launch) -> tuple[Failure | str, ...]:
     """A first attempt may come to anything; later ones to what is definite, so that the search ends."""
     if isinstance(launch, Undo):
         return ("ok",) if launch.attempt > 1 else ("ok", UNKNOWN_AGAIN)
@@ -412,13 +402,13 @@ def all_luck(launch: Attempt | Undo) -> tuple[Failure | str, ...]:
     )
 
 
-def few_luck(launch: Attempt | Undo) -> tuple[Failure | str, ...]:
+def few_luck(launch: Launch) -> tuple[Failure | str, ...]:
     if isinstance(launch, Undo) or launch.attempt > 1:
         return ("ok",)
     return ("ok", "reject", UNKNOWN_FOR_GOOD)
 
 
-def play(size: int, luck: Callable[[Attempt | Undo], tuple[Failure | str, ...]], *, crashes: int) -> int:
+def play(size: int, luck: Callable[[Launch], tuple[Failure | str, ...]], *, crashes: int) -> int:
     played = 0
     for plan in small_plans(size):
         drive = Drive(plan)

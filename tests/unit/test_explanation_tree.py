@@ -62,7 +62,7 @@ def test_a_saga_tells_its_steps_their_commands_and_the_point_of_no_return() -> N
     found = tree("mutation ($i: CancelOrderInput!) { cancelOrder(input: $i) { __typename } }").splitlines()
 
     assert found[1:8] == [
-        "└── cancelOrder(input: $i): CancelOrderPayload! · saga CancelOrder v1",
+        "└── cancelOrder(input: $i, mode: SYNC): CancelOrderPayload! · saga CancelOrder v1",
         "    idempotency key optional; answers SagaAccepted if not done within 9.9 s",
         "    after 30 s it is undone unless recall, its pivot, is done",
         "    ├── steps; what they call is named in their code",

@@ -233,7 +233,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, max_operations, drain, graphiql, watch, control"
+            "known here: host, port, max_body, max_operations, max_subscriptions, drain, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.edge import GraphQLEndpoint
+from gateway.edge import GraphQLEndpoint, Requests
 from gateway.errors import GatewayError
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
@@ -63,7 +63,10 @@ async def ask(
     forwarded: frozenset[str] = frozenset(),
 ) -> Answer:
     endpoint = GraphQLEndpoint(
-        engine or Echo(), authenticator=authenticator or Anybody(), max_body=max_body, forwards=forwarded.__contains__
+        engine or Echo(),
+        authenticator=authenticator or Anybody(),
+        max_body=max_body,
+        requests=Requests(forwards=forwarded.__contains__),
     )
     pieces = [body] if isinstance(body, bytes) else body
     return await answer_of(endpoint, scope_of_request(method, "/graphql", query=query, headers=headers), pieces)

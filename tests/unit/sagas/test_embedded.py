@@ -14,12 +14,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway.clock import Epoch, Seconds
 from gateway.errors import Draining, Overloaded, SagaNotFound, SagasUnavailable, ServiceContractBroken
 from gateway.sagas import (
+    Cancel,
     Completed,
     Done,
     Failed,
     IdempotencyConflict,
     NeedsAttention,
     Owner,
+    Refused,
     Reject,
     Rejected,
     Saga,
@@ -27,6 +29,7 @@ from gateway.sagas import (
     SagaState,
     StepCtx,
     StepState,
+    Taken,
     Unknown,
     step,
 )
@@ -185,9 +188,9 @@ async def test_a_cancelled_saga_is_undone() -> None:
     host = host_of(MemoryJournal(), world, sagas=[Patient])
     await host.start()
     ticket = await begin(host, Patient)
-    assert await host.cancel(ticket.saga_id, reason="changed my mind")
+    assert await host.ask(ticket.saga_id, Cancel("changed my mind")) == Taken()
     assert (await settle(host, ticket, within=100)).outcome == Failed("CANCELLED", ())
-    assert not await host.cancel(ticket.saga_id, reason="again")
+    assert await host.ask(ticket.saga_id, Cancel("again")) == Refused("the saga is COMPENSATED and has ended")
     await host.stop(Seconds(1))
 
 
