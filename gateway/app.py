@@ -39,6 +39,7 @@ from .graph import Graph
 from .identity import Authenticator, Identity
 from .loading import Loaders
 from .project import load_graph
+from .saga_commands import saga_commands
 from .saga_ports import CacheInvalidation, LoaderReader, ServiceSender
 from .sagas import Codec
 from .sagas.embedded import EmbeddedHost
@@ -166,6 +167,9 @@ def compose(
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
     )
+    steering = Steering(settings, services, telemetry=telemetry)
+    if sagas is not None:
+        steering.commands.add(saga_commands(sagas))
     return Application(
         graph=graph,
         engine=engine,
@@ -174,7 +178,7 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
-        steering=Steering(settings, services, telemetry=telemetry),
+        steering=steering,
     )
 
 

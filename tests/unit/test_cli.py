@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.cli import FAILED, INVALID, app
+from gateway.cli import app
 from gateway.clock import LoopClock
 from gateway.demonstration import NoDemonstration, checkout
 from gateway.edge.game_day import verified
 from gateway.server import PortTaken, hold_port, url_of
+from gateway.terminal import FAILED, INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET_ENVIRONMENT: dict[str, str | None] = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.cli import INVALID, app
+from gateway.cli import app
 from gateway.execution.explaining import explanation
 from gateway.loading.records import camel
+from gateway.terminal import INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "explain.md").read_text(encoding="utf-8")
