@@ -32,6 +32,8 @@ def view_of(definition: Definition, record: SagaRecord, progress: SagaProgress, 
         created_at=record.created_at,
         ended_at=progress.ended_at,
         compute_result=partial(_result, definition, record, progress, codec) if is_done else None,
+        record=record,
+        progress=progress,
     )
 
 
@@ -47,6 +49,7 @@ def retired_view(record: SagaRecord) -> SagaView:
         steps=(),
         created_at=record.created_at,
         ended_at=record.ended_at,
+        record=record,
     )
 
 
