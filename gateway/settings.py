@@ -9,9 +9,10 @@ Read by `app` and `cli` only; everything below is handed plain values.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -152,12 +153,21 @@ class ServerSettings(Concern):
     """The TCP port."""
     max_body: Size = 1024 * 1024
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
+    workers: Positive = 1
+    """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
+    brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
     max_operations: Positive = 512
-    """Operations in flight; more are refused with OVERLOADED. 512: eight services' bulkheads full at once."""
+    """Operations in flight on this machine; more are refused with OVERLOADED. Each worker admits its share, rounded up. 512:
+    eight services' bulkheads full at once."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
+
+    @property
+    def operations_each(self) -> int:
+        """What one worker admits of `max_operations`."""
+        return math.ceil(self.max_operations / self.workers)
 
 
 class OperationSettings(Concern):
@@ -208,7 +218,7 @@ class ServiceSettings(Concern):
     breaker: Annotated[BreakerSettings, AsWritten()] = BreakerSettings()
     """When the service is left alone, and for how long."""
     bulkhead: Annotated[BulkheadSettings, AsWritten()] = BulkheadSettings()
-    """How much of us the service may hold."""
+    """How much of this machine the service may hold: each process that calls it has its share of the permits, rounded up."""
     balance: Annotated[BalanceSettings, AsWritten()] = BalanceSettings()
     """How attempts are spread over several instances, and when one is left out."""
     health: Annotated[HealthSettings, AsWritten()] = HealthSettings()
@@ -364,8 +374,18 @@ class Settings(BaseSettings):
         """`graph.sdl`, absolute."""
         return None if self.graph.sdl is None else self._root / self.graph.sdl
 
-    def service_configs(self) -> dict[str, ServiceConfig]:
-        """Every service with its address: its own url, or what `discovery` says.
+    @property
+    def needs_saga_process(self) -> bool:
+        """Whether sagas, if the graph has any, run in a process of their own: two workers cannot both own the journal."""
+        return self.server.workers > 1 and self.graph.mutation is not None
+
+    @property
+    def callers(self) -> int:
+        """Processes that call services: the workers, and the one that runs the sagas."""
+        return self.server.workers + self.needs_saga_process
+
+    def service_configs(self, *, callers: int = 1) -> dict[str, ServiceConfig]:
+        """Every service with its address: its own url, or what `discovery` says. `callers`: processes that share the permits.
 
         Raises: SettingsInvalid with every service whose address is not known.
         """
@@ -374,7 +394,8 @@ class Settings(BaseSettings):
         problems: dict[str, list[str]] = {}
         for name, service in self.services.items():
             try:
-                configs[name] = service.config(service.addresses or find(name))
+                config = service.config(service.addresses or find(name))
+                configs[name] = replace(config, bulkhead=config.bulkhead.shared_by(callers))
             except Exception as error:  # discovery is foreign code: whatever it raises is a problem of that service
                 problems.setdefault(_reason(error), []).append(name)
         if problems:
