@@ -19,8 +19,10 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from .control import Control
     from .graph import Graph
     from .settings import Settings
+    from .supervisor import Part
 
 FAILED, INVALID, INTERRUPTED = 1, 2, 130
 
@@ -70,12 +72,24 @@ def serve(
     config: _PATH = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on; else server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; else SAGAQL_PORT, else server.port.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer, beside one that runs the sagas; else server.workers.")
+    ] = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
+    part: Annotated[str | None, typer.Option(hidden=True)] = None,
+    control: Annotated[int, typer.Option(hidden=True)] = -1,
+    listening: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
-    """Run the gateway in this process until SIGINT or SIGTERM, then drain."""
+    """Run the gateway until SIGINT or SIGTERM, then drain: in this process, or supervised by it in several."""
     with _told(context):
-        settings = _settings(config, overrides=_given(host=host, port=port))
-        _serve(settings, ends_with_stdin=lifeline)
+        given = _given(host=host, port=port, workers=workers)
+        settings = _settings(config, overrides=given)
+        if part is not None:
+            _play(part, settings, control=control, listening=listening)
+        elif settings.server.workers > 1:
+            _supervise(settings, arguments=_arguments(config, given), ends_with_stdin=lifeline)
+        else:
+            _serve(settings, ends_with_stdin=lifeline)
 
 
 @app.command()
@@ -192,6 +206,90 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin: bool) -> None:
+    """Hold the port, and keep the processes alive that serve at it."""
+    import asyncio
+
+    from . import server
+    from .supervisor import ChildFailed, Supervisor
+    from .telemetry import json_log
+
+    address = settings.server.host, settings.server.port
+    try:
+        with server.hold_port(*address) as held:
+            if ends_with_stdin:
+                server.end_with_stdin()
+            log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
+            parts = _parts(settings, arguments=("serve", *arguments))
+            asyncio.run(Supervisor(parts, held=held, log=log, url=server.url_of(*address)).run())
+    except server.PortTaken as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except ChildFailed as error:
+        raise Refused(error.problems, exit_code=error.exit_code) from error
+
+
+def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
+    """The workers, and the saga process where there may be sagas."""
+    from .control import SAGAS
+    from .supervisor import Part
+
+    parts = [
+        Part(name=f"worker-{number}", arguments=arguments, drain=settings.server.drain)
+        for number in range(1, settings.server.workers + 1)
+    ]
+    if settings.needs_saga_process:
+        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, leaves_last=True))
+    return parts
+
+
+def _play(part: str, settings: Settings, *, control: int, listening: int) -> None:
+    """One of the processes of a supervisor, which is told why it cannot start: it says so once for all of them."""
+    from . import server
+    from .control import Control, Failing
+
+    server.end_with_stdin()
+    supervisor = Control(control, name=part)
+    try:
+        _play_with(supervisor, settings, listening=listening)
+    except Refused as error:
+        supervisor.say(Failing(error.problems, error.exit_code))
+        raise typer.Exit(error.exit_code) from error
+
+
+def _play_with(supervisor: Control, settings: Settings, *, listening: int) -> None:
+    from . import processes, server
+    from .control import SAGAS
+    from .settings import SettingsInvalid
+    from .telemetry import json_log
+
+    graph = _graph(settings)
+    _require_none(_standing_in_the_way(settings, graph))
+    log = json_log(level=settings.telemetry.log_level).bind(process=supervisor.name)
+    try:
+        if supervisor.name == SAGAS:
+            server.speak_through(log)
+            processes.run_sagas(settings, graph, control=supervisor)
+            return
+        app = processes.worker_app(settings, graph, control=supervisor)
+        leave = app.state.gateway.leave
+        held = server.inherited(listening)
+        server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
+    except SettingsInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    except server.StartFailed as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except Exception as error:  # the border of this process, as `_told` is that of a command
+        raise Refused([f"{supervisor.name}: {type(error).__name__}: {error}"], exit_code=FAILED) from error
+
+
+def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:
+    """The arguments of `serve`, for processes that shall read the same settings."""
+    options = [] if config is None else ["--config", str(config.absolute())]
+    for name, value in given["server"].items():
+        options += [f"--{name}", str(value)]
+    return options
 
 
 def _demonstrate(config: Path | None, *, services_only: bool) -> None:

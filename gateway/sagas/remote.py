@@ -233,7 +233,7 @@ class RemoteHost:
             finally:
                 self._link = None
                 await link.frames.close()
-            self._log.warning("saga process lost", worker=self._name, why=link.frames.broken)
+            self._log.warning("saga process lost", why=link.frames.broken)
 
     async def _linked(self) -> _Link | None:
         """One attempt: a connection that the process has welcomed, in place of the one before."""
@@ -256,12 +256,12 @@ class RemoteHost:
     def _greeted(self, link: _Link, greeting: Welcome | Unwelcome) -> None:
         if isinstance(greeting, Unwelcome):
             if self._turned_away is None:
-                self._log.error("turned away by the saga process", worker=self._name, why=greeting.why)
+                self._log.error("turned away by the saga process", why=greeting.why)
             self._turned_away = greeting.why
         else:
             self._link, self._is_journal_healthy, self._turned_away = link, greeting.is_healthy, None
             self._distrust_everything()
-            self._log.info("saga process found", worker=self._name)
+            self._log.info("saga process found")
         link.greeted.set_result(None)
         self._tell_news()
 
@@ -370,18 +370,17 @@ class RemoteHost:
 
     async def _begun_or_not(self, begin: Begin) -> Reply:
         """A refusal is believed of what was sent once: of what was sent before, an earlier process may have begun it."""
-        sent = 0
+        sent: list[str] = []
 
         def send() -> Begin:
-            nonlocal sent
-            sent += 1
+            sent.append(begin.saga_id)
             return begin
 
         try:
             async with asyncio.timeout(RESENT_WITHIN):
                 return await self._reply(send)
         except (Draining, SagasUnavailable) as error:
-            if sent == 1:
+            if len(sent) == 1:
                 raise
             raise _unknown_fate(begin.saga_id) from error
         except TimeoutError:
