@@ -240,7 +240,7 @@ def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
         for number in range(1, settings.server.workers + 1)
     ]
     if settings.needs_saga_process:
-        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, leaves_last=True))
+        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, runs_sagas=True))
     return parts
 
 
@@ -255,7 +255,9 @@ def _play(part: str, settings: Settings, *, control: int, listening: int) -> Non
         _play_with(supervisor, settings, listening=listening)
     except Refused as error:
         supervisor.say(Failing(error.problems, error.exit_code))
-        raise typer.Exit(error.exit_code) from error
+        raise SystemExit(
+            error.exit_code
+        ) from error  # no Exit: the supervisor has the words, so nothing is printed here
 
 
 def _play_with(supervisor: Control, settings: Settings, *, listening: int) -> None:
@@ -281,7 +283,7 @@ def _play_with(supervisor: Control, settings: Settings, *, listening: int) -> No
     except server.StartFailed as error:
         raise Refused([str(error)], exit_code=FAILED) from error
     except Exception as error:  # the border of this process, as `_told` is that of a command
-        raise Refused([f"{supervisor.name}: {type(error).__name__}: {error}"], exit_code=FAILED) from error
+        raise Refused([f"the gateway could not start: {type(error).__name__}: {error}"], exit_code=FAILED) from error
 
 
 def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:

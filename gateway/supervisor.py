@@ -48,7 +48,8 @@ class Part:
     name: str
     arguments: Sequence[str]
     drain: Seconds
-    leaves_last: bool = False
+    runs_sagas: bool = False
+    """It leaves last, and does not accept: while it held the port, connections would wait that nobody takes any more."""
 
 
 @dataclass(slots=True)
@@ -144,18 +145,13 @@ class Supervisor:
         """One life of it, from its birth to its exit code."""
         ours, theirs = socket.socketpair()
         child.is_ready, child.failing = False, None
+        port = () if child.part.runs_sagas else (self._held.fileno(),)
         with theirs:
             process = child.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway", *child.part.arguments, "--lifeline"),
-                *(
-                    "--part",
-                    child.part.name,
-                    "--control",
-                    str(theirs.fileno()),
-                    "--listening",
-                    str(self._held.fileno()),
-                ),
-                pass_fds=(theirs.fileno(), self._held.fileno()),
+                *("--part", child.part.name, "--control", str(theirs.fileno())),
+                *(f"--listening={fd}" for fd in port),
+                pass_fds=(theirs.fileno(), *port),
                 stdin=PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C reaches us only, and children leave in order
             )
@@ -207,7 +203,7 @@ class Supervisor:
         self._held.close()  # the workers' own ends are closed as they leave: then connections are refused
         try:
             for is_last in (False, True):
-                await self._end([child for child in self._children if child.part.leaves_last is is_last])
+                await self._end([child for child in self._children if child.part.runs_sagas is is_last])
         finally:
             self._kill()
         self._log.info("stopped")
