@@ -41,14 +41,16 @@ from .loading import Loaders
 from .project import load_graph
 from .saga_commands import saga_commands
 from .saga_ports import CacheInvalidation, LoaderReader, ServiceSender
-from .sagas import Codec
-from .sagas.embedded import EmbeddedHost
+from .sagas import Codec, EmbeddedHost, Host, Observer, Saga
 from .sagas.journal import Journal
+from .sagas.remote import RemoteHost
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
 from .settings import Settings
+from .siblings import Siblings
 from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
+from .telemetry.merging import merged
 
 GRAPHIQL_PATH = "/graphiql"
 
@@ -63,10 +65,12 @@ class Application:
     engine: Engine
     services: Services
     loaders: Loaders
-    sagas: EmbeddedHost | None
+    sagas: Host | None
     telemetry: Telemetry
     admission: Admission
     steering: Steering
+    siblings: Siblings | None = None
+    """The way to the other processes of this gateway; None where it is alone."""
     _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
     _goodbyes: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
@@ -90,6 +94,28 @@ async def _said(goodbye: Callable[[], Awaitable[None]]) -> None:
     await goodbye()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a host of sagas is made of."""
+
+    settings: Settings
+    graph: Graph
+    services: Services
+    loaders: Loaders
+    telemetry: Telemetry
+    clock: Clock
+    codec: Codec
+    journal: Journal | None
+
+    @property
+    def sagas(self) -> list[type[Saga[Any, Any]]]:
+        """Those of the graph, older versions included."""
+        return [definition.saga for definition in (*self.graph.sagas.values(), *self.graph.older_sagas)]
+
+
+Hosting = Callable[[Parts], Host]
+
+
 def create_app(
     settings: Settings,
     graph: Graph | None = None,
@@ -100,11 +126,15 @@ def create_app(
     clock: Clock | None = None,
     journal: Journal | None = None,
     steered: bool = False,
+    hosting: Hosting | None = None,
+    siblings: Siblings | None = None,
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
     `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
     `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
+    `hosting` makes the host of the sagas, an embedded one unless it is given; with `siblings` it is one of the processes
+    that share the machine's bounds.
     Raises: GraphInvalid, SettingsInvalid.
     """
     graph = graph or load_graph(settings)
@@ -112,10 +142,12 @@ def create_app(
     gateway = compose(
         settings,
         graph,
-        telemetry=telemetry or _telemetry(settings),
+        telemetry=telemetry or telemetry_of(settings),
         wires=wires or {},
         clock=clock,
         journal=journal,
+        hosting=hosting or embedded,
+        siblings=siblings,
     )
     app = Starlette(
         routes=_routes(settings, gateway, authenticator or _authenticator(settings), clock=clock),
@@ -133,20 +165,35 @@ def compose(
     wires: Mapping[str, Wire],
     clock: Clock,
     journal: Journal | None,
+    hosting: Hosting,
+    siblings: Siblings | None,
 ) -> Application:
     """Every floor, from the bottom up."""
     random = SystemRandom()
-    services = Services(settings.service_configs(), telemetry=telemetry, clock=clock, random=random, wires=wires)
+    callers, operations, streams = (
+        (1, settings.server.max_operations, settings.server.max_subscriptions)
+        if siblings is None
+        else (settings.callers, settings.server.operations_each, settings.server.subscriptions_each)
+    )
+    services = Services(
+        settings.service_configs(callers=callers), telemetry=telemetry, clock=clock, random=random, wires=wires
+    )
     loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
     sagas = None
     if graph.sagas:  # without any no journal is needed
-        journal = journal or SqliteJournal(settings.journal, telemetry=telemetry)
-        sagas = _sagas(
-            settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
+        sagas = hosting(
+            Parts(
+                settings=settings,
+                graph=graph,
+                services=services,
+                loaders=loaders,
+                telemetry=telemetry,
+                clock=clock,
+                codec=Codec(unset=[strawberry.UNSET]),
+                journal=journal,
+            )
         )
-    admission = Admission(
-        settings.server.max_operations, telemetry=telemetry, max_streams=settings.server.max_subscriptions
-    )
+    admission = Admission(operations, telemetry=telemetry, max_streams=streams)
     operation = settings.operation
     engine = Engine(
         graph,
@@ -167,7 +214,9 @@ def compose(
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
     )
-    steering = Steering(settings, services, telemetry=telemetry)
+    steering = Steering(
+        settings, services, telemetry=telemetry, callers=callers, process=None if siblings is None else siblings.name
+    )
     if sagas is not None:
         steering.commands.add(saga_commands(sagas))
     return Application(
@@ -179,30 +228,22 @@ def compose(
         telemetry=telemetry,
         admission=admission,
         steering=steering,
+        siblings=siblings,
     )
 
 
-def _sagas(
-    settings: Settings,
-    graph: Graph,
-    *,
-    services: Services,
-    loaders: Loaders,
-    telemetry: Telemetry,
-    clock: Clock,
-    journal: Journal,
-) -> EmbeddedHost:
-    """The host of the graph's sagas, older versions included."""
+def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
+    """The host of sagas that live in this process. `observer`: told of what steps invalidate; else this process's caches are."""
     return EmbeddedHost(
-        [definition.saga for definition in (*graph.sagas.values(), *graph.older_sagas)],
-        journal,
-        sender=ServiceSender(services),
-        reader=LoaderReader(loaders),
-        telemetry=telemetry,
-        clock=clock,
-        codec=Codec(unset=[strawberry.UNSET]),
-        observer=CacheInvalidation(loaders),
-        max_open=settings.sagas.max_open,
+        parts.sagas,
+        parts.journal or SqliteJournal(parts.settings.journal, telemetry=parts.telemetry),
+        sender=ServiceSender(parts.services),
+        reader=LoaderReader(parts.loaders),
+        telemetry=parts.telemetry,
+        clock=parts.clock,
+        codec=parts.codec,
+        observer=observer or CacheInvalidation(parts.loaders),
+        max_open=parts.settings.sagas.max_open,
     )
 
 
@@ -236,7 +277,9 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         Route("/graphql", endpoint),
         WebSocketRoute("/graphql", sockets),
         *_signal_routes(settings, gateway, authenticator),
-        *health_routes(status=lambda: _status(gateway), metrics=gateway.telemetry.metrics),
+        *health_routes(
+            status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)
+        ),
         *pages,
     ]
 
@@ -254,6 +297,8 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
         async with gateway.services, gateway.loaders:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
+            if gateway.siblings is not None:
+                await gateway.siblings.attach(gateway.telemetry.metrics.exposition)
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
                 async with gateway.steering.listening() if steered else nullcontext():
@@ -262,6 +307,8 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
                 await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
+                if gateway.siblings is not None:
+                    await gateway.siblings.detach()
                 gateway.telemetry.log.info("stopped")
         gateway.telemetry.close()
 
@@ -270,16 +317,40 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
 
 def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     services = {name: "breaker open" if client.is_breaker_open else "ok" for name, client in gateway.services.items()}
-    sagas = "none" if gateway.sagas is None else ("ok" if gateway.sagas.is_healthy else "journal failed")
-    return not gateway.admission.is_draining, {"services": services, "sagas": sagas}
+    return not gateway.admission.is_draining, {"services": services, "sagas": _sagas_condition(gateway.sagas)}
 
 
-def _telemetry(settings: Settings) -> Telemetry:
+def _sagas_condition(host: Host | None) -> str:
+    match host:
+        case None:
+            return "none"
+        case RemoteHost():
+            return host.condition
+        case _:
+            return "ok" if host.is_healthy else "journal failed"
+
+
+def _gathering(gateway: Application) -> Callable[[], Awaitable[bytes]] | None:
+    """The metrics of all processes of this gateway; None where this one is alone."""
+    siblings, metrics = gateway.siblings, gateway.telemetry.metrics
+    if siblings is None:
+        return None
+
+    async def gathered() -> bytes:
+        texts = {siblings.name: metrics.exposition().decode(), **await siblings.gather()}
+        return await asyncio.to_thread(merged, texts)  # milliseconds, in which others are answered
+
+    return gathered
+
+
+def telemetry_of(settings: Settings, *, process: str | None = None) -> Telemetry:
+    """As the settings say; `process`: its name among those of this gateway, on each line of the log."""
+    log = json_log(level=settings.telemetry.log_level)
     exporter: SpanExporter | None = OTLPSpanExporter() if settings.telemetry.exporter == "otlp" else None
     provider = tracer_provider(
         service_name=settings.telemetry.service_name, sample_ratio=settings.telemetry.sample_ratio, exporter=exporter
     )
-    return Telemetry(provider=provider, log=json_log(level=settings.telemetry.log_level))
+    return Telemetry(provider=provider, log=log if process is None else log.bind(process=process))
 
 
 def _authenticator(settings: Settings) -> StaticTokens:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .execution.explaining import Explanation
     from .graph import Graph
     from .settings import Settings
+    from .siblings import Siblings
+    from .supervisor import Part
 
 _SERVICE = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in [services].")]
 _INSTANCE = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, as `sagaql services` shows it.")]
@@ -79,12 +81,24 @@ def serve(
     config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on; else server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; else SAGAQL_PORT, else server.port.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer, beside one that runs the sagas; else server.workers.")
+    ] = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
+    part: Annotated[str | None, typer.Option(hidden=True)] = None,
+    siblings: Annotated[int, typer.Option(hidden=True)] = -1,
+    listening: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
-    """Run the gateway in this process until SIGINT or SIGTERM, then drain."""
+    """Run the gateway until SIGINT or SIGTERM, then drain: in this process, or supervised by it in several."""
     with told(context):
-        settings = settings_of(config, overrides=_given(host=host, port=port))
-        _serve(settings, ends_with_stdin=lifeline)
+        given = _given(host=host, port=port, workers=workers)
+        settings = settings_of(config, overrides=given)
+        if part is not None:
+            _play(part, settings, siblings=siblings, listening=listening)
+        elif settings.server.workers > 1:
+            _supervise(settings, arguments=_arguments(config, given), ends_with_stdin=lifeline)
+        else:
+            _serve(settings, ends_with_stdin=lifeline)
 
 
 @app.command()
@@ -339,6 +353,94 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin: bool) -> None:
+    """Hold the port, and keep the processes alive that serve at it."""
+    import asyncio
+
+    from . import server
+    from .supervisor import ChildFailed, Supervisor
+    from .telemetry import json_log
+
+    address = settings.server.host, settings.server.port
+    try:
+        with server.hold_port(*address) as held:
+            if ends_with_stdin:
+                server.end_with_stdin()
+            log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
+            parts = _parts(settings, arguments=("serve", *arguments))
+            asyncio.run(Supervisor(parts, held=held, log=log, url=server.url_of(*address)).run())
+    except server.PortTaken as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except ChildFailed as error:
+        raise Refused(error.problems, exit_code=error.exit_code) from error
+
+
+def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
+    """The workers, and the saga process where there may be sagas."""
+    from .siblings import SAGAS
+    from .supervisor import Part
+
+    parts = [
+        Part(name=f"worker-{number}", arguments=arguments, drain=settings.server.drain)
+        for number in range(1, settings.server.workers + 1)
+    ]
+    if settings.needs_saga_process:
+        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, runs_sagas=True))
+    return parts
+
+
+def _play(part: str, settings: Settings, *, siblings: int, listening: int) -> None:
+    """One of the processes of a supervisor, which is told why it cannot start: it says so once for all of them."""
+    from . import server
+    from .siblings import Failing, Siblings
+
+    server.end_with_stdin()
+    supervisor = Siblings(siblings, name=part)
+    try:
+        _play_with(supervisor, settings, listening=listening)
+    except Refused as error:
+        supervisor.say(Failing(error.problems, error.exit_code))
+        raise SystemExit(
+            error.exit_code
+        ) from error  # no Exit: the supervisor has the words, so nothing is printed here
+
+
+def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> None:
+    from . import processes, server
+    from .settings import SettingsInvalid
+    from .siblings import SAGAS
+    from .telemetry import json_log
+
+    graph = _graph(settings)
+    _require_none(_standing_in_the_way(settings, graph))
+    log = json_log(level=settings.telemetry.log_level).bind(process=supervisor.name)
+    try:
+        if supervisor.name == SAGAS:
+            server.speak_through(log)
+            processes.run_sagas(settings, graph, siblings=supervisor)
+            return
+        app = processes.worker_app(settings, graph, siblings=supervisor)
+        leave = app.state.gateway.leave
+        held = server.inherited(listening)
+        server.serve(
+            app, held, drain=settings.server.drain, log=log, on_leave=leave, ws_max_size=settings.server.max_body
+        )
+    except SettingsInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    except server.StartFailed as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except Exception as error:  # the border of this process, as `told` is that of a command
+        raise Refused([f"the gateway could not start: {type(error).__name__}: {error}"], exit_code=FAILED) from error
+
+
+def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:
+    """The arguments of `serve`, for processes that shall read the same settings."""
+    options = [] if config is None else ["--config", str(config.absolute())]
+    for name, value in given["server"].items():
+        options += [f"--{name}", str(value)]
+    return options
 
 
 def _demonstrate(config: Path | None, *, services_only: bool) -> None:

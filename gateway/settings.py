@@ -9,9 +9,10 @@ Read by `app`, `cli` and `steering` only; everything below is handed plain value
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -160,10 +161,14 @@ class ServerSettings(Concern):
     """The TCP port."""
     max_body: Size = 1024 * 1024
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
+    workers: Positive = 1
+    """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
+    brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
     max_operations: Positive = 512
-    """Operations in flight; more are refused with OVERLOADED. 512: eight services' bulkheads full at once."""
+    """Operations in flight on this machine; more are refused with OVERLOADED. Each worker admits its share, rounded up. 512:
+    eight services' bulkheads full at once."""
     max_subscriptions: Positive = 1_000
-    """Subscriptions under way; more are refused with OVERLOADED. 1 000: some 10 MB."""
+    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True
@@ -172,6 +177,16 @@ class ServerSettings(Concern):
     """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
     control: SocketPath = Path("control.sock")
     """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
+
+    @property
+    def operations_each(self) -> int:
+        """What one worker admits of `max_operations`."""
+        return math.ceil(self.max_operations / self.workers)
+
+    @property
+    def subscriptions_each(self) -> int:
+        """What one worker admits of `max_subscriptions`."""
+        return math.ceil(self.max_subscriptions / self.workers)
 
 
 class OperationSettings(Concern):
@@ -239,7 +254,7 @@ class ServiceSettings(Concern):
     breaker: Annotated[BreakerSettings, AsWritten()] = BreakerSettings()
     """When the service is left alone, and for how long."""
     bulkhead: Annotated[BulkheadSettings, AsWritten()] = BulkheadSettings()
-    """How much of us the service may hold."""
+    """How much of this machine the service may hold: each process that calls it has its share of the permits, rounded up."""
     balance: Annotated[BalanceSettings, AsWritten()] = BalanceSettings()
     """How attempts are spread over several instances, and when one is left out."""
     health: Annotated[HealthSettings, AsWritten()] = HealthSettings()
@@ -442,8 +457,18 @@ class Settings(BaseSettings):
         """`graph.sdl`, absolute."""
         return None if self.graph.sdl is None else self._root / self.graph.sdl
 
-    def service_configs(self) -> dict[str, ServiceConfig]:
-        """Every service with its address: its own url, or what `discovery` says.
+    @property
+    def needs_saga_process(self) -> bool:
+        """Whether sagas, if the graph has any, run in a process of their own: two workers cannot both own the journal."""
+        return self.server.workers > 1 and self.graph.mutation is not None
+
+    @property
+    def callers(self) -> int:
+        """Processes that call services: the workers, and the one that runs the sagas."""
+        return self.server.workers + self.needs_saga_process
+
+    def service_configs(self, *, callers: int = 1) -> dict[str, ServiceConfig]:
+        """Every service with its address: its own url, or what `discovery` says. `callers`: processes that share the permits.
 
         Raises: SettingsInvalid with every service whose address is not known.
         """
@@ -452,7 +477,8 @@ class Settings(BaseSettings):
         problems: dict[str, list[str]] = {}
         for name, service in self.services.items():
             try:
-                configs[name] = service.config(service.addresses or find(name))
+                config = service.config(service.addresses or find(name))
+                configs[name] = replace(config, bulkhead=config.bulkhead.shared_by(callers))
             except Exception as error:  # discovery is foreign code: whatever it raises is a problem of that service
                 problems.setdefault(_reason(error), []).append(name)
         if problems:

@@ -13,8 +13,9 @@ import asyncio
 import tomllib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,9 @@ T = TypeVar("T")
 READ_WITHIN = Seconds(30.0)
 """Seconds for reading the settings again, the answers of `discovery` included."""
 
+FIRST = "worker-1"
+"""Of several workers the one that `sagaql services` and `sagaql sagas` speak to."""
+
 _THE_FILE = "the file"
 """Who changed it, where nobody spoke: the settings' file itself."""
 
@@ -47,7 +51,18 @@ class Reloaded:
 class Steering:
     """The settings in force, and every way to change them."""
 
-    def __init__(self, settings: Settings, services: Services, *, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        *,
+        telemetry: Telemetry,
+        callers: int = 1,
+        process: str | None = None,
+    ) -> None:
+        """`callers`: processes that share each service's permits. `process`: which of several this is."""
+        self._callers = callers
+        self._process = process
         self._built_of = settings
         self._settings = settings
         self._services = services
@@ -100,7 +115,7 @@ class Steering:
             chosen = self._assigned(assignments)
             configs = {name: client.config for name, client in self._services.items()}
             for name, service in chosen.items():
-                configs[name] = _config(service, instances=configs[name].instances)
+                configs[name] = _config(service, instances=configs[name].instances, callers=self._callers)
             changed = self._services.configure(configs)
             self._settings = self._settings.model_copy(update={"services": {**self._settings.services, **chosen}})
             self._tell_changes(changed, by=by)
@@ -110,7 +125,7 @@ class Steering:
 
     def _control(self) -> Iterable[ControlServer]:
         path = self._settings.control
-        return [] if path is None else [ControlServer(path, self.commands, log=self._log)]
+        return [] if path is None else [ControlServer(own(path, self._process), self.commands, log=self._log)]
 
     def _watch(self) -> Iterable[FileWatch]:
         file, interval = self._settings.file, self._settings.server.watch
@@ -170,7 +185,7 @@ class Steering:
         """In a thread: the file may be slow, and `discovery` is foreign code that may ask a network."""
         try:
             async with asyncio.timeout(READ_WITHIN):
-                return await asyncio.to_thread(_read_again, self._settings)
+                return await asyncio.to_thread(_read_again, self._settings, self._callers)
         except TimeoutError as error:
             raise SettingsInvalid(
                 [f"the settings could not be read within {READ_WITHIN:g} s: is it discovery?"]
@@ -261,10 +276,17 @@ def _taken(arguments: Mapping[str, Any], kind: type[T]) -> T:
         raise Refused([f"the command's arguments do not fit: {error}"]) from error
 
 
-def _read_again(settings: Settings) -> tuple[Settings, dict[str, ServiceConfig]]:
+def own(path: Path, process: str | None) -> Path:
+    """The control socket of one of several processes: the first worker has the one that is named in the settings."""
+    if process is None or process == FIRST:
+        return path
+    return path.with_name(f"{path.stem}-{process}{path.suffix}")
+
+
+def _read_again(settings: Settings, callers: int) -> tuple[Settings, dict[str, ServiceConfig]]:
     """Raises: SettingsInvalid, for a file that changed meanwhile too: half of one may be a valid other one."""
     anew = settings.read_again()
-    configs = anew.service_configs()
+    configs = anew.service_configs(callers=callers)
     if anew.file is not None and signature(anew.file) != anew.seen:
         raise SettingsInvalid([f"{anew.file} changed while it was read: write beside it and rename"])
     return anew, configs
@@ -280,9 +302,10 @@ def _merged(service: ServiceSettings, assigned: object) -> object:
     return merged(told, assigned)
 
 
-def _config(service: ServiceSettings, *, instances: tuple[str, ...]) -> ServiceConfig:
-    """Where `discovery` was asked, its last answer stays."""
-    return service.config(service.addresses or instances)
+def _config(service: ServiceSettings, *, instances: tuple[str, ...], callers: int) -> ServiceConfig:
+    """Where `discovery` was asked, its last answer stays. Permits are what is set, shared by all who call."""
+    config = service.config(service.addresses or instances)
+    return replace(config, bulkhead=config.bulkhead.shared_by(callers))
 
 
 def _drained(client: ServiceClient, instance: str) -> str:

@@ -139,14 +139,25 @@ class EmbeddedHost:
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         self._check_may_begin()
         definition = definition_of(saga)
         if self._definitions.get((definition.name, definition.version)) is not definition:
             raise LookupError(f"{definition.name} v{definition.version} is not registered with this host")
         if len(self._running) + self._beginning >= self._max_open:
-            return await self._begun_before(definition, owner=owner, key=key, input_hash=input_hash)
-        record = self._record(definition, input_value, owner=owner, key=key, input_hash=input_hash, trace=trace)
+            return await self._begun_before(
+                definition, owner=owner, key=key or saga_id, input_hash=input_hash, saga_id=saga_id
+            )
+        record = self._record(
+            definition,
+            input_value,
+            saga_id=saga_id or self._new_id(),
+            owner=owner,
+            key=key,
+            input_hash=input_hash,
+            trace=trace,
+        )
         self._beginning += 1
         # Not cancelled with its client: what the journal takes must be run.
         return await asyncio.shield(self._spawn(self._begin(definition, record)))
@@ -160,20 +171,20 @@ class EmbeddedHost:
         finally:
             self._beginning -= 1
         if isinstance(answer, AlreadyThere):
-            return _same_or_conflict(answer.record, input_hash=record.input_hash)
+            return _same_or_conflict(answer.record, input_hash=record.input_hash, saga_id=record.id)
         saga = RunningSaga(definition, record, progress=first.progress, next_seq=len(events), around=self._around)
         if not self._is_draining:  # else it is in the journal, and the next start takes it up
             self._take_up(saga, saga.run(launches=first.launches))
         return Ticket(record.id, created=True)
 
     async def _begun_before(
-        self, definition: Definition, *, owner: Owner, key: str | None, input_hash: str
+        self, definition: Definition, *, owner: Owner, key: str | None, input_hash: str, saga_id: str | None
     ) -> Ticket | IdempotencyConflict:
         """With no room left, an honest retry still finds its saga."""
         found = None if key is None else await self._journal.find_by_key(owner, saga=definition.name, key=key)
         if found is None:
             raise Overloaded(f"{self._max_open} sagas are open already; nothing was begun.")
-        return _same_or_conflict(found, input_hash=input_hash)
+        return _same_or_conflict(found, input_hash=input_hash, saga_id=saga_id)
 
     def _check_may_begin(self) -> None:
         if self._is_draining:
@@ -186,12 +197,13 @@ class EmbeddedHost:
         definition: Definition,
         input_value: object,
         *,
+        saga_id: str,
         owner: Owner,
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
     ) -> SagaRecord:
-        saga_id, now = self._new_id(), self._clock.wall()
+        now = self._clock.wall()
         return SagaRecord(
             id=saga_id,
             owner=owner,
@@ -424,7 +436,8 @@ def _by_version(definitions: Iterable[type[Saga[Any, Any]]]) -> dict[tuple[str, 
     return found
 
 
-def _same_or_conflict(record: SagaRecord, *, input_hash: str) -> Ticket | IdempotencyConflict:
+def _same_or_conflict(record: SagaRecord, *, input_hash: str, saga_id: str | None) -> Ticket | IdempotencyConflict:
+    """`saga_id`: what whoever begins now wanted it to be called; if it is, this is the same begin, sent again."""
     if record.hash_version == HASH_VERSION and record.input_hash != input_hash:
         return IdempotencyConflict(record.id)
-    return Ticket(record.id, created=False)
+    return Ticket(record.id, created=record.id == saga_id)

@@ -18,6 +18,7 @@ from .journal import SagaQuery, SagaRecord
 from .known import Owner
 from .operating import Answer, Request
 from .outcome import Outcome
+from .progress import SagaProgress
 from .states import SagaState, StepState
 
 
@@ -77,6 +78,9 @@ class SagaView:
     input: bytes = b"null"
     """As the journal holds it."""
     compute_result: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    record: SagaRecord | None = field(default=None, repr=False, compare=False)
+    progress: SagaProgress | None = field(default=None, repr=False, compare=False)
+    """With `record` what the view was computed from, for a process that computes it again."""
 
     @property
     def is_settled(self) -> bool:
@@ -125,8 +129,12 @@ class Host(Protocol):
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         """Begin, or find what the same key began. Returns only after the journal has it; `key` None means a new one.
+
+        `saga_id`: the id to begin it under, from whoever may have to ask again: the same begin under the same id is one saga,
+        with a key or without.
 
         Raises: SagasUnavailable (nothing was begun), Overloaded, Draining.
         """

@@ -35,6 +35,8 @@ def view_of(definition: Definition, record: SagaRecord, progress: SagaProgress, 
         cause=None if progress.cause is None else progress.cause.code,
         input=record.input,
         compute_result=partial(_result, definition, record, progress, codec) if is_done else None,
+        record=record,
+        progress=progress,
     )
 
 
@@ -52,6 +54,7 @@ def retired_view(record: SagaRecord) -> SagaView:
         ended_at=record.ended_at,
         deadline_at=record.deadline_at,
         input=record.input,
+        record=record,
     )
 
 

@@ -6,8 +6,27 @@ is bounded by the graph. Units stand in the names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+
+Together = Literal["sum", "max", "worst"]
+"""How the gauges of several processes become one: "worst" is the least of what is well and the most of what is not."""
+
+GAUGES: Mapping[str, Together] = {
+    "sagaql_operations_in_flight": "sum",
+    "sagaql_subscriptions": "sum",
+    "sagaql_settings_invalid": "max",
+    "sagaql_service_calls_in_flight": "sum",
+    "sagaql_service_calls_waiting": "sum",
+    "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
+    "sagaql_service_breaker_open": "max",  # open somewhere
+    "sagaql_sagas_open": "sum",
+    "sagaql_sagas_needing_attention": "sum",
+}
+"""Every gauge; counters and histograms are added up."""
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -233,7 +233,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, max_operations, max_subscriptions, drain, graphiql, watch, control"
+            "known here: host, port, max_body, workers, max_operations, max_subscriptions, drain, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
@@ -479,3 +479,42 @@ def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
 
 def test_a_path_is_written_as_in_the_file() -> None:
     assert dotted(("identity", "tokens", 2, "subject")) == "identity.tokens[2].subject"
+
+
+# -- several workers ---------------------------------------------------------------------------------------------------
+
+
+def test_the_machines_bounds_are_divided_among_those_who_share_them_and_nobody_is_left_without() -> None:
+    settings = Settings.model_validate(
+        {
+            "graph": {"mutation": "mutations:Mutation"},
+            "server": {"workers": 3, "max_operations": 10},
+            "services": {
+                "wide": {"url": "http://wide:1", "bulkhead": {"limit": 10, "queue": 5}},
+                "narrow": {"url": "http://narrow:1", "bulkhead": {"limit": 1, "queue": 0}},
+                "learnt": {"url": "http://learnt:1", "bulkhead": {"limit": 4, "adaptive": True, "least": 4}},
+            },
+        }
+    )
+
+    assert settings.server.operations_each == 4
+    assert (settings.needs_saga_process, settings.callers) == (True, 4)
+    shares = {name: each.bulkhead for name, each in settings.service_configs(callers=settings.callers).items()}
+    assert {name: (each.limit, each.longest_queue) for name, each in shares.items()} == {
+        "wide": (3, 2),
+        "narrow": (1, 0),
+        "learnt": (1, 2),
+    }
+    assert {name: each.bulkhead.limit for name, each in settings.service_configs().items()} == {
+        "wide": 10,
+        "narrow": 1,
+        "learnt": 4,
+    }
+
+
+def test_one_worker_and_a_graph_without_mutations_need_no_saga_process() -> None:
+    alone = Settings.model_validate({"graph": {"mutation": "mutations:Mutation"}})
+    reading = Settings.model_validate({"server": {"workers": 2}})
+
+    assert (alone.needs_saga_process, alone.callers) == (False, 1)
+    assert (reading.needs_saga_process, reading.callers) == (False, 2)

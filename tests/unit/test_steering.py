@@ -17,7 +17,7 @@ from gateway.clock import LoopClock
 from gateway.control import Caller, Refused
 from gateway.services import ServiceConfig, Services
 from gateway.settings import Settings, SettingsInvalid, load_settings
-from gateway.steering import READ_WITHIN, Steering, written
+from gateway.steering import READ_WITHIN, Steering, own, written
 from gateway.telemetry import Telemetry, json_log
 from gateway.testing import ScriptedWire, answer
 
@@ -34,7 +34,7 @@ TOML = """
 class Running:
     """A gateway's services and whoever steers them, over a file."""
 
-    def __init__(self, folder: Path, toml: str = TOML, **environ: str) -> None:
+    def __init__(self, folder: Path, toml: str = TOML, *, callers: int = 1, **environ: str) -> None:
         self.file = folder / "gateway.toml"
         self.environ = environ
         self.log = StringIO()
@@ -48,7 +48,7 @@ class Running:
             random=Random(1),
             wires={name: ScriptedWire(otherwise=answer()) for name in settings.services},
         )
-        self.steering = Steering(settings, self.services, telemetry=self.telemetry)
+        self.steering = Steering(settings, self.services, telemetry=self.telemetry, callers=callers)
 
     def write(self, toml: str) -> None:
         self.file.write_text(dedent(toml), encoding="utf-8")
@@ -168,9 +168,9 @@ async def test_a_file_that_changes_while_it_is_read_is_not_applied(
 ) -> None:
     real = Settings.service_configs
 
-    def and_then_it_changes(settings: Settings) -> dict[str, ServiceConfig]:
+    def and_then_it_changes(settings: Settings, *, callers: int) -> dict[str, ServiceConfig]:
         running.write(TOML.replace("limit = 8", "limit = 1000"))
-        return real(settings)
+        return real(settings, callers=callers)
 
     running.write(TOML.replace("limit = 8", "limit = 9"))
     monkeypatch.setattr(Settings, "service_configs", and_then_it_changes)
@@ -350,3 +350,17 @@ async def until(met: Any) -> None:
     async with asyncio.timeout(10):
         while not met():  # noqa: ASYNC110 - another process's file, and no event of ours
             await asyncio.sleep(0.01)
+
+
+async def test_permits_that_are_set_or_read_again_are_shared_by_all_processes(tmp_path: Path) -> None:
+    running = Running(tmp_path, callers=2)
+    running.write(TOML.replace("limit = 8", "limit = 20"))
+    await running.steering.reload()
+    assert running.config().bulkhead.limit == 10
+    await running.steering.set(["catalog.bulkhead.limit=9"], by="somebody")
+    assert running.config().bulkhead.limit == 5
+
+
+def test_each_of_several_processes_has_a_control_socket_of_its_own() -> None:
+    names = [own(Path("/run/control.sock"), process).name for process in (None, "worker-1", "worker-2", "sagas")]
+    assert names == ["control.sock", "control.sock", "control-worker-2.sock", "control-sagas.sock"]

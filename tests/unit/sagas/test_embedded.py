@@ -17,6 +17,7 @@ from gateway.sagas import (
     Cancel,
     Completed,
     Done,
+    EmbeddedHost,
     Failed,
     IdempotencyConflict,
     NeedsAttention,
@@ -30,6 +31,7 @@ from gateway.sagas import (
     StepCtx,
     StepState,
     Taken,
+    Ticket,
     Unknown,
     step,
 )
@@ -348,6 +350,29 @@ async def test_without_a_key_every_begin_is_a_new_saga() -> None:
     await host.start()
     assert (await begin(host, key=None)).saga_id != (await begin(host, key=None)).saga_id
     await host.stop(Seconds(1))
+
+
+@in_virtual_time
+async def test_a_begin_that_is_sent_again_under_its_id_is_one_saga_with_a_key_or_without() -> None:
+    world = World(lambda path, nth: "hang")
+    host = host_of(MemoryJournal(), world, max_open=2)
+    await host.start()
+    for key in ("k", None):
+        minted = Ticket(f"minted with {key}", created=True)
+        together = [begin_under(host, minted.saga_id, key=key) for _ in range(3)]
+        assert await begin_under(host, minted.saga_id, key=key) == minted
+        assert await asyncio.gather(*together) == [minted] * 3
+    with pytest.raises(Overloaded):
+        await begin(host, key="another")
+    assert await begin_under(host, "minted with None", key=None) == Ticket("minted with None", created=True)
+    assert (await begin_under(host, "minted anew", key="k")) == Ticket("minted with k", created=False)
+    await asyncio.sleep(0.01)
+    assert sorted(world.calls) == ["/authorize", "/authorize", "/reserve", "/reserve"]
+    await host.stop(Seconds(0))
+
+
+async def begin_under(host: EmbeddedHost, saga_id: str, *, key: str | None) -> object:
+    return await host.begin(PlaceOrder, Order(), owner=OWNER, key=key, input_hash="h", trace={}, saga_id=saga_id)
 
 
 @in_virtual_time

@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -215,6 +216,12 @@ def quiet() -> tuple[Telemetry, io.StringIO]:
     return Telemetry(log=json_log(stream)), stream
 
 
+Hosting = Callable[[EmbeddedHost], EmbeddedHost]
+"""Puts something before a host, which then stands for it in every test that makes one."""
+
+HOSTING: ContextVar[Hosting] = ContextVar("hosting", default=lambda host: host)
+
+
 def host_of(
     journal: Journal,
     world: World,
@@ -226,7 +233,7 @@ def host_of(
     max_open: int = 100,
     new_id: Callable[[], str] = new_saga_id,
 ) -> EmbeddedHost:
-    return EmbeddedHost(
+    host = EmbeddedHost(
         sagas,
         journal,
         sender=world,
@@ -237,6 +244,7 @@ def host_of(
         max_open=max_open,
         new_id=new_id,
     )
+    return HOSTING.get()(host)
 
 
 async def begin(
