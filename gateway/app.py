@@ -105,7 +105,7 @@ def compose(
     loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
     sagas = None
     if graph.sagas:  # without any no journal is needed
-        journal = journal or SqliteJournal(settings.journal, telemetry=telemetry)
+        journal = journal or SqliteJournal(settings.journal, telemetry=telemetry, clock=clock, keeping=settings.keeping)
         sagas = _sagas(
             settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
         )

@@ -36,6 +36,8 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
+from .sagas.keeping import Keeping
+from .sagas.signing import SigningKey
 from .services import (
     BalanceSettings,
     BreakerSettings,
@@ -274,6 +276,25 @@ class SagaSettings(Concern):
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
     max_open: Positive = 10_000
     """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
+    retention: Annotated[Duration, Field(ge=0)] = Seconds(30 * 86_400.0)
+    """Seconds that a finished saga is kept, and that its idempotency key finds it; after that the key begins anew. Longer than
+    any client repeats itself. 0 keeps all for ever. Those that need attention always stay."""
+    checkpoint_every: LongerThanZero = Seconds(300.0)
+    """Seconds between two checkpoints over all sagas. What is changed in the file within the newest span is not found; each
+    checkpoint is half a kilobyte that is never removed. None is made while nothing happens."""
+    anchor: Path | None = None
+    """A file, relative to gateway.toml, to which each checkpoint is added as a line. Copy it to where nobody who can write the
+    journal can write: with it `verify` finds edits, truncation and roll-back; without one it finds accidents."""
+    signing_key: SecretStr | None = None
+    """Signs checkpoints and prunings: one line, made by `sagas.new_signing_key`. Write ${NAME} and keep it in the environment.
+    None: they are unsigned, and say so."""
+
+    @field_validator("signing_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            SigningKey.parse(key.get_secret_value())
+        return key
 
 
 class TokenSettings(Concern):
@@ -358,6 +379,17 @@ class Settings(BaseSettings):
     def journal(self) -> Path:
         """`sagas.journal`, absolute."""
         return self._root / self.sagas.journal
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the journal keeps itself: the plain value that the floor below is handed."""
+        sagas, key = self.sagas, self.sagas.signing_key
+        return Keeping(
+            every=sagas.checkpoint_every,
+            retention=sagas.retention or None,
+            anchor=None if sagas.anchor is None else self._root / sagas.anchor,
+            key=None if key is None else SigningKey.parse(key.get_secret_value()),
+        )
 
     @property
     def sdl(self) -> Path | None:

@@ -1,7 +1,7 @@
 """The chain of hashes through a saga's history, as pure functions: what a row's hash is computed over.
 
-Invariant: an event's hash covers its saga, number, instant, kind, payload, the state that it was written with, and the hash before
-it; the hash before the first one covers every column of the record that never changes. So who changes, removes or reorders any of
+Invariant: an event's hash covers its saga, number, place in the file, instant, kind, payload, the state that it was written with, and
+the hash before it; the hash before the first one covers every column of the record that never changes. So who changes, removes or reorders any of
 it changes the last hash, the *head*. The bytes are those of `packed`, which no two lists of values share; a stored format,
 versioned by `CHAIN_VERSION`.
 Source: Haber and Stornetta, "How to Time-Stamp a Digital Document", 1991.
@@ -22,7 +22,7 @@ CHAIN_VERSION = 1
 
 Value = str | bytes | int | float | None
 
-_EVENT = struct.Struct(">BHHHQd?d")
+_EVENT = struct.Struct(">BHHHQQd?d")
 _NUMBER, _FLOAT, _LENGTH = struct.Struct(">q"), struct.Struct(">d"), struct.Struct(">I")
 
 
@@ -40,6 +40,7 @@ def event_hash(
     *,
     saga_id: str,
     seq: int,
+    position: int,
     at: Epoch,
     kind: str,
     payload: bytes,
@@ -49,7 +50,7 @@ def event_hash(
     """32 bytes. `state` and `ended_at`: what the record was set to with this event, if it was. Cost: about 2 µs."""
     texts = (saga_id.encode(), kind.encode(), (state or "").encode())
     fixed = _EVENT.pack(
-        CHAIN_VERSION, *map(len, texts), seq, at, ended_at is not None, 0.0 if ended_at is None else ended_at
+        CHAIN_VERSION, *map(len, texts), seq, position, at, ended_at is not None, 0.0 if ended_at is None else ended_at
     )
     return hashlib.sha256(b"".join((fixed, *texts, previous, payload))).digest()
 

@@ -68,7 +68,7 @@ CREATE TABLE origin (
 CREATE TABLE checkpoints (
     number INTEGER PRIMARY KEY,
     at REAL NOT NULL,
-    position INTEGER NOT NULL UNIQUE,
+    position INTEGER NOT NULL,
     sagas INTEGER NOT NULL,
     events INTEGER NOT NULL,
     changed INTEGER NOT NULL,
@@ -80,6 +80,7 @@ CREATE TABLE checkpoints (
     signer TEXT,
     signature BLOB
 );
+CREATE INDEX checkpoints_by_position ON checkpoints (position);
 CREATE TABLE prunings (
     number INTEGER PRIMARY KEY,
     at REAL NOT NULL,
@@ -96,8 +97,8 @@ CREATE TABLE tombstones (
     position INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     hash BLOB NOT NULL,
-    pruning INTEGER NOT NULL,
     owner BLOB,
+    pruning INTEGER NOT NULL,
     PRIMARY KEY (saga_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX tombstones_of_pruning ON tombstones (pruning);
@@ -169,7 +170,15 @@ def _chained(rows: Iterator[Sequence[Any]]) -> Iterator[tuple[object, ...]]:
         state = record.state.value if is_last else None
         ended_at = record.ended_at if is_last else None
         previous = event_hash(
-            previous, saga_id=record.id, seq=seq, at=at, kind=kind, payload=payload, state=state, ended_at=ended_at
+            previous,
+            saga_id=record.id,
+            seq=seq,
+            position=position,
+            at=at,
+            kind=kind,
+            payload=payload,
+            state=state,
+            ended_at=ended_at,
         )
         yield position, record.id, seq, at, kind, state, ended_at, payload, previous
 

@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._heads: dict[str, tuple[int, bytes]] = {}
-        self._position: int | None = None
+        self._position: int | None = self._read_position()
 
     def __repr__(self) -> str:
         return f"<Ledger at {self._position}, {len(self._heads)} heads>"
@@ -60,8 +60,12 @@ class Ledger:
     def position(self) -> int:
         """Of the last event that was ever written."""
         if self._position is None:
-            (self._position,) = self.connection.execute(_LAST_POSITION).fetchone()
+            self._position = self._read_position()
         return self._position
+
+    def _read_position(self) -> int:
+        (position,) = self.connection.execute(_LAST_POSITION).fetchone()
+        return int(position)
 
     def begin(self, record: SagaRecord, events: Sequence[Encoded]) -> Begun | AlreadyThere:
         """Raises: JournalConflict when the id is taken."""
@@ -115,17 +119,18 @@ class Ledger:
         position, rows, last = self.position, list[tuple[object, ...]](), len(events) - 1
         for offset, event in enumerate(events):
             carried = (state.value, ended_at) if state is not None and offset == last else (None, None)
+            position += 1
             previous = event_hash(
                 previous,
                 saga_id=saga_id,
                 seq=first + offset,
+                position=position,
                 at=event.at,
                 kind=event.kind,
                 payload=event.payload,
                 state=carried[0],
                 ended_at=carried[1],
             )
-            position += 1
             rows.append((position, saga_id, first + offset, event.at, event.kind, *carried, event.payload, previous))
         self.connection.executemany(ADD_EVENT, rows)
         self._position = position

@@ -25,10 +25,12 @@ from typing import Any, TypeVar
 from ..clock import Clock, Epoch, LoopClock
 from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
+from .anchor import AnchorInvalid
 from .events import Event, decode_event
 from .host import SagaStartError
 from .journal import AlreadyThere, Begun, SagaQuery, SagaRecord, StoredSaga
 from .journal_file import COLUMNS, migrate, record_of
+from .keeping import Keeper, Keeping
 from .known import Owner
 from .ledger import BY_KEY, Ledger, encoded
 from .states import SagaState
@@ -68,14 +70,24 @@ class SqliteJournal:
         max_pages: int | None = None,
         timer: Callable[[], float] = time.perf_counter,
         clock: Clock | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`max_batch`: operations in one commit. `max_pages`: bound of the file in pages of 4 KiB; None is the disk's."""
+        """`max_batch`: operations in one commit. `max_pages`: bound of the file in pages of 4 KiB; None is the disk's.
+
+        `keeping`: whether it makes checkpoints and prunes by itself while it is open.
+        """
         self._path = path
         self._telemetry = telemetry
         self._max_batch = max_batch
         self._max_pages = max_pages
         self._timer = timer
         self._clock = clock or LoopClock()
+        self._keeping = keeping
+        self.keeper: Keeper | None = None
+        """While it is open, and keeps itself."""
+        self._upkeep: asyncio.Task[None] | None = None
+        self.position = 0
+        """Of the last event that is committed."""
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._broken: str | None = "it is not open"
         self._has_failed = False
@@ -91,15 +103,20 @@ class SqliteJournal:
     def is_healthy(self) -> bool:
         return self._broken is None
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._lock = _take_lock(self._path)
         try:
-            writer = await asyncio.to_thread(
-                _connect_writer, self._path, max_pages=self._max_pages, now=self._clock.wall()
+            ledger = await asyncio.to_thread(
+                _open_ledger, self._path, max_pages=self._max_pages, now=self._clock.wall()
             )
+            self.position = ledger.position
             self._reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         except BaseException:
             self._let_go()
@@ -108,12 +125,38 @@ class SqliteJournal:
         self._broken, self._has_failed = None, False
         self._queue = queue.SimpleQueue()
         self._writer = threading.Thread(
-            target=self._write_all, args=(Ledger(writer), loop), name="saga-journal-write", daemon=True
+            target=self._write_all, args=(ledger, loop), name="saga-journal-write", daemon=True
         )
         self._writer.start()
+        await self._keep()
+
+    async def _keep(self) -> None:
+        if self._keeping is None:
+            return
+        keeper = Keeper(self, self._keeping, telemetry=self._telemetry, clock=self._clock)
+        try:
+            await keeper.start()
+        except BaseException:
+            await self.close()
+            raise
+        self.keeper = keeper
+        self._upkeep = asyncio.create_task(keeper.run(), name="saga-journal-keeping")
+
+    async def _stop_keeping(self) -> None:
+        """A last checkpoint, so that a journal at rest is covered whole."""
+        keeper, self.keeper = self.keeper, None
+        if keeper is None or self._upkeep is None:
+            return
+        self._upkeep.cancel()
+        await asyncio.gather(self._upkeep, return_exceptions=True)
+        try:
+            await keeper.checkpoint()
+        except (SagasUnavailable, OSError, sqlite3.Error, AnchorInvalid) as error:
+            self._telemetry.log.error("saga journal closes without a last checkpoint", error=str(error))
 
     async def close(self) -> None:
         """Commit what is queued, then let go of the file."""
+        await self._stop_keeping()
         if self._writer is not None:
             self._broken = self._broken or "it is closed"
             self._queue.put(None)
@@ -136,7 +179,7 @@ class SqliteJournal:
 
     async def begin(self, record: SagaRecord, events: Sequence[Event]) -> Begun | AlreadyThere:
         ready = encoded(events)
-        return await self._write(lambda ledger: ledger.begin(record, ready))
+        return await self.write(lambda ledger: ledger.begin(record, ready))
 
     async def append(
         self,
@@ -148,13 +191,14 @@ class SqliteJournal:
         ended_at: Epoch | None = None,
     ) -> None:
         ready = encoded(events)
-        await self._write(
+        await self.write(
             lambda ledger: ledger.append(
                 saga_id, expected_seq=expected_seq, events=ready, state=state, ended_at=ended_at
             )
         )
 
-    async def _write(self, operation: Callable[[Ledger], T]) -> T:
+    async def write(self, operation: Callable[[Ledger], T]) -> T:
+        """For what keeps the file; sagas begin and append."""
         if self._broken is not None:
             raise _unavailable()
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -192,10 +236,12 @@ class SqliteJournal:
             ledger.connection.execute("BEGIN IMMEDIATE")
             for pending in batch:
                 _run_in_savepoint(ledger, pending)
+            position = ledger.position
             ledger.connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(ledger, batch, error)
             return
+        self.position = position
         self._telemetry.metrics.commits.observe(self._timer() - started)
         self._telemetry.metrics.commit_operations.observe(len(batch))
 
@@ -326,7 +372,7 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _connect_writer(path: Path, *, max_pages: int | None, now: Epoch) -> sqlite3.Connection:
+def _open_ledger(path: Path, *, max_pages: int | None, now: Epoch) -> Ledger:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with ExitStack() as unless_ready:
@@ -337,10 +383,11 @@ def _connect_writer(path: Path, *, max_pages: int | None, now: Epoch) -> sqlite3
             migrate(connection, path, now=now)
             if max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
+            ledger = Ledger(connection)
             unless_ready.pop_all()
     except (OSError, sqlite3.Error) as error:
         raise SagaStartError(
             f"the saga journal {path} cannot be opened for writing ({error}): check its permissions and the disk, or restore "
             "it from a backup"
         ) from error
-    return connection
+    return ledger

@@ -26,6 +26,7 @@ def hashed(
     previous: bytes = PREVIOUS,
     saga_id: str = "s",
     seq: int = 3,
+    position: int = 7,
     at: float = 1.5,
     kind: str = "StepDone",
     payload: bytes = b"{}",
@@ -34,12 +35,20 @@ def hashed(
 ) -> str:
     ended = None if ended_at is None else Epoch(ended_at)
     return event_hash(
-        previous, saga_id=saga_id, seq=seq, at=Epoch(at), kind=kind, payload=payload, state=state, ended_at=ended
+        previous,
+        saga_id=saga_id,
+        seq=seq,
+        position=position,
+        at=Epoch(at),
+        kind=kind,
+        payload=payload,
+        state=state,
+        ended_at=ended,
     ).hex()
 
 
 def test_the_hash_of_an_event_is_a_stored_format() -> None:
-    assert hashed() == "b4d7bb07b14a8124c9ecdfee2f07e7b345c236ca64e9ffa47b5f9b4cbca82b57"
+    assert hashed() == "39f4b6d09e3d320d352d82016398dd86a73afb86ff1817d123d2ad71614b1c9a"
     assert (
         record_hash(record_of("s"), trace="{}").hex()
         == "534fccf3044c0f583279d83729849eef4fd844537f744cd7f6fc939f170064f3"
@@ -57,6 +66,7 @@ def test_whatever_changes_about_an_event_changes_its_hash() -> None:
         hashed(saga_id="t"),
         hashed(saga_id="sS", kind="tepDone"),
         hashed(seq=4),
+        hashed(position=8),
         hashed(at=1.6),
         hashed(kind="StepDonf"),
         hashed(payload=b"{ }"),
@@ -107,12 +117,22 @@ async def test_every_event_names_the_hash_before_it_across_groups_and_restarts(t
     for saga in ("a", "b"):
         previous = record_hash(record_of(saga), trace='{"traceparent":"00-1-2-01"}')
         stored = rows(
-            path, "SELECT seq, at, kind, payload, state, ended_at, hash FROM events WHERE saga_id = ?", (saga,)
+            path,
+            "SELECT seq, position, at, kind, payload, state, ended_at, hash FROM events WHERE saga_id = ?",
+            (saga,),
         )
-        assert [row[4] for row in stored] == [None, "RUNNING", None, "COMPLETED"]
-        for seq, at, kind, payload, state, ended_at, found in stored:
+        assert [row[5] for row in stored] == [None, "RUNNING", None, "COMPLETED"]
+        for seq, position, at, kind, payload, state, ended_at, found in stored:
             previous = event_hash(
-                previous, saga_id=saga, seq=seq, at=at, kind=kind, payload=payload, state=state, ended_at=ended_at
+                previous,
+                saga_id=saga,
+                seq=seq,
+                position=position,
+                at=at,
+                kind=kind,
+                payload=payload,
+                state=state,
+                ended_at=ended_at,
             )
             assert found == previous
 
