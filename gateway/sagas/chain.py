@@ -1,9 +1,9 @@
 """The chain of hashes through a saga's history, as pure functions: what a row's hash is computed over.
 
-Invariant: an event's hash covers its saga, number, place in the file, instant, kind, payload, the state that it was written with, and
-the hash before it; the hash before the first one covers every column of the record that never changes. So who changes, removes or reorders any of
-it changes the last hash, the *head*. The bytes are those of `packed`, which no two lists of values share; a stored format,
-versioned by `CHAIN_VERSION`.
+Invariant: an event's hash covers its saga, number, place in the file, instant, kind, payload, the state that it was written with,
+and the hash before it; the hash before the first one covers every column of the record that never changes. So who changes, removes
+or reorders any of it changes the last hash, the *head*. The bytes are those of `packed`, which no two lists of values share; a
+stored format, versioned by `CHAIN_VERSION`.
 Source: Haber and Stornetta, "How to Time-Stamp a Digital Document", 1991.
 """
 

@@ -9,7 +9,6 @@ Source: group commit, DeWitt et al., "Implementation Techniques for Main Memory 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import queue
 import sqlite3
@@ -17,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,10 +28,11 @@ from .anchor import AnchorInvalid
 from .events import Event, decode_event
 from .host import SagaStartError
 from .journal import AlreadyThere, Begun, SagaQuery, SagaRecord, StoredSaga
-from .journal_file import COLUMNS, migrate, record_of
+from .journal_file import COLUMNS, record_of
 from .keeping import Keeper, Keeping
 from .known import Owner
 from .ledger import BY_KEY, Ledger, encoded
+from .ownership import open_ledger, prove_room, take_lock
 from .states import SagaState
 
 T = TypeVar("T")
@@ -79,7 +79,8 @@ class SqliteJournal:
         self._path = path
         self._telemetry = telemetry
         self._max_batch = max_batch
-        self._max_pages = max_pages
+        self.max_pages = max_pages
+        """May be raised; counts from the next `open` or `mend`."""
         self._timer = timer
         self._clock = clock or LoopClock()
         self._keeping = keeping
@@ -91,6 +92,7 @@ class SqliteJournal:
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._broken: str | None = "it is not open"
         self._has_failed = False
+        self._failure = asyncio.Event()
         self._lock: int | None = None
         self._writer: threading.Thread | None = None
         self._reading: ThreadPoolExecutor | None = None
@@ -110,25 +112,39 @@ class SqliteJournal:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._lock = _take_lock(self._path)
+        self._lock = take_lock(self._path)
         try:
-            ledger = await asyncio.to_thread(
-                _open_ledger, self._path, max_pages=self._max_pages, now=self._clock.wall()
-            )
-            self.position = ledger.position
+            ledger = await asyncio.to_thread(self._open_ledger)
             self._reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._reader.execute("SELECT 1 FROM origin").fetchone()  # from here on it holds the WAL, see `mend`
         except BaseException:
             self._let_go()
             raise
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="saga-journal-read")
+        self._start_writer(ledger)
+        await self._keep()
+
+    def _open_ledger(self) -> Ledger:
+        return open_ledger(self._path, max_pages=self.max_pages, now=self._clock.wall())
+
+    def _start_writer(self, ledger: Ledger) -> None:
         self._broken, self._has_failed = None, False
+        self._failure.clear()
+        self.position = ledger.position
         self._queue = queue.SimpleQueue()
         self._writer = threading.Thread(
-            target=self._write_all, args=(ledger, loop), name="saga-journal-write", daemon=True
+            target=self._write_all,
+            args=(ledger, asyncio.get_running_loop()),
+            name="saga-journal-write",
+            daemon=True,
         )
         self._writer.start()
-        await self._keep()
+
+    async def _stop_writer(self) -> None:
+        if self._writer is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._writer.join)
+            self._writer = None
 
     async def _keep(self) -> None:
         if self._keeping is None:
@@ -159,9 +175,7 @@ class SqliteJournal:
         await self._stop_keeping()
         if self._writer is not None:
             self._broken = self._broken or "it is closed"
-            self._queue.put(None)
-            await asyncio.to_thread(self._writer.join)
-            self._writer = None
+            await self._stop_writer()
         if self._reading is not None:
             await asyncio.to_thread(self._reading.shutdown)
             self._reading = None
@@ -174,6 +188,26 @@ class SqliteJournal:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    # -- after a failure -----------------------------------------------------------------------------------------------
+
+    async def failed(self) -> None:
+        await self._failure.wait()
+
+    async def mend(self) -> bool:
+        """A new writer, if it can write. What the failed commit left in the WAL stays unread, since the reader holds the WAL's
+        index: so what was refused is not there, unless the machine dies before the next commit.
+        """
+        if not self._has_failed or self._reader is None:
+            return self.is_healthy
+        await self._stop_writer()
+        try:
+            ledger = await asyncio.to_thread(self._open_ledger)
+            await asyncio.to_thread(prove_room, ledger.connection)
+        except (SagaStartError, sqlite3.Error):
+            return False
+        self._start_writer(ledger)
+        return True
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -213,9 +247,21 @@ class SqliteJournal:
             if batch:
                 self._commit(ledger, batch)
                 with suppress(RuntimeError):  # the loop is gone, and with it everybody who waited
-                    loop.call_soon_threadsafe(_answer, batch)
+                    loop.call_soon_threadsafe(self._answer, batch)
         with suppress(sqlite3.Error):
             ledger.connection.close()
+
+    def _answer(self, batch: Sequence[_Pending]) -> None:
+        """On the loop's thread; a waiter that was cancelled is past telling."""
+        if self._has_failed:
+            self._failure.set()
+        for pending in batch:
+            if pending.waiter.done():
+                continue
+            if pending.error is not None:
+                pending.waiter.set_exception(pending.error)
+            else:
+                pending.waiter.set_result(pending.result)
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         """At least one operation, and whatever else waits already; False once the queue is closed."""
@@ -327,17 +373,6 @@ def _unavailable() -> SagasUnavailable:
     return SagasUnavailable("The saga journal cannot be written; nothing was begun.")
 
 
-def _answer(batch: Sequence[_Pending]) -> None:
-    """On the loop's thread; a waiter that was cancelled is past telling."""
-    for pending in batch:
-        if pending.waiter.done():
-            continue
-        if pending.error is not None:
-            pending.waiter.set_exception(pending.error)
-        else:
-            pending.waiter.set_result(pending.result)
-
-
 def _run_in_savepoint(ledger: Ledger, pending: _Pending) -> None:
     ledger.connection.execute("SAVEPOINT operation")
     try:
@@ -349,45 +384,3 @@ def _run_in_savepoint(ledger: Ledger, pending: _Pending) -> None:
         ledger.forget()
         pending.error = error
     ledger.connection.execute("RELEASE operation")
-
-
-def _take_lock(path: Path) -> int:
-    """Raises: SagaStartError when another process owns the journal, or its directory cannot be written."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SagaStartError(
-            f"the saga journal {path} cannot be created ({error.strerror}): make its directory writable, or name another "
-            "file in `sagas.journal`"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise SagaStartError(
-            f"the saga journal {path} is owned by another process: stop that process, or give this gateway a file of its "
-            "own in `sagas.journal`"
-        ) from error
-    return lock
-
-
-def _open_ledger(path: Path, *, max_pages: int | None, now: Epoch) -> Ledger:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with ExitStack() as unless_ready:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            unless_ready.callback(connection.close)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection, path, now=now)
-            if max_pages is not None:
-                connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
-            ledger = Ledger(connection)
-            unless_ready.pop_all()
-    except (OSError, sqlite3.Error) as error:
-        raise SagaStartError(
-            f"the saga journal {path} cannot be opened for writing ({error}): check its permissions and the disk, or restore "
-            "it from a backup"
-        ) from error
-    return ledger

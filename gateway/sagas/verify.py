@@ -1,6 +1,7 @@
 """Is a journal what was written? Reads a file, or a copy, also while a gateway writes it, and says what it has proven.
 
-Invariant: nothing is written; sagas are walked in the order of their ids, in short transactions, so memory and the WAL stay small. What a gateway writes meanwhile is checked as far as it has come, and what it prunes is found as tombstones.
+Invariant: nothing is written; sagas are walked in the order of their ids, in short transactions, so memory and the WAL stay small.
+What a gateway writes meanwhile is checked as far as it has come, and what it prunes is found as tombstones.
 Cost: about 15 µs an event.
 """
 
