@@ -234,16 +234,20 @@ def compose(
 
 def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
     """The host of sagas that live in this process. `observer`: told of what steps invalidate; else this process's caches are."""
+    settings = parts.settings
+    journal = parts.journal or SqliteJournal(
+        settings.journal, telemetry=parts.telemetry, clock=parts.clock, keeping=settings.keeping
+    )
     return EmbeddedHost(
         parts.sagas,
-        parts.journal or SqliteJournal(parts.settings.journal, telemetry=parts.telemetry),
+        journal,
         sender=ServiceSender(parts.services),
         reader=LoaderReader(parts.loaders),
         telemetry=parts.telemetry,
         clock=parts.clock,
         codec=parts.codec,
         observer=observer or CacheInvalidation(parts.loaders),
-        max_open=parts.settings.sagas.max_open,
+        max_open=settings.sagas.max_open,
     )
 
 

@@ -39,6 +39,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .clock import Seconds, duration
 from .control import Signature, signature
+from .sagas.keeping import Keeping
+from .sagas.signing import SigningKey
 from .services import (
     BalanceSettings,
     BreakerSettings,
@@ -330,6 +332,25 @@ class SagaSettings(Concern):
     """The scope of those who may send a saga the signal that it waits for: the services that know, not clients."""
     max_open: Positive = 10_000
     """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
+    retention: Annotated[Duration, Field(ge=0)] = Seconds(30 * 86_400.0)
+    """Seconds that a finished saga is kept, and that its idempotency key finds it; after that the key begins anew. Longer than
+    any client repeats itself. 0 keeps all for ever. Those that need attention always stay."""
+    checkpoint_every: LongerThanZero = Seconds(300.0)
+    """Seconds between two checkpoints over all sagas. What is changed in the file within the newest span is not found; each
+    checkpoint is half a kilobyte that is never removed. None is made while nothing happens."""
+    anchor: Path | None = None
+    """A file, relative to gateway.toml, to which each checkpoint is added as a line. Copy it to where nobody who can write the
+    journal can write: with it `verify` finds edits, truncation and roll-back; without one it finds accidents."""
+    signing_key: SecretStr | None = None
+    """Signs checkpoints and prunings: one line, made by `sagas.new_signing_key`. Write ${NAME} and keep it in the environment.
+    None: they are unsigned, and say so."""
+
+    @field_validator("signing_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            SigningKey.parse(key.get_secret_value())
+        return key
 
 
 class TokenSettings(Concern):
@@ -451,6 +472,17 @@ class Settings(BaseSettings):
     def control(self) -> Path | None:
         """`server.control`, absolute: beside the journal, unless it says otherwise."""
         return None if self.server.control is None else self.journal.parent / self.server.control
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the journal keeps itself: the plain value that the floor below is handed."""
+        sagas, key = self.sagas, self.sagas.signing_key
+        return Keeping(
+            every=sagas.checkpoint_every,
+            retention=sagas.retention or None,
+            anchor=None if sagas.anchor is None else self._root / sagas.anchor,
+            key=None if key is None else SigningKey.parse(key.get_secret_value()),
+        )
 
     @property
     def sdl(self) -> Path | None:

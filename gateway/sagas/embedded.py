@@ -27,7 +27,7 @@ from .definition import Definition, Saga, definition_of
 from .events import Event, SagaStarted
 from .folding import CorruptHistory, begun, replay
 from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ticket
-from .journal import HASH_VERSION, AlreadyThere, Journal, SagaQuery, SagaRecord, StoredSaga
+from .journal import HASH_VERSION, AlreadyThere, Journal, Mendable, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
 from .operating import Answer, Refused, Request, ResolveStep, Signal, Taken, decide_request
 from .running import HasEnded, Observer, RunningSaga, Surroundings
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 RECOVERIES = 64
 """Histories read at the same time at start."""
+
+FIRST_MENDING, LONGEST_MENDING = Seconds(1.0), Seconds(30.0)
+"""Between two tries to write a journal again that has failed: doubling from one to the other."""
 
 
 LOOK_AGAIN = Seconds(1.0)
@@ -84,6 +87,9 @@ class EmbeddedHost:
             observer=observer,
         )
         self._running: dict[str, RunningSaga] = {}
+        self._supervisors: dict[str, asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._is_mending = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beginning = 0
         self._is_started = False
@@ -95,7 +101,7 @@ class EmbeddedHost:
 
     @property
     def is_healthy(self) -> bool:
-        return self._is_started and not self._is_draining and self._journal.is_healthy
+        return self._is_started and not self._is_draining and not self._is_mending and self._journal.is_healthy
 
     @property
     def open_count(self) -> int:
@@ -115,9 +121,14 @@ class EmbeddedHost:
             await self.stop(Seconds(0.0))
             raise
         self._is_started = True
+        if isinstance(self._journal, Mendable):
+            self._watch = asyncio.create_task(self._mend_when_failed(self._journal), name="saga-journal-mending")
 
     async def stop(self, drain: Seconds) -> None:
         self._is_draining = True
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         for saga in self._running.values():
             saga.drain()
         if self._tasks:
@@ -373,12 +384,46 @@ class EmbeddedHost:
         )
         self._take_up(saga, saga.run(pending=interrupted))
 
+    # -- after a failure -----------------------------------------------------------------------------------------------
+
+    async def _mend_when_failed(self, journal: Mendable) -> None:
+        """Whenever a write has failed: let go of every saga, wait until the journal can be written, and recover as at a start."""
+        while True:
+            await journal.failed()
+            self._is_mending = True  # nothing is begun, or led on, that the recovery would find too
+            await self._let_go_of_all()
+            wait = FIRST_MENDING
+            while not await self._has_recovered(journal):
+                await asyncio.sleep(wait)
+                wait = min(LONGEST_MENDING, Seconds(wait * 2))
+            self._is_mending = False
+
+    async def _has_recovered(self, journal: Mendable) -> bool:
+        """Whether the journal is written again, and every open saga taken up."""
+        try:
+            if not await journal.mend():
+                return False
+            records = [record for record in await self._journal.open_sagas() if self._is_registered(record)]
+            await self._recover_all([record for record in records if record.id not in self._running])
+        except Exception:  # whatever it is, queries go on and it is tried again
+            self._telemetry.log.exception("saga journal cannot be mended")
+            return False
+        self._telemetry.log.warning("saga journal is written again", open_sagas=len(records))
+        return True
+
+    async def _let_go_of_all(self) -> None:
+        """Intend nothing more. What is in flight ends, by its timeout at the latest; its outcome cannot be written."""
+        for saga in self._running.values():
+            saga.drain()
+        if self._supervisors:
+            await asyncio.wait([*self._supervisors.values()])
+
     # -- supervision ---------------------------------------------------------------------------------------------------
 
     def _take_up(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
         self._running[saga.record.id] = saga
         self._telemetry.metrics.sagas_open.labels(saga.record.saga).inc()
-        self._spawn(self._supervise(saga, run))
+        self._supervisors[saga.record.id] = self._spawn(self._supervise(saga, run))
 
     async def _supervise(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
         """One saga's task: whatever becomes of it stays here."""
@@ -391,6 +436,7 @@ class EmbeddedHost:
             self._telemetry.log.exception("saga stopped by a bug", saga=record.saga, saga_id=record.id)
         finally:
             self._running.pop(record.id, None)
+            self._supervisors.pop(record.id, None)
             saga.ended()
             if not saga.settled.done():
                 saga.settled.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..clock import Epoch
 from .events import Event
@@ -76,6 +76,19 @@ class AlreadyThere:
 
 class JournalConflict(RuntimeError):
     """Somebody else has written to this saga: a second owner of the file, or a bug of the host."""
+
+
+@runtime_checkable
+class Mendable(Protocol):
+    """A journal that may be written again after a write has failed, without being closed."""
+
+    async def failed(self) -> None:
+        """Returns once a write has failed that was not mended."""
+        ...
+
+    async def mend(self) -> bool:
+        """Try to write again. True: what is read from now on is what is committed, and more may follow it."""
+        ...
 
 
 class Journal(Protocol):

@@ -195,6 +195,9 @@ class Metrics:
             buckets=_LATENCY,
             registry=registry,
         )
+        self.sagas_pruned = Counter(
+            "sagaql_journal_pruned_total", "Finished sagas removed after their retention.", registry=registry
+        )
         self.commit_operations = Histogram(
             "sagaql_journal_commit_operations", "Operations in one group commit.", buckets=_BATCH, registry=registry
         )
