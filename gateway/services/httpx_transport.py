@@ -2,9 +2,13 @@
 
 So its auth flows, hooks and test tools work, and every request still has a deadline, a breaker and a span. An httpx
 user reads what httpx would have told him: 5xx and 429 are responses, failures are httpx's own exceptions.
+
+Invariant: nothing that one request was answered goes with another: one client serves all callers, so it keeps no cookie.
 """
 
 from __future__ import annotations
+
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -68,6 +72,7 @@ def http_client(service: str, stack: Handler, *, clock: Clock) -> HttpClient:
         transport=StackTransport(service, stack, clock=clock),
         timeout=DEFAULT_TIMEOUT,
         trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
