@@ -15,7 +15,7 @@ import msgspec
 from ..clock import NEVER, Clock, Deadline, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
 from ..identity import Identity
-from ..services import Priority, ServiceRequest, ServiceResponse, Services, Sharing
+from ..services import UNREADABLE, Priority, ServiceRequest, ServiceResponse, Services, Sharing
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
@@ -247,7 +247,7 @@ class BoundPages(Generic[V]):
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             raise self._broken(str(error)) from error
 
 
