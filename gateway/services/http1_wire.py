@@ -22,7 +22,7 @@ from ..clock import Clock, Seconds
 from ..errors import ServiceContractBroken, ServiceError, ServiceTimeout, ServiceUnavailable
 from ..telemetry import Telemetry
 from .config import ServiceConfig
-from .http1_connection import Broken, Connection, ExchangeBroken
+from .http1_connection import MAX_HEAD, Broken, Connection, ExchangeBroken
 from .request import Priority, ServiceRequest, ServiceResponse
 
 _ALLOWANCE_MS = 5
@@ -225,6 +225,8 @@ class Http1Wire:
                 return self._unknown("broke off in the middle of its answer")
             case Broken.OVERSIZE:
                 return self._unusable(f"with more than {self._config.max_response} bytes", error.status)
+            case Broken.HEAD:
+                return self._unusable(f"with headers of more than {MAX_HEAD} bytes", error.status)
             case Broken.ENCODING:
                 return self._unusable("in an encoding that was not asked for", error.status)
 
