@@ -33,9 +33,12 @@ _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 _OURS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent", "keep-alive"}
+    | {"idempotency-key", "x-request-timeout-ms", "x-request-priority", "traceparent", "tracestate"}
 )
-"""Request headers that are written here, whoever gives them."""
+"""Request headers that are written here, whoever gives them: a second deadline or key, forwarded from a client, would be taken
+for ours by half of the services."""
 
+_ENCODED_DOT = re.compile("%2e", re.IGNORECASE).sub
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _LINE_BREAKS = re.compile(r"[\r\n\0]").search
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -153,9 +156,12 @@ class Http1Wire:
     async def _connect(self, origin: _Origin) -> Connection:
         limit = self._config.connect_timeout
         try:
+            tls = (
+                self._context() if origin.is_tls else None
+            )  # outside: reading certificates is not in the service's time
             async with asyncio.timeout(limit):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, origin.host, origin.port, ssl=self._context() if origin.is_tls else None
+                    Connection, origin.host, origin.port, ssl=tls
                 )
         except TimeoutError as error:
             raise self._not_reached(f"accepted no connection within {limit * 1000:.0f} ms") from error
@@ -183,8 +189,10 @@ class Http1Wire:
 
     def _message(self, request: ServiceRequest, origin: _Origin) -> bytes:
         """Head and body. Raises: ValueError for a path or a header that would be another request than it says."""
+        if not _TOKEN(request.method):
+            raise ValueError(f"{request.endpoint}: {request.method!r} is no method")
         lines = [f"{request.method} {origin.path}{_target(request)} HTTP/1.1", origin.common]
-        has_type = False
+        has_type = has_accept = False
         for name, value in request.headers:
             lower = name.lower()
             if lower in _OURS:
@@ -194,7 +202,10 @@ class Http1Wire:
                     f"{request.endpoint}: the header {name!r} cannot be sent: its name or value breaks the line"
                 )
             has_type = has_type or lower == "content-type"
+            has_accept = has_accept or lower == "accept"
             lines.append(f"{name}: {value}")
+        if not has_accept:
+            lines.append("Accept: */*")
         if request.idempotency_key is not None:
             lines.append(f"Idempotency-Key: {_one_line(request.idempotency_key, request)}")
         if request.deadline.at != float("inf"):
@@ -251,7 +262,7 @@ class _Origin:
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.is_tls else 80)
         self.path = parts.path.rstrip("/")
-        self.common = f"Host: {parts.netloc}\r\nUser-Agent: sagaql\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate"
+        self.common = f"Host: {parts.netloc}\r\nUser-Agent: sagaql\r\nAccept-Encoding: gzip, deflate"
         self.idle: deque[Connection] = deque()
 
 
@@ -276,8 +287,11 @@ def _path(path: str) -> str | None:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a segment is `.` or `..`, which a server would resolve to another resource than the endpoint names."""
-    return "/." in path and any(segment in {".", ".."} for segment in path.split("/"))
+    """Whether a segment is `.` or `..`, which a server would resolve to another resource than the endpoint names; also where its
+    dots are encoded (the same path by RFC 3986, 6.2.2.2) or where parameters follow, which some servers cut off first."""
+    if "/." not in path and "/%2" not in path:
+        return False
+    return any(_ENCODED_DOT(".", segment).partition(";")[0] in {".", ".."} for segment in path.split("/"))
 
 
 def _one_line(text: str, request: ServiceRequest) -> str:
