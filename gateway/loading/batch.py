@@ -14,7 +14,7 @@ import msgspec
 
 from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
-from ..services import ServiceRequest, ServiceResponse, Services
+from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
@@ -277,7 +277,7 @@ class BoundPages(Generic[V]):
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             raise self._broken(str(error)) from error
 
 

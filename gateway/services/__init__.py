@@ -11,11 +11,12 @@ from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
 from .policies.faults import planned as planned_faults
 from .registry import Services, UnknownService
-from .request import Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
+from .request import UNREADABLE, Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
 from .service import ServiceClient
 from .wire import Wire
 
 __all__ = [
+    "UNREADABLE",
     "AnsweredUnavailable",
     "BalanceSettings",
     "BreakerSettings",

@@ -16,7 +16,7 @@ import msgspec
 
 from ..clock import Deadline, Seconds
 from ..errors import ServiceContractBroken, ServiceRefused
-from .request import Priority, ServiceRequest, ServiceResponse
+from .request import UNREADABLE, Priority, ServiceRequest, ServiceResponse
 from .service import ServiceClient
 
 V = TypeVar("V")
@@ -100,7 +100,7 @@ def _decoded(command: Command[V], body: bytes) -> V:
         return cast("V", None)
     try:
         return msgspec.json.decode(body, type=command.into, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
+    except UNREADABLE as error:
         raise ServiceContractBroken(
             f"{command.service} did {command.endpoint}, but its answer is not a {command.into.__name__}",
             service=command.service,
@@ -121,6 +121,6 @@ def _refused(command: Command[V], response: ServiceResponse) -> ServiceRefused:
 def _reason(body: bytes) -> str | None:
     try:
         code = _refusals.decode(body).code
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return code if _REASON.fullmatch(code) else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..clock import Seconds
 from .budget import BudgetSettings
@@ -115,8 +115,22 @@ def _shown(value: object) -> str:
 
 
 def _require_http(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("url is not an address of a service: write it as http://host:port")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(
+            "url holds other than plain characters: write a host in punycode (xn--...), a path percent-encoded"
+        )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("url holds credentials, a query or a fragment: it may hold scheme, host, port and path only")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The url taken apart; None where its brackets, its port or a label of its host cannot be."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError:
+        return None
+    return parts if has_port and all(len(label) < 64 for label in (parts.hostname or "").split(".")) else None

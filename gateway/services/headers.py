@@ -145,9 +145,14 @@ def named_by_connection(values: Sequence[str]) -> frozenset[str]:
     return frozenset(name.strip().lower() for value in values for name in value.split(","))
 
 
+def is_token(text: str) -> bool:
+    """Whether a method, or a header's name, may be written so (RFC 9110, 5.6.2)."""
+    return _TOKEN(text) is not None
+
+
 def is_sendable(name: str, value: str) -> bool:
     """Whether name and value fit a header's line: nothing in them ends it."""
-    return _TOKEN(name) is not None and _VALUE(value) is not None
+    return is_token(name) and _VALUE(value) is not None
 
 
 def _problem(pattern: str) -> str | None:

@@ -5,12 +5,14 @@ user reads what httpx would have told him: 5xx and 429 are responses, failures a
 
 A client is of the service alone, or of one operation at it: then its calls end with the operation, are as important, meet its
 faults, and carry what the service is sent of the caller. What the author says of a header wins.
+Invariant: nothing that one request was answered goes with another: one client may serve all callers, so it keeps no cookie.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -99,6 +101,7 @@ def http_client(service: str, stack: Handler, *, clock: Clock, on_behalf: OnBeha
         transport=StackTransport(service, stack, clock=clock, on_behalf=on_behalf),
         timeout=_TIMEOUT,
         trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 

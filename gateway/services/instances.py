@@ -113,7 +113,11 @@ class Instance:
         """Seconds of work that one more attempt would stand behind. What is remembered fades, so a slow one is asked again."""
         fade = exp((self.measured_at - now) / settings.memory)
         age = now - self.since
-        share = 1.0 if age >= settings.slow_start else max(_START_SHARE, age / settings.slow_start)
+        share = (
+            1.0
+            if age >= settings.slow_start or not settings.slow_start
+            else max(_START_SHARE, age / settings.slow_start)
+        )
         return (self.latency * fade + 1e-6) * (self.in_flight + 1) / share
 
     def measure(self, took: float, now: Instant, settings: BalanceSettings) -> None:

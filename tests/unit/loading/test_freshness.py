@@ -218,7 +218,17 @@ async def test_a_page_may_leave_out_cursor_and_total() -> None:
     assert await loads.page(listing, {"first": 1}) == Page([], None, None)
 
 
-@pytest.mark.parametrize("body", [b"garbage", b'{"items": [{"sku": "a"}]}', b"[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"garbage",
+        b'{"items": [{"sku": "a"}]}',
+        b"[]",
+        b'{"items": [{"sku": "\xe4", "quantity": 1}]}',
+        b'{"items": [], "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=["garbage", "half a record", "a list", "latin-1", "too deep"],
+)
 @in_virtual_time
 async def test_a_broken_page_fails_is_counted_and_is_not_cached(body: bytes) -> None:
     telemetry = quiet()

@@ -477,3 +477,23 @@ def test_what_an_error_says_of_the_service(error: BaseException, outcome: Outcom
 def test_impossible_settings_fail_when_built(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         BreakerSettings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_another_window_holds_from_now_on() -> None:
+    state = Breaker(BreakerSettings(window=Seconds(10.0)), lambda: 0.0)
+    state.configure(BreakerSettings(window=Seconds(1.0)))
+    for number in range(40):  # half of them fail, but only five in a window
+        attempt(state, FAILURE if number % 2 else SUCCESS, at=number / 5)
+    assert state.state is BreakerState.CLOSED
+
+
+def test_a_service_that_was_left_alone_is_no_longer_when_its_endpoints_decide() -> None:
+    """Nobody asks the breaker of the whole any more, so nobody could find out that it may close."""
+    state = Breakers(BreakerSettings(), lambda: 0.0)
+    for _ in range(10):
+        attempt(state.of("GET /stock"), FAILURE)
+    seen = [state.is_open]
+    for settings_ in (BreakerSettings(per="endpoint"), BreakerSettings()):
+        state.configure(settings_)
+        seen.append(state.is_open)
+    assert seen == [True, False, False]

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.services import AnsweredUnavailable
 from gateway.services.policies.classify import classify, retry_after
@@ -48,7 +50,15 @@ async def test_every_other_answer_passes_as_an_answer(status: int) -> None:
         ("1.5", None),
         ("9" * 400, None),
         ("", None),
+        ("Thu, 01 Jan 99999999999 12:00:00 GMT", None),
+        ("Thu, 99999999999999999999 Jan 2026 12:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_a_number_or_a_date_and_nonsense_is_nothing(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, now=NOON) == seconds
+
+
+@given(st.lists(st.sampled_from(["Thu,", "01", "Jan", "2026", "12:00:00", "GMT", "-9999", "9" * 20, "99:99", ",", ""])))
+def test_no_retry_after_whatever_it_says_becomes_another_exception(words: list[str]) -> None:
+    seconds = retry_after(" ".join(words), now=NOON)
+    assert seconds is None or seconds >= 0

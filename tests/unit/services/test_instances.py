@@ -225,3 +225,12 @@ async def test_every_retry_goes_to_another_instance() -> None:
 
 def stock() -> ServiceRequest:
     return ServiceRequest(service=STOCK.service, path=STOCK.path, endpoint=STOCK.endpoint)
+
+
+def test_without_a_slow_start_an_instance_that_is_left_out_can_still_be_compared() -> None:
+    """All are left out, so all are used: those that come back later have an age below nothing."""
+    state = instances(A, B, C, slow_start=Seconds(0.0), max_ejected=1.0, eject_after=1)
+    for address in (A, B, C):
+        fail(state, address, times=1)
+    assert state.counts()["ejected"] == 3
+    assert attempt(state, Outcome.SUCCESS, 1.0) in {A, B, C}
