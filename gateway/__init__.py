@@ -38,7 +38,20 @@ if TYPE_CHECKING:
     )
     from .identity import Identity
     from .loading import Page, Service, lazy_loader
-    from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
+    from .sagas import (
+        UNTIL_DONE,
+        Done,
+        NotDone,
+        Reject,
+        Retry,
+        Saga,
+        Secret,
+        StepCtx,
+        Unknown,
+        signal,
+        step,
+        timer,
+    )
 
 __all__ = [
     "UNTIL_DONE",
@@ -51,6 +64,7 @@ __all__ = [
     "Items",
     "Length",
     "Node",
+    "NotDone",
     "Page",
     "Pattern",
     "Reject",
@@ -58,6 +72,7 @@ __all__ = [
     "Rule",
     "Saga",
     "SagaProgress",
+    "Secret",
     "Service",
     "StepCtx",
     "Unknown",
@@ -75,8 +90,10 @@ __all__ = [
     "parse_id",
     "resolver",
     "saga_field",
+    "signal",
     "stale",
     "step",
+    "timer",
 ]
 
 _ROOMS = (".graph", ".identity", ".loading", ".sagas")

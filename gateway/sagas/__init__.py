@@ -2,17 +2,21 @@
 
 from .codec import Codec
 from .context import CommandLike, LoaderLike, Reader, Sender, StepCtx
-from .definition import Definition, Saga, SagaDefinitionError, Step, definition_of, step
+from .definition import Definition, Saga, definition_of
 from .embedded import EmbeddedHost
 from .host import Host, IdempotencyConflict, SagaHistory, SagaStartError, SagaView, StepView, Ticket
 from .journal import Journal, SagaQuery, SagaRecord
 from .known import Done, NotDone, Owner, Reject, Unknown
+from .mistakes import SagaDefinitionError
 from .operating import Answer, Cancel, Refused, Request, ResolveStep, RetryStep, Signal, SkipStep, Taken
 from .outcome import Completed, Failed, NeedsAttention, Outcome, Rejected
 from .retry import UNTIL_DONE, Retry
 from .running import Observer
+from .secret import Secret, SecretGone
 from .sqlite_journal import SqliteJournal
 from .states import SagaState, StepState
+from .steps import Step, step
+from .waiting import WaitStep, signal, timer
 
 __all__ = [
     "UNTIL_DONE",
@@ -50,6 +54,8 @@ __all__ = [
     "SagaStartError",
     "SagaState",
     "SagaView",
+    "Secret",
+    "SecretGone",
     "Sender",
     "Signal",
     "SkipStep",
@@ -61,6 +67,9 @@ __all__ = [
     "Taken",
     "Ticket",
     "Unknown",
+    "WaitStep",
     "definition_of",
+    "signal",
     "step",
+    "timer",
 ]

@@ -318,6 +318,8 @@ class RunningSaga:
                 )
                 return found if isinstance(found, NotDone) else self._encoded(found.value, launch.step)
             case _:  # an attempt; or finding out by the same request under the same key
+                if binding.method is None:
+                    raise LookupError(f"step {launch.step!r} waits and is never called")
                 result = await binding.method(self._saga, **self._values.arguments(binding.arguments, steps, ctx=ctx))
                 return self._encoded(result, launch.step)
 
