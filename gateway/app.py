@@ -128,6 +128,7 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
+        secret_keys=settings.secret_keys,
     )
     return Application(
         graph=graph,
@@ -159,6 +160,7 @@ def _sagas(
         telemetry=telemetry,
         clock=clock,
         codec=Codec(unset=[strawberry.UNSET]),
+        secret_keys=settings.secret_keys,
         observer=CacheInvalidation(loaders),
         max_open=settings.sagas.max_open,
     )

@@ -36,6 +36,7 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
+from .sagas.secret_keys import KeyRing
 from .services import (
     BalanceSettings,
     BreakerSettings,
@@ -274,6 +275,25 @@ class SagaSettings(Concern):
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
     max_open: Positive = 10_000
     """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
+    secret_key: SecretStr | None = None
+    """Seals what sagas declare as Secret in the journal: 32 random bytes as base64. Write ${NAME} and keep it in the environment.
+    None: no saga may hold secrets. There is no default that would be everybody's."""
+    old_secret_keys: tuple[SecretStr, ...] = ()
+    """Keys that `secret_key` was before: they open what they sealed. One may be dropped when all sagas begun under it have ended,
+    and their clients retry no more."""
+
+    @model_validator(mode="after")
+    def _are_keys(self) -> Self:
+        if self.secret_key is None and self.old_secret_keys:
+            raise ValueError("old_secret_keys are given and no secret_key: the newest key is the secret_key")
+        self.key_ring()  # the rules stand there
+        return self
+
+    def key_ring(self) -> KeyRing | None:
+        """The keys as the floor below is handed them. Raises: ValueError for what is no key, never telling it."""
+        if self.secret_key is None:
+            return None
+        return KeyRing(self.secret_key.get_secret_value(), old=[key.get_secret_value() for key in self.old_secret_keys])
 
 
 class TokenSettings(Concern):
@@ -358,6 +378,11 @@ class Settings(BaseSettings):
     def journal(self) -> Path:
         """`sagas.journal`, absolute."""
         return self._root / self.sagas.journal
+
+    @property
+    def secret_keys(self) -> KeyRing | None:
+        """`sagas.secret_key` and the older ones; None without."""
+        return self.sagas.key_ring()
 
     @property
     def sdl(self) -> Path | None:

@@ -24,6 +24,7 @@ from gateway import (
     Reject,
     Retry,
     Saga,
+    Secret,
     StepCtx,
     Unknown,
     field,
@@ -65,7 +66,7 @@ class PlaceOrderInput:
 
     customer_id: Annotated[strawberry.ID, IdOf("Customer")] = field("Who buys.")
     lines: Annotated[list[OrderLineInput], Items(1, 50)] = field("What is bought.")
-    payment_token: Annotated[str, Length(1, 200)] = field("From the payment form; never a card number.")
+    payment_token: Annotated[Secret[str], Length(1, 200)] = field("From the payment form; never a card number.")
     address: AddressInput = field("Where it goes.")
 
 
@@ -178,7 +179,7 @@ class PlaceOrder(Saga[PlaceOrderInput, Order], version=1, deadline="30s", key="r
     @step(retry=Retry(attempts=4), overtaken="tombstone")
     async def authorization(self, ctx: StepCtx, order: PlaceOrderInput, quote: Quote) -> Payment:
         body = {
-            "token": order.payment_token,
+            "token": order.payment_token.reveal(),
             "amountMinor": quote.total,
             "currencyCode": quote.currency,
             "reference": ctx.saga_id,

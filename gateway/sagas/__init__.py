@@ -1,5 +1,6 @@
 """Sagas: writes that span services and end, done or undone. Start with `definition.py`, then `core.py`."""
 
+from ..secret import Secret, SecretGone
 from .codec import Codec
 from .context import CommandLike, LoaderLike, Reader, Sender, StepCtx
 from .definition import Definition, Saga, definition_of
@@ -12,7 +13,7 @@ from .operating import Answer, Cancel, Refused, Request, ResolveStep, RetryStep,
 from .outcome import Completed, Failed, NeedsAttention, Outcome, Rejected
 from .retry import UNTIL_DONE, Retry
 from .running import Observer
-from .secret import Secret, SecretGone
+from .secret_keys import KeyRing, new_secret_key
 from .sqlite_journal import SqliteJournal
 from .states import SagaState, StepState
 from .steps import Step, step
@@ -32,6 +33,7 @@ __all__ = [
     "Host",
     "IdempotencyConflict",
     "Journal",
+    "KeyRing",
     "LoaderLike",
     "NeedsAttention",
     "NotDone",
@@ -69,6 +71,7 @@ __all__ = [
     "Unknown",
     "WaitStep",
     "definition_of",
+    "new_secret_key",
     "signal",
     "step",
     "timer",

@@ -16,6 +16,7 @@ from .mistakes import SagaDefinitionError, shown
 from .plan import Overtaken, SagaPlan, StepPlan, compile_plan
 from .reading import Node, Reading
 from .retry import Retry
+from .shapes import holds_secrets
 from .steps import Step
 from .waiting import WaitStep
 
@@ -45,6 +46,8 @@ def build(saga: type[Saga[Any, Any]], *, name: str, version: int, deadline: str 
         bindings=bindings,
         result=result,
         result_arguments=result_arguments,
+        input_holds_secrets=holds_secrets(reading.input_type),
+        steps_hold_secrets=any(holds_secrets(each) for each in reading.yields.values()),
     )
 
 

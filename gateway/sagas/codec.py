@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
-from .secret import Secret
+from ..secret import Secret, is_secret, secret_of
 
 T = TypeVar("T")
 
@@ -127,14 +127,11 @@ class _Opening:
         self._paths: dict[str, list[Path]] | None = None
 
     def __call__(self, kind: Any, stored: Any) -> Any:
-        if kind is not Secret and get_origin(kind) is not Secret:
-            raise TypeError(f"a {kind} cannot be read from JSON")
-        (inner,) = get_args(kind) or (Any,)
-        if self._place is OPENLY or not _is_sealed(stored):
-            return Secret(msgspec.convert(stored, inner))  # written before the field became a secret
+        if self._place is OPENLY or not is_secret(kind) or not _is_sealed(stored):
+            return secret_of(kind, stored)  # in the journal: written before the field became a secret
         if self._place is None:
             return Secret[Any].gone()
-        return Secret(msgspec.json.decode(self._place.unseal(self._path_of(stored), stored), type=inner))
+        return secret_of(kind, msgspec.json.decode(self._place.unseal(self._path_of(stored), stored)))
 
     def _path_of(self, stored: str) -> Path:
         """Hooks are not told where they are; but no two seals are alike, so a seal that stands once stands here."""

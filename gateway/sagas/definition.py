@@ -73,6 +73,14 @@ class Definition:
     bindings: Mapping[str, Binding]
     result: Callable[..., Any]
     result_arguments: tuple[Argument, ...]
+    input_holds_secrets: bool
+    steps_hold_secrets: bool
+    """What a step yields, or a signal brings."""
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Then it runs only where the settings have a key to seal them."""
+        return self.input_holds_secrets or self.steps_hold_secrets
 
     @property
     def signals(self) -> Mapping[str, Any]:

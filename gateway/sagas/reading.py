@@ -122,10 +122,11 @@ class Reading:
         if name == step:
             raise self.fail(step, "it reads its own result", remedy=f"drop the parameter {name!r}")
         if hint != self.yields[name]:
+            rename = f"{name!r} is a step: name the input otherwise"
             raise self.fail(
                 step,
                 f"parameter {name!r} is {shown(hint)}, and that step yields {shown(self.yields[name])}",
-                remedy=f"annotate {name}: {shown(self.yields[name])}",
+                remedy=rename if hint == self.input_type else f"annotate {name}: {shown(self.yields[name])}",
             )
         return Argument(name, "result", name)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shape
 
-from .secret import Secret
+from ..secret import Secret
 
 _KEYS = (
     shape.StrType,

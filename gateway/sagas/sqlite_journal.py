@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ import msgspec
 from ..clock import Epoch
 from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
+from . import key_table
 from .events import Event, decode_event, encode_event, kind_of
 from .host import SagaStartError
 from .journal import AlreadyThere, Begun, JournalConflict, SagaQuery, SagaRecord, StoredSaga
@@ -177,6 +178,7 @@ class SqliteJournal:
         def operation(connection: sqlite3.Connection) -> Begun | AlreadyThere:
             if connection.execute(_BEGIN, row).rowcount == 1:
                 connection.executemany(_ADD_EVENT, rows)
+                key_table.put(connection, record)
                 return Begun()
             by_key = (record.owner.tenant, record.owner.subject, record.saga, record.key)
             found = connection.execute(_BY_KEY, by_key).fetchone()
@@ -206,6 +208,8 @@ class SqliteJournal:
                 raise JournalConflict(f"saga {saga_id} already has an event {expected_seq}") from error
             if state is not None:
                 connection.execute(_SET_STATE, (state.value, ended_at, saga_id))
+            if ended_at is not None:
+                key_table.destroy(connection, saga_id)
 
         await self._write(operation)
 
@@ -267,14 +271,18 @@ class SqliteJournal:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def find(self, saga_id: str) -> StoredSaga | None:
-        def read(connection: sqlite3.Connection) -> tuple[Any, list[Any]]:
+        def read(connection: sqlite3.Connection) -> tuple[Any, bytes | None, list[Any]]:
             row = connection.execute(_BY_ID, (saga_id,)).fetchone()
-            return row, connection.execute(_EVENTS, (saga_id,)).fetchall() if row is not None else []
+            if row is None:
+                return None, None, []
+            return row, key_table.key_of(connection, saga_id), connection.execute(_EVENTS, (saga_id,)).fetchall()
 
-        row, payloads = await self._read(read)
+        row, key, payloads = await self._read(read)
         if row is None:
             return None
-        return StoredSaga(_record_of(row), tuple(decode_event(payload) for (payload,) in payloads))
+        return StoredSaga(
+            replace(_record_of(row), secret_key=key), tuple(decode_event(payload) for (payload,) in payloads)
+        )
 
     async def find_by_key(self, owner: Owner, *, saga: str, key: str) -> SagaRecord | None:
         row = await self._read(
@@ -283,8 +291,10 @@ class SqliteJournal:
         return None if row is None else _record_of(row)
 
     async def open_sagas(self) -> Sequence[SagaRecord]:
-        rows = await self._read(lambda connection: connection.execute(_OPEN).fetchall())
-        return [_record_of(row) for row in rows]
+        rows, keys = await self._read(
+            lambda connection: (connection.execute(_OPEN).fetchall(), key_table.all_keys(connection))
+        )
+        return [replace(_record_of(row), secret_key=keys.get(row[0])) for row in rows]
 
     async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
         statement, values = _search(query)
@@ -388,6 +398,7 @@ def _connect_writer(path: Path, *, max_pages: int | None) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             _migrate(connection, path)
+            key_table.prepare(connection)
             if max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
             unless_ready.pop_all()

@@ -604,6 +604,14 @@ def wrong_payload() -> None:
         async def one(self, paid: Shipment) -> str: ...
 
 
+def input_named_as_a_step() -> None:
+    class Bad(Saga[Order, str], version=1):
+        @step(undo=None)
+        async def quote(self, order: Order) -> int: ...
+        @step(pivot=True)
+        async def capture(self, quote: Order) -> str: ...
+
+
 def timer_that_yields() -> None:
     class Bad(Saga[Order, str], version=1, deadline="30s"):
         rest = timer("15s")
@@ -671,6 +679,7 @@ def secrets_in_a_set() -> None:
         (no_steps, ["Bad", "@step"]),
         (misspelt_parameter, ["Bad.capture", "'authorisation'", "did you mean 'authorization'"]),
         (wrong_type, ["Bad.capture", "'quote' is str", "annotate quote: int"]),
+        (input_named_as_a_step, ["Bad.capture", "'quote' is Order", "name the input otherwise"]),
         (misspelt_after, ["Bad.capture", "'qoute'", "did you mean 'quote'"]),
         (circle, ["Bad", "one, two", "circle"]),
         (two_pivots, ["Bad.two", "'one' is one"]),

@@ -1,12 +1,14 @@
 """`Secret[str]`: a value that a saga needs and nobody else may read: a payment token, a password for once.
 
 Invariants: it is shown as `Secret(***)` wherever it is printed, and only `reveal` gives it out. In the journal it is sealed under a
-key of its saga (`vault.py`), which is destroyed when the saga ends; then the secret is gone, and `reveal` says so.
+key of its saga (`sagas/vault.py`), which is destroyed when the saga ends; then the secret is gone, and `reveal` says so.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypeVar, cast, final
+from typing import Any, Final, Generic, TypeVar, cast, final, get_args, get_origin
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -48,3 +50,16 @@ class Secret(Generic[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("a secret is not pickled: reveal it where it is needed")
+
+
+def is_secret(kind: Any) -> bool:
+    """Whether an annotation is a Secret, of whatever."""
+    return kind is Secret or get_origin(kind) is Secret
+
+
+def secret_of(kind: Any, stored: Any) -> Secret[Any]:
+    """A decoding hook of msgspec's: where a type says `Secret[T]`, JSON has a T. Raises: msgspec.ValidationError unless it has."""
+    if not is_secret(kind):
+        raise TypeError(f"a {kind} cannot be read from JSON")
+    (inner,) = get_args(kind) or (Any,)
+    return Secret(msgspec.convert(stored, inner))
