@@ -4,6 +4,7 @@ from ..secret import Secret, SecretGone
 from .codec import Codec
 from .context import CommandLike, LoaderLike, Reader, Sender, StepCtx
 from .definition import Definition, Saga, definition_of
+from .drawing import draw
 from .embedded import EmbeddedHost
 from .host import Host, IdempotencyConflict, SagaHistory, SagaStartError, SagaView, StepView, Ticket
 from .journal import Journal, SagaQuery, SagaRecord
@@ -71,6 +72,7 @@ __all__ = [
     "Unknown",
     "WaitStep",
     "definition_of",
+    "draw",
     "new_secret_key",
     "signal",
     "step",
