@@ -44,7 +44,20 @@ if TYPE_CHECKING:
     )
     from .identity import Identity
     from .loading import Page, Service, authority, lazy_loader, newest, quorum
-    from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
+    from .sagas import (
+        UNTIL_DONE,
+        Done,
+        NotDone,
+        Reject,
+        Retry,
+        Saga,
+        Secret,
+        StepCtx,
+        Unknown,
+        signal,
+        step,
+        timer,
+    )
 
 __all__ = [
     "UNTIL_DONE",
@@ -57,6 +70,7 @@ __all__ = [
     "Items",
     "Length",
     "Node",
+    "NotDone",
     "Page",
     "Pattern",
     "Reject",
@@ -68,6 +82,7 @@ __all__ = [
     "SagaProgress",
     "SagaStatus",
     "SagaSummary",
+    "Secret",
     "Service",
     "StepCtx",
     "Unknown",
@@ -90,8 +105,10 @@ __all__ = [
     "quorum",
     "resolver",
     "saga_field",
+    "signal",
     "stale",
     "step",
+    "timer",
 ]
 
 _ROOMS = (".graph", ".identity", ".loading", ".sagas")

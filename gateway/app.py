@@ -213,6 +213,7 @@ def compose(
         services=services,
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
+        secret_keys=settings.secret_keys,
     )
     steering = Steering(
         settings, services, telemetry=telemetry, callers=callers, process=None if siblings is None else siblings.name
@@ -246,6 +247,7 @@ def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
         telemetry=parts.telemetry,
         clock=parts.clock,
         codec=parts.codec,
+        secret_keys=settings.secret_keys,
         observer=observer or CacheInvalidation(parts.loaders),
         max_open=settings.sagas.max_open,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from .graph import Graph, GraphInvalid, build_graph
 from .loading import Loader, Pages, Service
 from .loading.records import loader_codec, page_decoder
+from .sagas.embedded import lacking_a_key
 from .services import Command
 from .settings import Settings, SettingsInvalid
 
@@ -69,6 +70,7 @@ def problems(settings: Settings, graph: Graph) -> list[str]:
     """What does not fit between settings and graph, one sentence each; empty when it can be served."""
     declared = declarations(settings)
     found = [*_service_problems(settings, graph, declared), *_record_problems(declared)]
+    found += lacking_a_key((*graph.sagas.values(), *graph.older_sagas), settings.secret_keys)
     try:
         settings.service_configs()
     except SettingsInvalid as error:

@@ -30,6 +30,7 @@ from .sagas import (
     SkipStep,
 )
 from .sagas import Refused as SagaRefused
+from .sagas.codec import redacted
 from .sagas.events import Event, kind_of
 
 T = TypeVar("T")
@@ -188,7 +189,7 @@ def _view(view: SagaView, history: SagaHistory) -> dict[str, Any]:
         "createdAt": _written(view.created_at),
         "deadlineAt": _written(view.deadline_at),
         "endedAt": _written(view.ended_at),
-        "input": msgspec.json.decode(view.input),
+        "input": redacted(msgspec.json.decode(view.input)),
         "steps": [
             {
                 "name": step.name,
@@ -197,7 +198,7 @@ def _view(view: SagaView, history: SagaHistory) -> dict[str, Any]:
                 "undoAttempts": step.undo_attempts,
                 "code": step.code,
                 "nextAt": _written(step.next_at),
-                "result": None if step.result is None else msgspec.json.decode(step.result),
+                "result": None if step.result is None else redacted(msgspec.json.decode(step.result)),
             }
             for step in view.steps
         ],

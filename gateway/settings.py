@@ -40,6 +40,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from .clock import Seconds, duration
 from .control import Signature, signature
 from .sagas.keeping import Keeping
+from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
 from .services import (
     BalanceSettings,
@@ -344,6 +345,12 @@ class SagaSettings(Concern):
     signing_key: SecretStr | None = None
     """Signs checkpoints and prunings: one line, made by `sagas.new_signing_key`. Write ${NAME} and keep it in the environment.
     None: they are unsigned, and say so."""
+    secret_key: SecretStr | None = None
+    """Seals what sagas declare as Secret in the journal: 32 random bytes as base64. Write ${NAME} and keep it in the environment.
+    None: no saga may hold secrets. There is no default that would be everybody's."""
+    old_secret_keys: tuple[SecretStr, ...] = ()
+    """Keys that `secret_key` was before: they open what they sealed. One may be dropped when all sagas begun under it have ended,
+    and their clients retry no more."""
 
     @field_validator("signing_key")
     @classmethod
@@ -351,6 +358,19 @@ class SagaSettings(Concern):
         if key is not None:
             SigningKey.parse(key.get_secret_value())
         return key
+
+    @model_validator(mode="after")
+    def _are_keys(self) -> Self:
+        if self.secret_key is None and self.old_secret_keys:
+            raise ValueError("old_secret_keys are given and no secret_key: the newest key is the secret_key")
+        self.key_ring()  # the rules stand there
+        return self
+
+    def key_ring(self) -> KeyRing | None:
+        """The keys as the floor below is handed them. Raises: ValueError for what is no key, never telling it."""
+        if self.secret_key is None:
+            return None
+        return KeyRing(self.secret_key.get_secret_value(), old=[key.get_secret_value() for key in self.old_secret_keys])
 
 
 class TokenSettings(Concern):
@@ -483,6 +503,11 @@ class Settings(BaseSettings):
             anchor=None if sagas.anchor is None else self._root / sagas.anchor,
             key=None if key is None else SigningKey.parse(key.get_secret_value()),
         )
+
+    @property
+    def secret_keys(self) -> KeyRing | None:
+        """`sagas.secret_key` and the older ones; None without."""
+        return self.sagas.key_ring()
 
     @property
     def sdl(self) -> Path | None:

@@ -27,7 +27,7 @@ from ..clock import Clock, Deadline, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading
-from ..sagas import Host
+from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import SpanKind, Telemetry
 from .document import Documents, Operation
@@ -77,6 +77,7 @@ class Engine:
         services: Services | None = None,
         sagas: Host | None = None,
         scopes: SagaScopes = SagaScopes(),
+        secret_keys: KeyRing | None = None,
     ) -> None:
         self.graph = graph
         self.documents = documents
@@ -89,6 +90,7 @@ class Engine:
         self._services = services
         self._sagas = sagas
         self._scopes = scopes
+        self._secret_keys = secret_keys
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         """Permit, document, run, shape."""
@@ -216,6 +218,7 @@ class Engine:
             clock=self._clock,
             services=self._services,
             sagas=self._sagas,
+            secret_keys=self._secret_keys,
             idempotency_key=request.idempotency_key,
             raw_variables=request.variables,
             saga_wait=self._limits.saga_wait,

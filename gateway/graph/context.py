@@ -10,7 +10,7 @@ from ..clock import Clock, Deadline
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading import Loader, Loads, Page, Pages, Service
-from ..sagas import Host
+from ..sagas import Host, KeyRing
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
@@ -32,6 +32,8 @@ class Ctx:
     clock: Clock
     services: Services | None = None
     sagas: Host | None = None
+    secret_keys: KeyRing | None = None
+    """Of the settings: inputs that hold secrets are hashed under them."""
     idempotency_key: str | None = None
     """Of the request's header; valid for the one saga of the operation."""
     raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -153,7 +153,7 @@ def saga_field(
     ) -> Any:
         key = choose_key(definition, argument=idempotency_key, header=ctx.idempotency_key)
         # strawberry has no public name for graphql-core's info
-        digest = input_hash(info._raw_info, ctx)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        digest = input_hash(info._raw_info, ctx, definition)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return await _run(definition, payload, ctx=ctx, value=input, key=key, input_hash=digest, mode=mode)
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
@@ -269,17 +269,25 @@ def choose_key(definition: Definition, *, argument: str | None, header: str | No
     return key
 
 
-def input_hash(info: GraphQLResolveInfo[Any], ctx: Ctx) -> str:
+def input_hash(info: GraphQLResolveInfo[Any], ctx: Ctx, definition: Definition) -> str:
     """sha256 over the provided input, before any default: a deploy that adds a defaulted field changes no hash.
 
-    A change of this function must raise `gateway.sagas.journal.HASH_VERSION`.
+    An input that holds secrets is hashed under each key of the settings: nobody who has the journal can try out what it was,
+    and an honest retry is still known after a key was rotated. Raises: SagasUnavailable without a key. A change of this function
+    must raise `gateway.sagas.journal.HASH_VERSION`.
     """
     node = next(
         (each.value for each in info.field_nodes[0].arguments or () if each.name.value == "input"), NullValueNode()
     )
     provided = _provided(node, info.operation, ctx.raw_variables)
-    canonical = json.dumps(provided, sort_keys=True, separators=(",", ":"))  # numbers of any length, unlike orjson
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    canonical = json.dumps(
+        provided, sort_keys=True, separators=(",", ":")
+    ).encode()  # numbers of any length, unlike orjson
+    if not definition.input_holds_secrets:
+        return hashlib.sha256(canonical).hexdigest()
+    if ctx.secret_keys is None:
+        raise SagasUnavailable("this gateway has no key for secrets: set sagas.secret_key; nothing was begun")
+    return " ".join(ctx.secret_keys.fingerprints(canonical))
 
 
 def _provided(node: ValueNode, operation: OperationDefinitionNode, raw: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from ..clock import Epoch, utc
 from ..errors import BadUserInput, SagaNotFound, SagasUnavailable, Violation
 from ..identity import Identity
 from ..sagas import Host, Owner, SagaQuery, SagaRecord, SagaState, SagaView, StepState, StepView
+from ..sagas.codec import redacted
 from .connection import Connection, Edge, PageInfo
 from .context import Ctx
 from .saga_field import SagaStatus
@@ -186,7 +187,7 @@ def _utc(at: Epoch | None) -> datetime | None:
 
 
 def _json(stored: bytes | msgspec.Raw) -> Any:
-    return msgspec.json.decode(stored)
+    return redacted(msgspec.json.decode(stored))
 
 
 def _cursor(record: SagaRecord) -> str:

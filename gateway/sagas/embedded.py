@@ -29,9 +29,12 @@ from .folding import CorruptHistory, begun, replay
 from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ticket
 from .journal import HASH_VERSION, AlreadyThere, Journal, Mendable, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
-from .operating import Answer, Refused, Request, ResolveStep, Signal, Taken, decide_request
+from .operating import Answer, Refused, Request, Taken, decide_request
+from .progress import SagaProgress
 from .running import HasEnded, Observer, RunningSaga, Surroundings
+from .secret_keys import MAKE_ONE, KeyRing, SecretKeyUnknown
 from .states import SagaState
+from .vault import Vault
 from .views import retired_view, view_of
 
 T = TypeVar("T")
@@ -66,10 +69,14 @@ class EmbeddedHost:
         clock: Clock,
         observer: Observer | None = None,
         codec: Codec | None = None,
+        secret_keys: KeyRing | None = None,
         max_open: int = 10_000,
         new_id: Callable[[], str] = new_saga_id,
     ) -> None:
-        """`max_open`: open sagas at once; one more is Overloaded. `codec` knows the graph's "not provided" sentinels."""
+        """`max_open`: open sagas at once; one more is Overloaded. `codec` knows the graph's "not provided" sentinels.
+
+        `secret_keys`: of the settings; without them no saga that holds secrets is served.
+        """
         self._definitions = _by_version(definitions)
         self._journal = journal
         self._telemetry = telemetry
@@ -77,6 +84,7 @@ class EmbeddedHost:
         self._max_open = max_open
         self._new_id = new_id
         self._codec = codec or Codec()
+        self._secret_keys = secret_keys
         self._around = Surroundings(
             journal=journal,
             sender=sender,
@@ -110,10 +118,13 @@ class EmbeddedHost:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        if without_key := lacking_a_key(self._definitions.values(), self._secret_keys):
+            raise SagaStartError("; ".join(without_key))
         await self._journal.open()
         try:
             records = await self._journal.open_sagas()
             self._check_registered(records)
+            self._check_keys(records)
             for saga, count in (await self._journal.needing_attention()).items():
                 self._telemetry.metrics.sagas_needing_attention.labels(saga).set(count)
             await self._recover_all(records)
@@ -183,7 +194,7 @@ class EmbeddedHost:
             self._beginning -= 1
         if isinstance(answer, AlreadyThere):
             return _same_or_conflict(answer.record, input_hash=record.input_hash, saga_id=record.id)
-        saga = RunningSaga(definition, record, progress=first.progress, next_seq=len(events), around=self._around)
+        saga = self._running_saga(definition, record, progress=first.progress, next_seq=len(events))
         if not self._is_draining:  # else it is in the journal, and the next start takes it up
             self._take_up(saga, saga.run(launches=first.launches))
         return Ticket(record.id, created=True)
@@ -215,6 +226,7 @@ class EmbeddedHost:
         trace: Mapping[str, str],
     ) -> SagaRecord:
         now = self._clock.wall()
+        vault, secret_key = self._new_vault(definition, saga_id)
         return SagaRecord(
             id=saga_id,
             owner=owner,
@@ -224,12 +236,26 @@ class EmbeddedHost:
             key=saga_id if key is None else key,
             input_hash=input_hash,
             hash_version=HASH_VERSION,
-            input=self._codec.encode(input_value),
+            input=self._codec.encode(input_value, place=None if vault is None else vault.of_input()),
             state=SagaState.RUNNING,
             trace=trace,
             created_at=now,
             deadline_at=Epoch(now + definition.deadline),
+            secret_key=secret_key,
         )
+
+    def _new_vault(self, definition: Definition, saga_id: str) -> tuple[Vault, bytes] | tuple[None, None]:
+        if not definition.holds_secrets or self._secret_keys is None:
+            return None, None
+        return self._secret_keys.new_vault(saga_id)
+
+    def _running_saga(
+        self, definition: Definition, record: SagaRecord, *, progress: SagaProgress, next_seq: int
+    ) -> RunningSaga:
+        """Raises: SecretKeyUnknown, ValueError: its secrets cannot be opened."""
+        keys, wrapped = self._secret_keys, record.secret_key
+        vault = None if keys is None or wrapped is None else keys.vault(record.id, wrapped)
+        return RunningSaga(definition, record, progress=progress, next_seq=next_seq, around=self._around, vault=vault)
 
     # -- following -----------------------------------------------------------------------------------------------------
 
@@ -297,8 +323,6 @@ class EmbeddedHost:
                 running = self._running.get(saga_id)  # somebody else may have asked meanwhile
                 if running is None:
                     return await self._ask_settled(stored, request)
-            if (problem := self._misfit(running.definition, request)) is not None:
-                return problem
             try:
                 return await asyncio.shield(running.post(request))
             except HasEnded:
@@ -317,27 +341,14 @@ class EmbeddedHost:
         decided = decide_request(definition.plan, progress, request, at=self._clock.wall())
         if isinstance(decided, Taken | Refused):
             return decided
-        if (problem := self._misfit(definition, request)) is not None:
-            return problem
-        saga = RunningSaga(definition, record, progress=progress, next_seq=len(stored.events), around=self._around)
+        try:
+            saga = self._running_saga(definition, record, progress=progress, next_seq=len(stored.events))
+        except (SecretKeyUnknown, ValueError) as error:
+            return Refused(str(error))
         answer = saga.post(request)
         self._telemetry.metrics.sagas_needing_attention.labels(record.saga).dec()
         self._take_up(saga, saga.run())
         return await asyncio.shield(answer)
-
-    def _misfit(self, definition: Definition, request: Request) -> Refused | None:
-        """Whether what comes from outside is not of the type that the step yields: those who read it must not find out."""
-        match request:
-            case Signal(step=step, payload=value) | ResolveStep(step=step, result=value) if value is not None:
-                binding = definition.bindings.get(step)
-            case _:
-                return None
-        try:
-            if binding is not None:
-                self._codec.decode(value, binding.yields)
-        except msgspec.MsgspecError as error:
-            return Refused(f"{step} does not yield this: {error}")
-        return None
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -351,6 +362,17 @@ class EmbeddedHost:
             'ones (class OldName(Saga[...], version=N, name="Name")) until their sagas have ended; a saga whose steps were '
             "changed needs a new version"
         )
+
+    def _check_keys(self, records: Sequence[SagaRecord]) -> None:
+        keys = self._secret_keys
+        strange = [
+            each for each in records if each.secret_key is not None and not (keys and keys.knows(each.secret_key))
+        ]
+        if strange:
+            raise SagaStartError(
+                f"{len(strange)} open sagas have secrets under a key that the settings do not have, {strange[0].id} among them: "
+                "add the key that sagas.secret_key was before to sagas.old_secret_keys, until these sagas have ended"
+            )
 
     def _is_registered(self, record: SagaRecord) -> bool:
         definition = self._definitions.get((record.saga, record.version))
@@ -374,14 +396,17 @@ class EmbeddedHost:
             if stored is None:
                 return
             progress = replay(definition.plan, stored.events)
-        except (CorruptHistory, msgspec.MsgspecError):  # one broken history must not keep the others from going on
+            saga = self._running_saga(definition, stored.record, progress=progress, next_seq=len(stored.events))
+        except (
+            CorruptHistory,
+            msgspec.MsgspecError,
+            SecretKeyUnknown,
+            ValueError,
+        ):  # one broken history must not keep the others from going on
             self._telemetry.log.exception("saga cannot be recovered", saga=record.saga, saga_id=record.id)
             self._telemetry.metrics.sagas_needing_attention.labels(record.saga).inc()
             return
         interrupted = interruptions(progress, at=self._clock.wall())
-        saga = RunningSaga(
-            definition, stored.record, progress=progress, next_seq=len(stored.events), around=self._around
-        )
         self._take_up(saga, saga.run(pending=interrupted))
 
     # -- after a failure -----------------------------------------------------------------------------------------------
@@ -482,8 +507,24 @@ def _by_version(definitions: Iterable[type[Saga[Any, Any]]]) -> dict[tuple[str, 
     return found
 
 
+def lacking_a_key(definitions: Iterable[Definition], secret_keys: KeyRing | None) -> list[str]:
+    """Why sagas that hold secrets cannot be served, one sentence each; empty when there is a key."""
+    if secret_keys is not None:
+        return []
+    return [
+        f"saga {each.name} v{each.version} holds secrets, and there is no key to seal them in the journal: make one with "
+        f'{MAKE_ONE}, keep it in the environment, and set secret_key = "${{ITS_NAME}}" below [sagas]'
+        for each in definitions
+        if each.holds_secrets
+    ]
+
+
 def _same_or_conflict(record: SagaRecord, *, input_hash: str, saga_id: str | None) -> Ticket | IdempotencyConflict:
-    """`saga_id`: what whoever begins now wanted it to be called; if it is, this is the same begin, sent again."""
-    if record.hash_version == HASH_VERSION and record.input_hash != input_hash:
+    """The same input has a hash in common, also after its key was rotated.
+
+    `saga_id`: what whoever begins now wanted it to be called; if it is, this is the same begin, sent again.
+    """
+    is_another = set(record.input_hash.split()).isdisjoint(input_hash.split())
+    if record.hash_version == HASH_VERSION and is_another:
         return IdempotencyConflict(record.id)
     return Ticket(record.id, created=record.id == saga_id)

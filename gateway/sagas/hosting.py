@@ -21,7 +21,7 @@ from ..errors import GatewayError, InternalError, Overloaded
 from ..framing import MAX_FRAME, Frames, FrameTooLong
 from ..telemetry import Telemetry
 from . import messages
-from .codec import Codec
+from .codec import OPENLY, Codec
 from .definition import Definition
 from .events import encode_event
 from .host import Host, IdempotencyConflict, SagaView
@@ -306,7 +306,7 @@ class SagaServer:
         definition = self._definitions[begin.saga, begin.version]
         ticket = await self._host.begin(
             definition.saga,
-            self._codec.decode(begin.input, definition.input_type),
+            self._codec.decode(begin.input, definition.input_type, place=OPENLY),
             owner=begin.owner,
             key=begin.key,
             input_hash=begin.input_hash,

@@ -32,7 +32,7 @@ from ..errors import (
 from ..framing import Frames, FrameTooLong
 from ..telemetry import Telemetry
 from . import messages
-from .codec import Codec
+from .codec import OPENLY, Codec
 from .definition import Definition, Saga, definition_of
 from .embedded import new_saga_id
 from .events import decode_event
@@ -346,7 +346,7 @@ class RemoteHost:
             saga_id or self._new_id(),
             definition.name,
             definition.version,
-            msgspec.Raw(self._codec.encode(input_value)),
+            msgspec.Raw(self._codec.encode(input_value, place=OPENLY)),
             owner,
             key,
             input_hash,

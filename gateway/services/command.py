@@ -16,6 +16,7 @@ import msgspec
 
 from ..clock import Deadline, Seconds
 from ..errors import ServiceContractBroken, ServiceRefused
+from ..secret import secret_of
 from .request import UNREADABLE, Priority, ServiceRequest, ServiceResponse
 from .service import ServiceClient
 
@@ -99,7 +100,7 @@ def _decoded(command: Command[V], body: bytes) -> V:
     if command.into is NoneType and not body:
         return cast("V", None)
     try:
-        return msgspec.json.decode(body, type=command.into, strict=True)
+        return msgspec.json.decode(body, type=command.into, strict=True, dec_hook=secret_of)
     except UNREADABLE as error:
         raise ServiceContractBroken(
             f"{command.service} did {command.endpoint}, but its answer is not a {command.into.__name__}",

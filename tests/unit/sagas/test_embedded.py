@@ -147,7 +147,7 @@ async def test_an_undo_is_told_what_is_known() -> None:
     told: list[object] = []
 
     class Telling(Saga[Order, int], version=1):
-        @step(retry=FAST)
+        @step(retry=FAST, overtaken="tombstone")
         async def known(self, ctx: StepCtx, order: Order) -> Receipt:
             return Receipt("r")
 
@@ -155,7 +155,7 @@ async def test_an_undo_is_told_what_is_known() -> None:
         async def undo_known(self, known: Done[Receipt] | Unknown) -> None:
             told.append(known)
 
-        @step(retry=FAST)
+        @step(retry=FAST, overtaken="tombstone")
         async def unknown(self, ctx: StepCtx, known: Receipt) -> Receipt:
             raise ServiceContractBroken("odd", service="world", applied=True)
 
@@ -199,7 +199,7 @@ async def test_a_cancelled_saga_is_undone() -> None:
 @in_virtual_time
 async def test_the_sagas_deadline_turns_it_back_once_the_attempt_in_flight_has_ended() -> None:
     class Hurried(Saga[Order, int], version=1, deadline="8s"):
-        @step(timeout="5s")
+        @step(timeout="5s", overtaken="tombstone")
         async def one(self, ctx: StepCtx, order: Order) -> Receipt:
             return await ctx.send(Write("/one"), {})
 
@@ -246,7 +246,7 @@ async def test_a_jump_of_the_wall_clock_is_noticed() -> None:
 
 
 class Buggy(Saga[Order, int], version=1):
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def bug(self, ctx: StepCtx, order: Order) -> int:
         match order.sku:
             case "value":
@@ -303,7 +303,7 @@ async def test_an_exception_of_the_authors_is_logged_with_its_traceback() -> Non
 @in_virtual_time
 async def test_a_rejected_undo_is_a_failed_undo() -> None:
     class Stubborn(Saga[Order, int], version=1):
-        @step
+        @step(overtaken="tombstone")
         async def one(self, order: Order) -> int:
             return 1
 

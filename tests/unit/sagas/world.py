@@ -151,7 +151,7 @@ class World:
 class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
     """reservation and authorization beside one another, then capture (the pivot), then shipment."""
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/reserve"), {"sku": order.sku})
 
@@ -159,7 +159,7 @@ class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
     async def release(self, ctx: StepCtx, reservation: Done[Receipt] | Unknown) -> None:
         await ctx.send(Write("/release"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def authorization(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/authorize"), {"sku": order.sku})
 
@@ -182,7 +182,7 @@ class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
 class Chain(Saga[Order, int], version=1, deadline="60s"):
     """Three steps one after another, each undone; no pivot."""
 
-    @step(retry=FAST, invalidates=["one"])
+    @step(retry=FAST, invalidates=["one"], overtaken="tombstone")
     async def one(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/one"), {})
 
@@ -190,7 +190,7 @@ class Chain(Saga[Order, int], version=1, deadline="60s"):
     async def undo_one(self, ctx: StepCtx) -> None:
         await ctx.send(Write("/undo-one"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def two(self, ctx: StepCtx, one: Receipt) -> Receipt:
         return await ctx.send(Write("/two"), {})
 
@@ -198,7 +198,7 @@ class Chain(Saga[Order, int], version=1, deadline="60s"):
     async def undo_two(self, ctx: StepCtx, one: Receipt) -> None:
         await ctx.send(Write("/undo-two"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def three(self, ctx: StepCtx, two: Receipt) -> Receipt:
         return await ctx.send(Write("/three"), {})
 
