@@ -20,6 +20,7 @@ from gateway.sagas import (
     Taken,
 )
 from gateway.sagas.core import Failure
+from gateway.sagas.events import decode_event, encode_event
 from gateway.sagas.operating import decide_request
 from gateway.sagas.plan import StepPlan
 from tests.unit.sagas.play import REFUSED, UNKNOWN, Play, node, play
@@ -182,6 +183,14 @@ def test_a_stuck_undo_is_resolved_as_undone() -> None:
 
 def test_done_needs_a_result() -> None:
     assert ask(unknown_pivot(), resolve("p", "done")) == "p is resolved as done with its result: say what it yielded"
+
+
+def test_a_result_of_nothing_is_a_result_also_after_a_crash() -> None:
+    saga = play(node("a", undo=False), node("b", "a", undo=False)).fail("a", UNKNOWN)
+    ask(saga, resolve("a", "done", msgspec.Raw(b"null")))
+    saga.events = [decode_event(encode_event(event)) for event in saga.events]
+    saga.crash()
+    assert saga.progress.steps["a"].result == msgspec.Raw(b"null")
 
 
 @pytest.mark.parametrize("verdict", ["done", "not_done"])
