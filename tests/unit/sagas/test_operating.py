@@ -125,6 +125,11 @@ def test_a_pivot_of_unknown_outcome_is_asked_again_under_the_same_key() -> None:
     assert saga.done("p").outcome == Completed()
 
 
+def test_what_was_rejected_is_not_tried_again_on_the_way_back() -> None:
+    saga = play(node("a"), node("b", "a")).done("a").reject("b")
+    assert ask(saga, retry("b")) == "b is REJECTED: there is nothing to try again"
+
+
 # -- skip --------------------------------------------------------------------------------------------------------------
 
 
