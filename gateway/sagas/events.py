@@ -155,13 +155,13 @@ class OperatorSkipped(_Event, frozen=True, kw_only=True):
 
 
 class OperatorResolved(_Event, frozen=True, kw_only=True):
-    """What a person has found out about the step. `result` goes with "done"."""
+    """What a person has found out about the step. `result` goes with "done"; otherwise it is null."""
 
     step: str
     actor: str
     reason: str
     verdict: Literal["done", "not_done", "undone"]
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw(b"null")  # not "or None": msgspec would read back nothing but null
 
 
 class SagaEnded(_Event, frozen=True, kw_only=True):

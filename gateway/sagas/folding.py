@@ -346,8 +346,7 @@ def _resolved(plan: SagaPlan, progress: SagaProgress, event: OperatorResolved) -
     step = replace(progress.steps[event.step], ended_at=event.at, is_unknown=False, retry_at=None, waits_until=None)
     match event.verdict:
         case "done":
-            result = _NULL if event.result is None else event.result  # the stored form of a null is none
-            return _done(plan, progress, event.step, replace(step, result=result))
+            return _done(plan, progress, event.step, replace(step, result=event.result))
         case "undone":
             return _with_step(progress, event.step, replace(step, state=StepState.UNDONE))
         case "not_done":

@@ -28,7 +28,7 @@ from gateway.sagas.states import SagaState, StepState
 from .history import History
 
 START = Epoch(1_000_000.0)
-NULL = msgspec.Raw(b"null")
+RESULT = msgspec.Raw(b'{"a": 1}')
 
 UNKNOWN_AGAIN = Failure("SERVICE_TIMEOUT")
 UNKNOWN_FOR_GOOD = Failure("SERVICE_CONTRACT_BROKEN", is_retryable=False)
@@ -122,11 +122,11 @@ class Drive:
             case Find(), "no":
                 return FoundNotDone(at=self.now, step=step, attempt=attempt)
             case Find(), _:
-                return FoundDone(at=self.now, step=step, attempt=attempt, result=NULL)
+                return FoundDone(at=self.now, step=step, attempt=attempt, result=RESULT)
             case _, "no":
                 return StepRejected(at=self.now, step=step, attempt=attempt, code="NO", message="No.")
             case _:
-                return StepDone(at=self.now, step=step, attempt=attempt, result=NULL)
+                return StepDone(at=self.now, step=step, attempt=attempt, result=RESULT)
 
     def ask(self, request: Request) -> Answer:
         """Somebody outside wants something."""
@@ -165,7 +165,7 @@ class Drive:
             elif self.in_flight:
                 self.resolve(self.in_flight[0], "ok")
             elif self._signals():
-                self.ask(Signal(self._signals()[0], "someone", NULL))
+                self.ask(Signal(self._signals()[0], "someone", RESULT))
             else:
                 self.sleep()
         raise AssertionError(f"never ends: {self.progress}")

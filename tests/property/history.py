@@ -368,7 +368,7 @@ class History:
 
     def _resolved(self, event: OperatorResolved) -> None:
         step = event.step
-        assert event.result is None or event.verdict == "done", "a result of what was not done"
+        assert bytes(event.result) == b"null" or event.verdict == "done", "a result of what was not done"
         self.stuck -= {step}
         self.finding -= {step}
         match event.verdict:

@@ -15,7 +15,7 @@ from gateway.sagas.core import Failure, Find, Launch, Undo
 from gateway.sagas.operating import Signal
 from gateway.sagas.plan import SagaPlan
 
-from .drive import CERTAIN_FOR_GOOD, NULL, UNKNOWN_AGAIN, UNKNOWN_FOR_GOOD, Drive
+from .drive import CERTAIN_FOR_GOOD, RESULT, UNKNOWN_AGAIN, UNKNOWN_FOR_GOOD, Drive
 
 Luck = Callable[[Launch], tuple[Failure | str, ...]]
 
@@ -91,7 +91,7 @@ class Search:
         wait = drive.plan.steps[step].wait
         if wait is not None and wait.kind == "signal":
             branch = drive.fork()
-            branch.ask(Signal(step, "someone", NULL))
+            branch.ask(Signal(step, "someone", RESULT))
             ends += self._from(branch, crashes=crashes)
         if wait is not None and wait.lasts is not None and not drive.in_flight:
             branch = drive.fork()

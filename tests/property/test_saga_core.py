@@ -26,7 +26,7 @@ from gateway.sagas.operating import (
 )
 from gateway.sagas.plan import SagaPlan
 
-from .drive import FAILURES, NULL, START, Drive
+from .drive import FAILURES, RESULT, START, Drive
 from .history import History
 from .plans import DEADLINE, plans
 
@@ -81,7 +81,7 @@ class SagaMachine(RuleBasedStateMachine):
     def late_reply(self, data: st.DataObject) -> None:
         """What was in flight when a process died answers after all: nobody may believe it."""
         late = data.draw(st.sampled_from(self.lost))
-        event = StepDone(at=self.drive.now, step=late.step, attempt=late.attempt, result=NULL)
+        event = StepDone(at=self.drive.now, step=late.step, attempt=late.attempt, result=RESULT)
         with pytest.raises(CorruptHistory):
             fold(self.drive.plan, self.drive.progress, event)
 
@@ -120,7 +120,7 @@ class SagaMachine(RuleBasedStateMachine):
         """Early, in time, late or again; or to a step that waits for none."""
         step = self._step(data)
         before = self.drive.history.signalled
-        answer = self._ask(Signal(step, "someone", NULL))
+        answer = self._ask(Signal(step, "someone", RESULT))
         assert (answer == Taken(is_repeated=True)) == (step in before)
         assert (step in self.drive.history.signalled) == isinstance(answer, Taken)
 
@@ -134,7 +134,7 @@ class SagaMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), has_result=st.booleans())
     def operator_resolves(self, data: st.DataObject, verdict: Verdict, has_result: bool) -> None:
-        step, result = self._step(data), NULL if has_result else None
+        step, result = self._step(data), RESULT if has_result else None
         answer = self._ask(ResolveStep(step, "op", "asked the bank", verdict, result))
         assert isinstance(answer, Refused) or verdict != "done" or has_result
 
@@ -146,7 +146,7 @@ class SagaMachine(RuleBasedStateMachine):
         requests: list[Request] = [
             RetryStep(step, "op", "mended"),
             SkipStep(step, "op", "by hand"),
-            ResolveStep(step, "op", "asked", verdict, NULL),
+            ResolveStep(step, "op", "asked", verdict, RESULT),
         ]
         self._ask(data.draw(st.sampled_from(requests)))
 

@@ -190,12 +190,13 @@ def test_done_needs_a_result() -> None:
     assert ask(unknown_pivot(), resolve("p", "done")) == "p is resolved as done with its result: say what it yielded"
 
 
-def test_a_result_of_nothing_is_a_result_also_after_a_crash() -> None:
+@pytest.mark.parametrize("result", [b"null", b"1", b'{"key": "by hand"}'])
+def test_what_an_operator_says_that_a_step_yielded_is_read_back_after_a_crash(result: bytes) -> None:
     saga = play(node("a", undo=False), node("b", "a", undo=False)).fail("a", UNKNOWN)
-    ask(saga, resolve("a", "done", msgspec.Raw(b"null")))
+    ask(saga, resolve("a", "done", msgspec.Raw(result)))
     saga.events = [decode_event(encode_event(event)) for event in saga.events]
     saga.crash()
-    assert saga.progress.steps["a"].result == msgspec.Raw(b"null")
+    assert saga.progress.steps["a"].result == msgspec.Raw(result)
 
 
 @pytest.mark.parametrize("verdict", ["done", "not_done"])
