@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from ..clock import Epoch
-from .events import NULL, CancelRequested, Event, OperatorResolved, OperatorRetried, OperatorSkipped, SignalReceived
+from .events import CancelRequested, Event, OperatorResolved, OperatorRetried, OperatorSkipped, SignalReceived
 from .folding import BROKEN
 from .plan import SagaPlan, StepPlan
 from .progress import SagaProgress, StepProgress
@@ -173,16 +174,12 @@ def _resolve(
     if request.verdict not in allowed:
         possible = " or ".join(allowed) or "nothing"
         return Refused(f"{step.name} is {now.state} and can be resolved as {possible}, not as {request.verdict}")
-    if request.verdict == "done" and request.result is None:
+    said = OperatorResolved(at=at, step=step.name, actor=request.actor, reason=request.reason, verdict=request.verdict)
+    if request.verdict != "done":
+        return said
+    if request.result is None:
         return Refused(f"{step.name} is resolved as done with its result: say what it yielded")
-    return OperatorResolved(
-        at=at,
-        step=step.name,
-        actor=request.actor,
-        reason=request.reason,
-        verdict=request.verdict,
-        result=NULL if request.result is None else request.result,
-    )
+    return replace(said, result=request.result)
 
 
 def _verdicts(step: StepPlan, now: StepProgress, progress: SagaProgress) -> list[Verdict]:

@@ -103,13 +103,15 @@ class Writing:
 
     def is_given(self, name: str, argument: Any) -> bool:
         return isinstance(argument.type, GraphQLNonNull) and (
-            name == "id" or name == "input" or self.draw(st.booleans())
+            name in {"id", "input", *PLAIN} or self.draw(st.booleans())
         )
 
     def value(self, field: str, argument: str) -> str:
         if argument == "id":
             self.asked_for = field.title() if field.title() in NODES else self.draw(st.sampled_from(sorted(NODES)))
             return f'"{global_id(NODES[self.asked_for], f"k{next(self.numbers)}")}"'
+        if argument in PLAIN:
+            return PLAIN[argument]
         return INPUTS[field] if argument == "input" else str(self.draw(FIRST))
 
     def condition(self) -> str:
@@ -126,6 +128,12 @@ class Writing:
         return self.draw(st.sampled_from(ways))
 
 
+OF_SAGAS = {"saga", "sagas"}
+"""Roots that ask the host of sagas, which is not there."""
+
+PLAIN = {"sagaId": '"s"', "step": '"s"', "signal": '"s"', "reason": '"r"', "verdict": "DONE", "payload": "{}"}
+"""Arguments of operators, without which nothing is valid."""
+
 INPUTS = {
     "cancelOrder": f'{{orderId: "{global_id(Order, "o")}", reason: "r"}}',
     "placeOrder": f"""{{customerId: "{global_id(Customer, "c")}", lines: [{{sku: "s", quantity: 1}}], paymentToken: "t",
@@ -141,7 +149,7 @@ def is_leaf(field: GraphQLField) -> bool:
 def queries(draw: st.DrawFn, *, is_met: bool = False) -> str:
     query = READABLE.core.query_type
     assert query is not None
-    root = GraphQLObjectType("Query", {name: each for name, each in query.fields.items() if name != "saga"})
+    root = GraphQLObjectType("Query", {name: each for name, each in query.fields.items() if name not in OF_SAGAS})
     return Writing(draw, READABLE, is_met=is_met).document(root, "query")
 
 

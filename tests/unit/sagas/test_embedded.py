@@ -644,7 +644,9 @@ def test_the_observer_hears_what_a_step_invalidates_when_done_and_when_undone(is
     @in_virtual_time
     async def story() -> None:
         listener = Listener([], is_broken)
-        world = World(lambda path, nth: "reject" if path == "/three" else "ok")
+        world = World(
+            lambda path, nth: {"/three": "reject", "/one": "lost before" if nth == 1 else "ok"}.get(path, "ok")
+        )
         host = host_of(MemoryJournal(), world, observer=listener)
         await host.start()
         assert (await settle(host, await begin(host, Chain))).status is SagaState.COMPENSATED
