@@ -54,7 +54,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, help="only so many of each file")
     parser.add_argument("--of", default="", help="only files whose name contains this")
     parser.add_argument("--unharmed", action="store_true", help="first see the tests pass without any mutant")
+    parser.add_argument("--table", action="store_true", help="only print what docs/resilience.md shows of them")
     asked = parser.parse_args()
+    if asked.table:
+        print(table())
+        return 0
     chosen = selected([each for each in MUTANTS if asked.of in each.file], first=asked.first)
     for each in chosen:
         each.applied(each.path.read_text(encoding="utf-8"))
@@ -73,6 +77,13 @@ def selected(mutants: Sequence[Mutant], *, first: int | None) -> list[Mutant]:
         if first is None or seen[each.file] <= first:
             chosen.append(each)
     return chosen
+
+
+def table() -> str:
+    """Of each file how many there are, and the first, as Markdown."""
+    counted = Counter(each.file for each in MUTANTS)
+    rows = [f"| `{each.file}` | {counted[each.file]} | {each.fault} |" for each in selected(MUTANTS, first=1)]
+    return "\n".join(["| file | faults | for example |", "|---|---|---|", *rows])
 
 
 def hunt(mutants: Sequence[Mutant]) -> int:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.mutants.mutant import ROOT, Mutant, Outdated
-from tests.mutants.run import MUTANTS, selected
+from tests.mutants.run import MUTANTS, selected, table
 
 OF_EACH_FILE = 3
 
@@ -32,6 +32,13 @@ def test_every_decision_and_policy_has_its_mutants() -> None:
     policies = {f"services/policies/{path.name}" for path in (ROOT / "gateway/services/policies").glob("[a-z]*.py")}
     assert policies <= counted
     assert min(sum(each.file == file for each in MUTANTS) for file in counted) >= 4
+
+
+def test_the_page_counts_them() -> None:
+    """`python -m tests.mutants.run --table` prints it anew."""
+    page = (ROOT / "docs/resilience.md").read_text(encoding="utf-8")
+    assert table() in page
+    assert f"{len(MUTANTS)} deliberate faults" in page
 
 
 def test_the_worst_of_each_file_are_noticed() -> None:
