@@ -10,7 +10,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema bench-resilience soak clean
+.PHONY: help demo test check web wheel schema bench-resilience soak mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -48,6 +48,9 @@ soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack, saga
 	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)
 	@$(BIN)/python -m scripts.search_sagas
 	@$(BIN)/python -m scripts.soak_sagas --sagas $(or $(SAGAS),1000) --kills $(or $(KILLS),50) --workers $(or $(WORKERS),1)
+
+mutants: .stamps/venv ## every deliberate fault in the policies, each noticed by its tests; OF=retry for some
+	@$(BIN)/python -m tests.mutants.run --unharmed --of "$(OF)"
 
 clean: ## remove all that make has made, the demo's data included
 	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info

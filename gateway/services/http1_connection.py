@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body or self._answer is None:  # a trailer, or a header of an answer to nothing
+        if self._in_body:  # a trailer, or of an answer to nothing: the head of the one that was asked for is over
             return
         key = name.lower()
         if key in _OF_THE_CONNECTION:

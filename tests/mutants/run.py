@@ -13,6 +13,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -27,15 +28,24 @@ import hypothesis
 import pytest
 
 from tests.mutants.mutant import ROOT, Mutant
+from tests.mutants.of_decisions import DECISIONS
+from tests.mutants.of_policies import POLICIES
 from tests.mutants.of_sagas import SAGAS
+from tests.mutants.of_the_wire import THE_WIRE
 
-MUTANTS = [*SAGAS]
+OF_CALLS = [*POLICIES, *DECISIONS, *THE_WIRE]
+MUTANTS = [*OF_CALLS, *SAGAS]
 
 LONGEST = 60
 """Seconds after which a mutant's tests count as hanging, which is a way of failing."""
 
+_FORGOTTEN = re.compile(r"gateway\.(services|loading|sagas)(\..+)?|gateway\.testing(\.(wire|journal))?").fullmatch
+"""Modules that every child imports anew: those that a mutant may be in, and what tests use of them."""
+
 _OPTIONS = (
-    *("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"),
+    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception"),
+    *("-p", "pytest_asyncio.plugin"),  # and no other plugin: finding them takes longer than most tests
+    "--assert=plain",
     *("-k", "not uvloop"),  # one loop is enough to notice
     *("-W", "ignore:Module already imported"),  # pytest would rewrite a plugin's assertions; none of its own are ours
 )
@@ -45,9 +55,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--first", type=int, help="only so many of each file")
     parser.add_argument("--of", default="", help="only files whose name contains this")
+    parser.add_argument("--but", help="no files whose name contains this")
     parser.add_argument("--unharmed", action="store_true", help="first see the tests pass without any mutant")
+    parser.add_argument("--table", action="store_true", help="only print what docs/resilience.md shows of them")
     asked = parser.parse_args()
-    chosen = selected([each for each in MUTANTS if asked.of in each.file], first=asked.first)
+    if asked.table:
+        print(table())
+        return 0
+    wanted = [each for each in MUTANTS if asked.of in each.file and not (asked.but and asked.but in each.file)]
+    chosen = selected(wanted, first=asked.first)
     for each in chosen:
         each.applied(each.path.read_text(encoding="utf-8"))
     _warm_up()
@@ -67,6 +83,13 @@ def selected(mutants: Sequence[Mutant], *, first: int | None) -> list[Mutant]:
     return chosen
 
 
+def table() -> str:
+    """Of each file how many there are, and the first, as Markdown."""
+    counted = Counter(each.file for each in OF_CALLS)
+    rows = [f"| `{each.file}` | {counted[each.file]} | {each.fault} |" for each in selected(OF_CALLS, first=1)]
+    return "\n".join(["| file | faults | for example |", "|---|---|---|", *rows])
+
+
 def hunt(mutants: Sequence[Mutant]) -> int:
     """Run all, as many at once as there are cores. Returns the exit code."""
     began, waiting, running, survivors = time.monotonic(), [*reversed(mutants)], dict[int, Mutant](), list[str]()
@@ -79,13 +102,12 @@ def hunt(mutants: Sequence[Mutant]) -> int:
             mutant = running.pop(child)
             if (said := _verdict(status)) is not None:
                 survivors.append(f"{mutant}: {said}")
+                print(f"✗ {survivors[-1]}", flush=True)
     except KeyboardInterrupt:
         for child in running:
             os.kill(child, signal.SIGKILL)
         raise
     print(f"{len(mutants)} mutants, {len(survivors)} not caught, {time.monotonic() - began:.0f} s")
-    for each in survivors:
-        print(f"✗ {each}")
     return 1 if survivors else 0
 
 
@@ -134,21 +156,29 @@ def _meet(mutant: Mutant | None, tests: Sequence[str]) -> int:
 
 
 def _warm_up() -> None:
-    """Import what the tests will, so that no child has to; then forget what is ours, so that every child imports it anew."""
+    """Import what the tests will, so that no child has to; then forget what a mutant may be in: each child imports that anew.
+
+    What stands above it is kept as it is, and still knows the old: no test of these asks for it.
+    """
     for name in (
         "gateway.testing",
         "gateway.loading",
         "gateway.services",
         "gateway.sagas",
         "uvloop",
+        "pytest_asyncio.plugin",
         "hypothesis.stateful",
     ):
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name == "gateway" or name.startswith("gateway.")]:
+    for name in [name for name in sys.modules if _FORGOTTEN(name)]:
         del sys.modules[name]
-    hypothesis.settings.register_profile(
-        "mutants", database=None, derandomize=True, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate]
-    )
+    phases = [
+        hypothesis.Phase.explicit,
+        hypothesis.Phase.generate,
+    ]  # what fails need not be made small: nobody reads it
+    hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    hypothesis.settings.load_profile("mutants")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
 
 class _Mutating(importlib.abc.MetaPathFinder):
