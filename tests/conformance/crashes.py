@@ -7,9 +7,10 @@ client is honest: it sends its begin, and its signals, until it has been answere
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -138,31 +139,35 @@ def _calling(view: SagaView) -> list[str]:
 
 
 def die_everywhere(
-    make: Callable[[Path], Home], path: Path, story: Story, *, again: Callable[[int], range | tuple[int, ...]]
+    make: Callable[[Path], Home], path: Path, story: Story, *, again: Callable[[int], Iterable[int]]
 ) -> int:
     """Die at every point in turn; and, for each, at each of the points of `again` in the next life. Returns the schedules."""
-    played = first = 0
-    while True:
-        first += 1
-        if run_virtual(_schedule(make(_fresh(path, played)), story, first, None)):
+
+    def deaths(first: int, second: int | None) -> int:
+        home = path / f"{first}-{second}"
+        home.mkdir()
+        return run_virtual(_schedule(make(home), story, first, second))
+
+    played = 0
+    for first in count(1):
+        if deaths(first, None) == 0:
             return played
         played += 1
         for second in again(first):
-            run_virtual(_schedule(make(_fresh(path, played)), story, first, second))
+            if deaths(first, second) < 2:
+                break
             played += 1
+    raise AssertionError("it never ends")
 
 
-def _fresh(path: Path, number: int) -> Path:
-    home = path / str(number)
-    home.mkdir()
-    return home
-
-
-async def _schedule(home: Home, story: Story, first: int, second: int | None) -> bool:
-    """Whether the first death did not come at all."""
+async def _schedule(home: Home, story: Story, first: int, second: int | None) -> int:
+    """How many of the deaths came; a life that none comes to sees the saga's end."""
     world, clock = Asking(story.fault()), VirtualClock()
     if await live(home, world, story, clock, dies_at=first):
-        return True
-    if second is None or not await live(home, world, story, clock, dies_at=second):
+        return 0
+    if second is not None and not await live(home, world, story, clock, dies_at=second):
         assert await live(home, world, story, clock, dies_at=None)
-    return False
+        return 2
+    if second is None:
+        assert await live(home, world, story, clock, dies_at=None)
+    return 1

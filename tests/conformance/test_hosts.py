@@ -38,9 +38,10 @@ from gateway.sagas import (
 )
 from gateway.sagas.events import kind_of
 from gateway.testing import VirtualClock, in_virtual_time
+from tests.numbers import assert_told
 from tests.unit.sagas.world import OWNER, Chain, Order, PlaceOrder, Receipt, World, Write, always_ok
 
-from .hosts import Home
+from .hosts import HOMES, Home
 from .stories import Asking, Booking, Careful, Failing
 
 ALL: Sequence[type[Saga[Any, Any]]] = (PlaceOrder, Chain, Booking, Careful, Failing)
@@ -678,3 +679,12 @@ async def test_back_off_and_timers_go_on_across_restarts_from_where_they_were(ho
     assert (await lives.settle(ticket)).outcome == Completed()
     assert 5.0 <= lives.clock.now() < 5.5
     await lives.stop()
+
+
+# -- the suite ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_suite_is_as_long_as_the_page_says() -> None:
+    promises = [name for name in globals() if name.startswith("test_")]
+    assert_told("Promises of a host, each tested", len(promises) - 1)
+    assert_told("Hosts that keep them", len(HOMES))

@@ -25,6 +25,7 @@ from gateway.sagas.operating import (
     Verdict,
 )
 from gateway.sagas.plan import SagaPlan
+from tests.numbers import assert_told
 
 from .drive import FAILURES, RESULT, START, Drive
 from .history import History
@@ -168,10 +169,17 @@ class SagaMachine(RuleBasedStateMachine):
             History(self.drive.plan).read(self.drive.journal)
 
 
+LIVES, THINGS = 200, 30
+
 SagaMachine.TestCase.settings = settings(
-    max_examples=200,
-    stateful_step_count=30,
+    max_examples=LIVES,
+    stateful_step_count=THINGS,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 test_a_saga_keeps_its_promises_whatever_happens = SagaMachine.TestCase
+
+
+def test_sagas_live_as_many_lives_as_the_page_says() -> None:
+    assert_told("Random lives of a saga", LIVES)
+    assert_told("Things that happen in each, at most", THINGS)
