@@ -52,7 +52,7 @@ INSTANCES: Faults = (
     ("what is left out is used", "self.is_well and now >= self.ejected_until", "self.is_well"),
     (
         "no panic: the last one is given everything",
-        "is_panic = not usable or len(usable) < self._settings.panic * len(self._primary)",
+        "is_panic = not usable or len(usable) < self._settings.panic * len(primary)",
         "is_panic = not usable",
     ),
     (
@@ -105,8 +105,12 @@ BUDGET: Faults = (
 
 LATENCY: Faults = (
     ("after a pause old news is news", "is_recent = now < self._ends + HALF", "is_recent = True"),
-    ("one attempt is a quantile", "if total < ENOUGH:", "if not total:"),
-    ("the quantile is taken from the wrong end", "left = q * total", "left = (1 - q) * total"),
+    (
+        "one attempt is a quantile",
+        "self._quantile(q) if self.count >= ENOUGH else None",
+        "self._quantile(q) if self.count else None",
+    ),
+    ("the quantile is taken from the wrong end", "left = q * self.count", "left = (1 - q) * self.count"),
     ("the last half is forgotten", "left -= this + last", "left -= this"),
     ("endpoints are without number", "if len(self._endpoints) < MAX_ENDPOINTS:", "if endpoint:"),
     (
@@ -220,7 +224,7 @@ CACHE: Faults = (
     ("what nobody may want is kept", "if self._keep > 0 and (", "if ("),
 )
 
-BATCH: Faults = (
+READING: Faults = (
     (
         "another subject of the tenant reads it",
         "reading.identity.subject, reading.identity.scopes, sent)",
@@ -241,7 +245,7 @@ BATCH: Faults = (
     ("identity headers go with a public question", "    if sharing is Sharing.PUBLIC:\n        return ()\n", ""),
     (
         "headers go out that no service declares",
-        "for name, value in reading.headers if name.lower() in names)",
+        "for name, value in reading.headers if forwards(name.lower()))",
         "for name, value in reading.headers)",
     ),
     (
@@ -259,20 +263,23 @@ BATCH: Faults = (
         '"share": None if reading.asks_anew else (',
         '"share": (',
     ),
+    ("who repeats by itself is repeated", '"may_retry": reading.may_retry,', '"may_retry": True,'),
+    ("the deadline is not passed on", '        "deadline": reading.deadline,\n', ""),
+    ("the priority is not passed on", '        "priority": reading.priority,\n', ""),
+    ("a caller's 429 speaks for all", '"is_personal": bool(sent),', '"is_personal": False,'),
+)
+
+BATCH: Faults = (
     (
         "after its own write a request is served what is cached",
-        "rows = {} if reading.asks_anew else self._fresh",
-        "rows = self._fresh",
+        "rows = {} if reading.asks_anew else self._cached",
+        "rows = self._cached",
     ),
     (
         "a failure displaces an answer",
         "if not isinstance(value, GatewayError) and reading.faults is None:",
         "if reading.faults is None:",
     ),
-    ("who repeats by itself is repeated", '"may_retry": reading.may_retry,', '"may_retry": True,'),
-    ("the deadline is not passed on", '            "deadline": reading.deadline,\n', ""),
-    ("the priority is not passed on", '        "priority": reading.priority,\n', ""),
-    ("a caller's 429 speaks for all", '"is_personal": bool(sent),', '"is_personal": False,'),
     ("strangers' records make absence no less certain", "        if strangers:\n", "        if strangers < 0:\n"),
     (
         "an answer is as old as its arrival",
@@ -325,6 +332,11 @@ DECISIONS: list[Mutant] = [
             f"{_LOADING}/test_answers.py",
         ),
         BATCH,
+    ),
+    *mutants_of(
+        "loading/reading.py",
+        (f"{_LOADING}/test_scopes.py", f"{_LOADING}/test_freshness.py", f"{_LOADING}/test_batching.py"),
+        READING,
     ),
     *mutants_of("loading/records.py", (f"{_LOADING}/test_answers.py", f"{_LOADING}/test_records.py"), RECORDS),
 ]

@@ -90,17 +90,21 @@ WIRE: Faults = (
     ),
     (
         "a deadline that was forwarded goes out as well",
-        '"idempotency-key", "x-request-timeout-ms",',
-        '"idempotency-key",',
+        "if lower in NEVER_GIVEN or lower in self._constant:",
+        "if lower in self._constant:",
     ),
-    ("*/* stands beside what an author accepts", "        if not has_accept:\n", "        if lines:\n"),
+    (
+        "*/* stands beside what an author accepts",
+        '        if not (has_accept or "accept" in self._constant):\n',
+        "        if lines:\n",
+    ),
     (
         "a cancelled exchange leaves its connection to the next",
         "except BaseException:  # nobody waits",
         "except Exception:  # nobody waits",
     ),
-    ("a header breaks the line", "if not _TOKEN(name) or _LINE_BREAKS(value):", "if not _TOKEN(name):"),
-    ("a method breaks the line", "        if not _TOKEN(request.method):\n", "        if not request.method:\n"),
+    ("a header breaks the line", "if not is_sendable(name, value):", "if not is_token(name):"),
+    ("a method breaks the line", "        if not is_token(request.method):\n", "        if not request.method:\n"),
     (
         "a slash in a value is one in the query",
         "value if _PLAIN(value) else quote(value, safe='')",
