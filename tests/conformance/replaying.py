@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -358,7 +358,7 @@ class ReplayingHost:
             observer=None,
         )
         self._live: dict[str, Live] = {}
-        self._runs: set[asyncio.Task[None]] = set()
+        self._runs: set[asyncio.Task[Any]] = set()
         self._beginning = 0
         self._is_started = False
         self._is_draining = False
@@ -402,10 +402,14 @@ class ReplayingHost:
     def _take_up(self, definition: Definition, record: SagaRecord, kept: Kept) -> Workflow:
         live, workflow = Live(self, definition, record, kept), Workflow(kept, self._store)
         self._live[record.id] = live
-        run = asyncio.get_running_loop().create_task(self._run(live, workflow), context=contextvars.Context())
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
+        self._spawn(self._run(live, workflow))
         return workflow
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._runs.add(task)
+        task.add_done_callback(self._runs.discard)
+        return task
 
     async def _run(self, live: Live, workflow: Workflow) -> None:
         try:
@@ -448,10 +452,8 @@ class ReplayingHost:
             created_at=now,
             deadline_at=Epoch(now + definition.deadline),
         )
-        beginning = asyncio.get_running_loop().create_task(
-            self._begin(definition, record), context=contextvars.Context()
-        )
-        return await asyncio.shield(beginning)  # not cancelled with its client: what the engine has must be run
+        # Not cancelled with its client: what the engine has must be run.
+        return await asyncio.shield(self._spawn(self._begin(definition, record)))
 
     async def _begin(self, definition: Definition, record: SagaRecord) -> Ticket | IdempotencyConflict:
         claim = msgspec.json.encode([record.owner, record.saga, record.key]).decode()

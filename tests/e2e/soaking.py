@@ -24,8 +24,8 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import GATEWAY, Demo, wait_until
-from tests.e2e.ordering import PLACE_ORDER, assert_balanced, order_input, saga
+from tests.e2e.conftest import ANSWER_WITHIN, GATEWAY, Demo, wait_until
+from tests.e2e.ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
 
 WRITES = (
     ("inventory", "/reservations"),
@@ -56,21 +56,26 @@ class Soak:
     killed: Counter[str] = field(default_factory=Counter[str])
     faults: int = 0
     _is_over: threading.Event = field(default_factory=threading.Event)
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=ANSWER_WITHIN))
 
     def run(self) -> Counter[str]:
         """How many sagas ended how. Raises: AssertionError that names the saga and the service that disagree."""
         numbers = itertools.count()
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            working = [clients.submit(self._client, numbers) for _ in range(CLIENTS)]
-            try:
-                self._kill_in_a_loop()
-            finally:
-                self._is_over.set()
-            for client in working:
-                client.result()
+        with self._http:
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                working = [clients.submit(self._client, numbers) for _ in range(CLIENTS)]
+                try:
+                    self._kill_in_a_loop()
+                finally:
+                    self._is_over.set()
+                for client in working:
+                    client.result()
+            return self._reckon()
+
+    def _reckon(self) -> Counter[str]:
         self._heal()
         for saga_id in self.begun:
-            self.begun[saga_id] = settled(self.demo, saga_id)
+            self.begun[saga_id] = self._settled(saga_id)
         time.sleep(LATEST)
         ended = Counter(self.begun.values())
         stuck = {saga_id: how for saga_id, how in self.begun.items() if how not in ("COMPLETED", "COMPENSATED")}
@@ -98,12 +103,32 @@ class Soak:
         key, body = str(uuid.UUID(int=dice.getrandbits(128))), order_input(lines=lines, token=token)
         for _ in range(600):
             with suppress(httpx.TransportError, ValueError):  # gone, or cut off in the middle of its answer
-                answer = self.demo.graphql(PLACE_ORDER, {"input": body, "key": key})
+                answer = self._graphql(PLACE_ORDER, {"input": body, "key": key})
                 payload: dict[str, Any] | None = (answer.get("data") or {}).get("placeOrder")
                 if payload is not None:
                     return payload
             time.sleep(0.1)
         raise AssertionError(f"no answer to {key} in a minute")
+
+    def _settled(self, saga_id: str) -> str:
+        """How it ended; or how it stands after a minute."""
+        status = ""
+
+        def has_ended() -> bool:
+            nonlocal status
+            with suppress(httpx.TransportError):
+                status = self._graphql(SAGA, {"id": saga_id})["data"]["saga"]["status"]
+            return status in {"COMPLETED", "COMPENSATED", "NEEDS_ATTENTION"}
+
+        with suppress(AssertionError):  # what is stuck is counted
+            wait_until(has_ended, saying=f"saga {saga_id} ends", within=60)
+        return status
+
+    def _graphql(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """By one client: a new one for each request would cost more than its answer."""
+        body = {"query": query, "variables": dict(variables)}
+        answer: dict[str, Any] = self._http.post(f"{self.demo.url}/graphql", json=body).json()
+        return answer
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 
@@ -163,18 +188,3 @@ def descendants(pid: int) -> list[int]:
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(below for child in found for below in descendants(child))]
-
-
-def settled(demo: Demo, saga_id: str) -> str:
-    """How it ended; or how it stands after a minute."""
-    status = ""
-
-    def has_ended() -> bool:
-        nonlocal status
-        with suppress(httpx.TransportError):
-            status = saga(demo, saga_id)["data"]["saga"]["status"]
-        return status in {"COMPLETED", "COMPENSATED", "NEEDS_ATTENTION"}
-
-    with suppress(AssertionError):  # the caller counts what is stuck
-        wait_until(has_ended, saying=f"saga {saga_id} ends", within=60)
-    return status
