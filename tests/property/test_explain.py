@@ -131,7 +131,15 @@ class Writing:
 OF_SAGAS = {"saga", "sagas"}
 """Roots that ask the host of sagas, which is not there."""
 
-PLAIN = {"sagaId": '"s"', "step": '"s"', "signal": '"s"', "reason": '"r"', "verdict": "DONE", "payload": "{}"}
+PLAIN = {
+    "mode": "ASYNC",
+    "sagaId": '"s"',
+    "step": '"s"',
+    "signal": '"s"',
+    "reason": '"r"',
+    "verdict": "DONE",
+    "payload": "{}",
+}
 """Arguments of operators, without which nothing is valid."""
 
 INPUTS = {
