@@ -50,7 +50,8 @@ soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack, saga
 	@$(BIN)/python -m scripts.soak_sagas --sagas $(or $(SAGAS),1000) --kills $(or $(KILLS),50) --workers $(or $(WORKERS),1)
 
 mutants: .stamps/venv ## every deliberate fault in the policies, each noticed by its tests; OF=retry for some
-	@$(BIN)/python -m tests.mutants.run --unharmed --of "$(OF)"
+	@$(BIN)/python -m tests.mutants.run --unharmed --of "$(OF)" --but sagas/
+	@$(BIN)/python -m tests.mutants.run --of "sagas/$(OF)"
 
 clean: ## remove all that make has made, the demo's data included
 	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info

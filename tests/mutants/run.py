@@ -39,8 +39,10 @@ MUTANTS = [*OF_CALLS, *SAGAS]
 LONGEST = 60
 """Seconds after which a mutant's tests count as hanging, which is a way of failing."""
 
-_FORGOTTEN = re.compile(r"gateway\.(services|loading|sagas)(\..+)?|gateway\.testing(\.(wire|journal))?").fullmatch
-"""Modules that every child imports anew: those that a mutant may be in, and what tests use of them."""
+_OF_CALLS = re.compile(r"gateway\.(services|loading)(\..+)?|gateway\.testing(\.wire)?").fullmatch
+_OF_SAGAS = re.compile(r"gateway\.(services|loading|sagas)(\..+)?|gateway\.testing(\.(wire|journal))?").fullmatch
+"""Modules that every child imports anew: those that a mutant may be in, and what tests use of them. Two, because the tests of the
+wire stand beside a graph, which knows the sagas that were there first."""
 
 _OPTIONS = (
     *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception"),
@@ -66,7 +68,7 @@ def main() -> int:
     chosen = selected(wanted, first=asked.first)
     for each in chosen:
         each.applied(each.path.read_text(encoding="utf-8"))
-    _warm_up()
+    _warm_up(with_sagas=any(each.file.startswith("sagas/") for each in chosen))
     if asked.unharmed and (unharmed := _run_in_child(None, sorted({test for each in chosen for test in each.tests}))):
         print(f"the tests fail without any mutant (exit code {unharmed})")
         return 1
@@ -155,7 +157,7 @@ def _meet(mutant: Mutant | None, tests: Sequence[str]) -> int:
         return int(pytest.main([*_OPTIONS, *(str(ROOT / test) for test in tests)]))
 
 
-def _warm_up() -> None:
+def _warm_up(*, with_sagas: bool) -> None:
     """Import what the tests will, so that no child has to; then forget what a mutant may be in: each child imports that anew.
 
     What stands above it is kept as it is, and still knows the old: no test of these asks for it.
@@ -170,7 +172,8 @@ def _warm_up() -> None:
         "hypothesis.stateful",
     ):
         importlib.import_module(name)
-    for name in [name for name in sys.modules if _FORGOTTEN(name)]:
+    is_forgotten = _OF_SAGAS if with_sagas else _OF_CALLS
+    for name in [name for name in sys.modules if is_forgotten(name)]:
         del sys.modules[name]
     phases = [
         hypothesis.Phase.explicit,
