@@ -9,7 +9,7 @@ Source: the saga execution component of Garcia-Molina and Salem, 1987; Chassaing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..clock import Epoch
@@ -40,6 +40,7 @@ CORE_VERSION = 1
 
 AT_ONCE = Epoch(0.0)
 
+_MAY_GO_ON = frozenset({StepState.PENDING, StepState.RETRYING, StepState.WAITING})
 _IN_THE_WAY = frozenset({StepState.UNDOING, StepState.UNDO_STUCK, StepState.FINDING_OUT})
 
 
@@ -136,13 +137,14 @@ def _onwards(plan: SagaPlan, progress: SagaProgress) -> Iterator[Action]:
         if not operated and not progress.has_in_flight:
             yield End(SagaState.NEEDS_ATTENTION)
         return
-    if all(_is_passed(step) for step in progress.steps.values()):
+    if _all_passed(progress, progress.steps):
         yield End(SagaState.COMPLETED)
         return
     if not progress.deadline_recorded:
         yield Expire(progress.deadline_at)
     for step in plan.steps.values():
-        yield from _next_of(step, progress)
+        if progress.steps[step.name].state in _MAY_GO_ON:
+            yield from _next_of(step, progress)
 
 
 def _next_of(step: StepPlan, progress: SagaProgress) -> Iterator[Action]:
@@ -150,7 +152,7 @@ def _next_of(step: StepPlan, progress: SagaProgress) -> Iterator[Action]:
     match now.state:
         case StepState.RETRYING:
             yield Attempt(step.name, now.attempts + 1, now.retry_at or AT_ONCE)
-        case StepState.PENDING if all(_is_passed(progress.steps[name]) for name in step.needs):
+        case StepState.PENDING if _all_passed(progress, step.needs):
             yield Attempt(step.name, now.attempts + 1) if step.wait is None else BeginWait(step.name)
         case StepState.WAITING if now.waits_until is not None and step.wait is not None:
             is_timer, due = step.wait.kind == "timer", now.waits_until
@@ -167,9 +169,13 @@ def _operated(plan: SagaPlan, progress: SagaProgress) -> Iterator[Action]:
             yield from _next_of(step, progress)
 
 
-def _is_passed(step: StepProgress) -> bool:
-    """Done, or skipped by an operator: what needs it may begin."""
-    return step.state is StepState.DONE or (step.state is StepState.SKIPPED and step.is_operated)
+def _all_passed(progress: SagaProgress, names: Iterable[str]) -> bool:
+    """Each is done, or skipped by an operator: what needs them may begin."""
+    for name in names:
+        step = progress.steps[name]
+        if step.state is not StepState.DONE and not (step.state is StepState.SKIPPED and step.is_operated):
+            return False
+    return True
 
 
 def _backwards(plan: SagaPlan, progress: SagaProgress) -> Iterator[Action]:

@@ -13,6 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -93,7 +94,10 @@ class EmbeddedHost:
             clock=clock,
             codec=self._codec,
             observer=observer,
+            steps=cache(telemetry.metrics.steps.labels),  # finding a child anew costs more than counting
         )
+        self._open = cache(telemetry.metrics.sagas_open.labels)
+        self._ended = cache(telemetry.metrics.sagas.labels)
         self._running: dict[str, RunningSaga] = {}
         self._supervisors: dict[str, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -196,7 +200,7 @@ class EmbeddedHost:
             return _same_or_conflict(answer.record, input_hash=record.input_hash, saga_id=record.id)
         saga = self._running_saga(definition, record, progress=first.progress, next_seq=len(events))
         if not self._is_draining:  # else it is in the journal, and the next start takes it up
-            self._take_up(saga, saga.run(launches=first.launches))
+            self._take_up(saga, saga.run(launches=first.launches, wake_at=first.wake_at))
         return Ticket(record.id, created=True)
 
     async def _begun_before(
@@ -447,7 +451,7 @@ class EmbeddedHost:
 
     def _take_up(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
         self._running[saga.record.id] = saga
-        self._telemetry.metrics.sagas_open.labels(saga.record.saga).inc()
+        self._open(saga.record.saga).inc()
         self._supervisors[saga.record.id] = self._spawn(self._supervise(saga, run))
 
     async def _supervise(self, saga: RunningSaga, run: Coroutine[Any, Any, None]) -> None:
@@ -469,13 +473,13 @@ class EmbeddedHost:
 
     def _count_end(self, saga: RunningSaga) -> None:
         metrics, name, state = self._telemetry.metrics, saga.record.saga, saga.progress.state
-        metrics.sagas_open.labels(name).dec()
+        self._open(name).dec()
         if state is SagaState.NEEDS_ATTENTION:
             metrics.sagas_needing_attention.labels(name).inc()
             self._telemetry.log.warning("saga needs attention", saga=name, saga_id=saga.record.id)
         if saga.has_settled:
             lasted = max(0.0, self._clock.wall() - saga.record.created_at)
-            metrics.sagas.labels(name, state.value).observe(lasted)
+            self._ended(name, state.value).observe(lasted)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task of this host's, awaited by `stop`, in a context of its own: no request's variables leak into a saga."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..clock import Epoch
 from . import key_table
@@ -28,8 +28,7 @@ _LAST_POSITION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """An event as it is stored, ready before the writer's thread has it."""
 
     at: Epoch

@@ -5,7 +5,7 @@ Invariant: immutable; equal histories give equal values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -64,8 +64,13 @@ class SagaProgress(msgspec.Struct, frozen=True):
 
     @property
     def has_in_flight(self) -> bool:
-        return any(step.in_flight for step in self.steps.values())
+        for step in self.steps.values():  # noqa: SIM110  (twice as fast as any(); asked on every turn of every saga)
+            if step.in_flight:
+                return True
+        return False
 
-    def any_in(self, states: Iterable[StepState]) -> bool:
-        wanted = frozenset(states)
-        return any(step.state in wanted for step in self.steps.values())
+    def any_in(self, states: Collection[StepState]) -> bool:
+        for step in self.steps.values():  # noqa: SIM110  (as above)
+            if step.state in states:
+                return True
+        return False

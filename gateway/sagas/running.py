@@ -8,12 +8,13 @@ outside (a signal, an operator) is answered after the commit that holds it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
+from prometheus_client import Counter
 
 from ..clock import Clock, Deadline, Epoch, Seconds
 from ..errors import SagasUnavailable
@@ -59,6 +60,8 @@ class Surroundings:
     clock: Clock
     codec: Codec
     observer: Observer | None
+    steps: Callable[[str, str, str, str], Counter]
+    """The counter of (saga, step, kind, outcome)."""
 
 
 _What = msgspec.Raw | Reject | NotDone | Failure
@@ -115,6 +118,7 @@ class RunningSaga:
         self.has_settled = False
         """Whether it was settled by this loop: one that was led back only to take a signal was not."""
         self._news = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<RunningSaga {self.record.saga} {self.progress.state} {self._next_seq} events>"
@@ -163,24 +167,36 @@ class RunningSaga:
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
-    async def run(self, *, pending: Sequence[Event] = (), launches: Sequence[Launch] = ()) -> None:
-        """Until settled, or drained. `pending` is journalled first, `launches` is journalled already.
+    async def run(
+        self, *, pending: Sequence[Event] = (), launches: Sequence[Launch] = (), wake_at: Epoch | None = None
+    ) -> None:
+        """Until settled, or drained. `pending` is journalled first; `launches` are journalled already, and until they report,
+        or `wake_at`, there is nothing to decide.
 
         Raises: SagasUnavailable when the journal fails; what was in flight is then found as interrupted.
         """
         attributes: Attributes = {"saga.id": self.record.id, "saga.version": self.record.version}
         with self._around.telemetry.span(f"saga {self.record.saga}", attributes=attributes, parent=self.record.trace):
-            async with asyncio.TaskGroup() as attempts:
-                self._launch(launches, attempts)
-                while self._asked or not self.progress.state.is_settled:
-                    wake_at = await self._turn(pending, attempts)
-                    pending = ()
-                    if self._is_draining and not self.progress.has_in_flight:
-                        break
-                    if not self.progress.state.is_settled:
-                        await self._wait_for_news(wake_at)
+            try:
+                await self._run(pending, launches, wake_at=wake_at)
+            finally:
+                if self._alarm is not None:
+                    self._alarm.cancel()
         if self.progress.state.is_settled:
             self.settled.set_result(self.view())
+
+    async def _run(self, pending: Sequence[Event], launches: Sequence[Launch], *, wake_at: Epoch | None) -> None:
+        async with asyncio.TaskGroup() as attempts:
+            self._launch(launches, attempts)
+            if launches and not self._is_draining:
+                await self._wait_for_news(wake_at)
+            while self._asked or not self.progress.state.is_settled:
+                wake_at = await self._turn(pending, attempts)
+                pending = ()
+                if self._is_draining and not self.progress.has_in_flight:
+                    break
+                if not self.progress.state.is_settled:
+                    await self._wait_for_news(wake_at)
 
     async def _turn(self, pending: Sequence[Event], attempts: asyncio.TaskGroup) -> Epoch | None:
         """Fold what is reported, decide, journal all of it in one transaction, then launch."""
@@ -260,15 +276,20 @@ class RunningSaga:
         if self._reports or self._asked:
             return
         self._news.clear()
-        if wake_at is None:
-            await self._news.wait()
-            return
-        sleep = min(LONGEST_SLEEP, max(0.0, wake_at - self._around.clock.wall()))
-        timer = asyncio.get_running_loop().call_later(sleep, self._news.set)
-        try:
-            await self._news.wait()
-        finally:
-            timer.cancel()
+        if wake_at is not None:
+            self._ring_by(wake_at)
+        await self._news.wait()
+
+    def _ring_by(self, wake_at: Epoch) -> None:
+        """Most waits are for the same far deadline: an alarm that rings earlier is left, since a turn too many decides nothing."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due = now + min(LONGEST_SLEEP, max(0.0, wake_at - self._around.clock.wall()))
+        if self._alarm is not None:
+            if now < self._alarm.when() <= due:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(due, self._news.set)
 
     # -- attempts ------------------------------------------------------------------------------------------------------
 
@@ -385,8 +406,7 @@ class RunningSaga:
 
     def _count(self, launch: Launch, what: _What) -> None:
         kind = _LABELS[type(launch)]
-        metric = self._around.telemetry.metrics.steps
-        metric.labels(self.record.saga, launch.step, kind, _outcome_label(what)).inc()
+        self._around.steps(self.record.saga, launch.step, kind, _outcome_label(what)).inc()
 
     def _log_bug(self, launch: Launch) -> None:
         self._around.telemetry.log.exception(

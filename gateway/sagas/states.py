@@ -9,6 +9,8 @@ from enum import StrEnum
 
 
 class SagaState(StrEnum):
+    __hash__ = str.__hash__  # Enum's own is a Python function: states are looked up in sets on every turn of a saga
+
     RUNNING = "RUNNING"
     COMPENSATING = "COMPENSATING"
     FORWARD_ONLY = "FORWARD_ONLY"
@@ -28,6 +30,8 @@ class SagaState(StrEnum):
 
 
 class StepState(StrEnum):
+    __hash__ = str.__hash__
+
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     RETRYING = "RETRYING"

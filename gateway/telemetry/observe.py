@@ -49,8 +49,12 @@ class Telemetry:
     ) -> Generator[Span]:
         """A span around the body; `parent` holds incoming W3C headers (`traceparent`) when the parent is elsewhere.
 
-        A failure inside is recorded by its type only: messages may hold what must not leave the process.
+        A failure inside is recorded by its type only: messages may hold what must not leave the process. Below a trace that is
+        not recorded there is none: the body gets the span that is there.
         """
+        if parent is None and self.is_sampled_out:
+            yield trace.get_current_span()
+            return
         context = None if parent is None else _W3C.extract(dict(parent))
         with self.tracer.start_as_current_span(
             name, context, kind, attributes, record_exception=False, set_status_on_exception=False
