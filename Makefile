@@ -10,7 +10,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema bench-resilience soak clean
+.PHONY: help demo test check web wheel schema bench-resilience soak mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,8 +44,14 @@ schema: .stamps/venv ## print schema.graphql anew from the code
 bench-resilience: .stamps/venv ## what the resilience stack costs and is good for; writes benchmarks/results/resilience.json
 	@$(BIN)/python -m benchmarks.resilience
 
-soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack; SEEDS=500 for fewer
+soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack, sagas searched further, 50 kills; SEEDS=500 KILLS=5 for fewer
 	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)
+	@$(BIN)/python -m scripts.search_sagas
+	@$(BIN)/python -m scripts.soak_sagas --sagas $(or $(SAGAS),1000) --kills $(or $(KILLS),50) --workers $(or $(WORKERS),1)
+
+mutants: .stamps/venv ## every deliberate fault in the policies, each noticed by its tests; OF=retry for some
+	@$(BIN)/python -m tests.mutants.run --unharmed --of "$(OF)" --but sagas/
+	@$(BIN)/python -m tests.mutants.run --of "sagas/$(OF)"
 
 clean: ## remove all that make has made, the demo's data included
 	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info

@@ -1,4 +1,4 @@
-"""The inventory: stock on hand, and reservations that hold some of it.
+"""The inventory: stock on hand, reservations that hold some of it, and the prices that stand on its shelves.
 
 Invariant: 0 <= reserved <= on hand, for every sku; a reservation holds all of its lines or none.
 """
@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from demo.kit.answers import Answer, Refusal, answered
 from demo.kit.database import as_set
+from demo.kit.instants import iso
 from demo.kit.query import Query
-from demo.kit.seed import Shop
+from demo.kit.seed import CURRENCY, Shop
 from demo.kit.service import Body, JsonObject, Key, Service, Write
 from demo.kit.work import Work
 
@@ -27,6 +28,9 @@ CREATE TABLE stock (
 ) WITHOUT ROWID;
 CREATE TABLE reservations (
     reservation_id TEXT PRIMARY KEY, state TEXT NOT NULL, lines TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE labels (
+    sku TEXT PRIMARY KEY, price_minor INTEGER NOT NULL, currency TEXT NOT NULL, printed_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -36,6 +40,13 @@ class Stock(JsonObject, frozen=True):
     on_hand: int
     reserved: int
     warehouse_code: str
+
+
+class Label(JsonObject, frozen=True):
+    sku: str
+    price_minor: int
+    currency_code: str
+    printed_at: str
 
 
 class Line(Body, frozen=True):
@@ -66,6 +77,12 @@ def _stock(connection: sqlite3.Connection, query: Query) -> list[Stock]:
     skus = as_set(query.keys("skus"))
     rows = connection.execute("SELECT * FROM stock WHERE sku IN (SELECT value FROM json_each(?))", (skus,))
     return [Stock(*row) for row in rows]
+
+
+def _labels(connection: sqlite3.Connection, query: Query) -> list[Label]:
+    skus = as_set(query.keys("skus"))
+    rows = connection.execute("SELECT * FROM labels WHERE sku IN (SELECT value FROM json_each(?))", (skus,))
+    return [Label(*row) for row in rows]
 
 
 def _reserve(work: Work, body: Reserve) -> Answer:
@@ -132,6 +149,10 @@ def _seed(connection: sqlite3.Connection, shop: Shop) -> None:
         ((stock.sku, stock.on_hand, stock.reserved, stock.warehouse) for stock in shop.stock),
     )
     connection.executemany(
+        "INSERT INTO labels VALUES (?, ?, ?, ?)",
+        ((label.sku, label.price_minor, CURRENCY, iso(label.printed_at)) for label in shop.labels),
+    )
+    connection.executemany(
         "INSERT INTO reservations VALUES (?, ?, ?)",
         (
             (
@@ -148,6 +169,6 @@ SERVICE = Service(
     "inventory",
     schema=_SCHEMA,
     seed=_seed,
-    reads={"/stock": _stock},
+    reads={"/stock": _stock, "/labels": _labels},
     writes={"/reservations": Write(Reserve, _reserve), "/reservations/release": Write(Release, _release)},
 )

@@ -226,6 +226,20 @@ class ServiceBulkheadFull(ServiceError):
     meaning = "Too many calls to this service are under way; nothing was sent."
 
 
+class SourcesUndecided(ServiceError):
+    """Several services tell one fact, and the declared rule cannot say who is right. `service` is the first of them."""
+
+    code = "SERVICE_SOURCES_UNDECIDED"
+    meaning = "Services disagree about this field and its rule cannot decide, or its authority did not answer."
+
+    def __init__(self, message: str, *, services: Sequence[str]) -> None:
+        super().__init__(message, service=services[0])
+        self.services = tuple(services)
+
+    def extensions(self) -> dict[str, Any]:
+        return {**super().extensions(), "services": list(self.services)}
+
+
 # -- sagas -------------------------------------------------------------------------------------------------------------
 
 

@@ -57,7 +57,9 @@ class Order(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.customer")] | None = join(
         customers_by_key, on="customer_key", description="Who bought it."
     )
-    payment: Payment | None = join(payments_by_key, on="payment_key", description="How it is paid.")
+    payment: Payment | None = join(
+        payments_by_key, on="payment_key", consistency="strong", description="How it is paid, as of this moment."
+    )
     shipment: Shipment | None = join(shipments_by_key, on="shipment_key", description="How it travels.")
 
 

@@ -1,12 +1,13 @@
-"""Products: what the shop sells. Name and price from the catalog, stock from the inventory, opinions from the reviews."""
+"""Products: what the shop sells. Names and list prices from the catalog, stock and shelf prices from the inventory."""
 
 from typing import Annotated
 
 import msgspec
 
-from gateway import Between, Node, default, entity, field, join, stale
+from gateway import Between, Node, alternative, default, entity, field, join, newest, stale
 
 from .money import Money, minor_units
+from .price import Price, list_price_by_sku, shelf_price_by_sku
 from .review import Review, reviews_by_product
 from .services import catalog
 from .stock import Stock, stock_by_sku
@@ -31,6 +32,18 @@ class Product(Node):
         otherwise=default([]),
         first=(Annotated[int, Between(1, 50)], 10),
         description="Newest first.",
+    )
+    current_price: Price | None = join(
+        [list_price_by_sku, shelf_price_by_sku],
+        on="sku",
+        reconcile=newest("updated_at"),
+        description="The newer of list price and shelf price; null where they differ and neither is newer.",
+    )
+    shelf_price: Price | None = join(
+        shelf_price_by_sku,
+        on="sku",
+        otherwise=(alternative(list_price_by_sku), stale("1h")),
+        description="What the label on the shelf says; the list price while nobody can read it.",
     )
 
 

@@ -11,8 +11,11 @@ from gateway import (
     Length,
     Node,
     SagaProgress,
+    SagaStatus,
+    SagaSummary,
     entity,
     find_saga,
+    find_sagas,
     key_of,
     parse_id,
     resolver,
@@ -72,10 +75,22 @@ class Query:
 
     @resolver
     async def order(self, ctx: Ctx, id: strawberry.ID) -> Order | None:  # noqa: A002
-        """An order by its id; null if there is none. Whoever has an order's id may see it: ids cannot be guessed."""
-        return await ctx.load(orders_by_key, key_of(id, Order))
+        """An order by its id, as of this moment; null if there is none. Whoever has its id may see it: ids cannot be guessed."""
+        return await ctx.strong.load(orders_by_key, key_of(id, Order))
 
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How a mutation stands that you began; support sees all."""
         return await find_saga(ctx, id, overseer="support")
+
+    @resolver
+    async def sagas(
+        self,
+        ctx: Ctx,
+        status: list[SagaStatus] | None = None,  # type: ignore[valid-type]  # strawberry made the enum
+        name: Annotated[str | None, Length(1, 100)] = None,
+        first: Annotated[int, Between(1, 200)] = 50,
+        after: str | None = None,
+    ) -> Connection[SagaSummary]:
+        """Sagas of everybody, the newest first; `status: NEEDS_ATTENTION` is the queue. For operators."""
+        return await find_sagas(ctx, status=status, name=name, first=first, after=after)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 # Raise it when a schema or the seed changes: an older file is then refused instead of misread.
-SEEDED = 1
+SEEDED = 2
 
 
 class ForeignDatabase(RuntimeError):

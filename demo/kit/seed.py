@@ -113,12 +113,22 @@ class SeedStock:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedLabel:
+    """The price on a shelf, as it was printed."""
+
+    sku: str
+    price_minor: int
+    printed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Shop:
     products: tuple[SeedProduct, ...]
     customers: tuple[SeedCustomer, ...]
     reviews: tuple[SeedReview, ...]
     orders: tuple[SeedOrder, ...]
     stock: tuple[SeedStock, ...]
+    labels: tuple[SeedLabel, ...]
 
     def ratings(self) -> dict[str, float]:
         """The average number of stars, by product."""
@@ -135,7 +145,8 @@ def shop() -> Shop:
     reviews = tuple(_reviews(products, customers, generator=_generator("reviews")))
     orders = tuple(_orders(products, customers, generator=_generator("orders")))
     stock = tuple(_stock(products, orders, generator=_generator("stock")))
-    return Shop(products, customers, reviews, orders, stock)
+    labels = tuple(_labels(products, generator=_generator("labels")))
+    return Shop(products, customers, reviews, orders, stock, labels)
 
 
 def available(number: int, draw: int) -> int:
@@ -267,6 +278,27 @@ def _stock(products: tuple[SeedProduct, ...], orders: tuple[SeedOrder, ...], *, 
         )
         for number, product in enumerate(products, 1)
     ]
+
+
+def _labels(products: tuple[SeedProduct, ...], *, generator: Random) -> list[SeedLabel]:
+    return [_label(number, product, generator=generator) for number, product in enumerate(products, 1)]
+
+
+def _label(number: int, product: SeedProduct, *, generator: Random) -> SeedLabel:
+    """Most labels say what the catalogue says.
+
+    Of every 20 products one (p-0010, p-0030, ...) was reduced at the shelf later, and the label of one (p-0005, p-0025, ...) is
+    older than its price; of every 100 one (p-0077, ...) says another price of the same instant.
+    """
+    reduced = product.price_minor - product.price_minor // 10
+    apart = (OPENING - product.updated_at) * generator.uniform(0.1, 0.9)
+    if number % 100 == 77:
+        return SeedLabel(product.sku, reduced, product.updated_at)
+    if number % 20 == 10:
+        return SeedLabel(product.sku, reduced, product.updated_at + apart)
+    if number % 20 == 5:
+        return SeedLabel(product.sku, product.price_minor + 100, product.updated_at - apart)
+    return SeedLabel(product.sku, product.price_minor, product.updated_at + apart)
 
 
 def _instant_before_opening(generator: Random) -> datetime:

@@ -2,21 +2,26 @@
 
 from .batched import batched
 from .connection import Connection, Window, connection, window
+from .consistency import StrongReads
 from .context import Ctx
-from .degradation import Degradation, Degraded, default, stale
+from .degradation import Alternative, Default, Degradation, Degraded, Stale, alternative, default, stale
 from .entity import entity, field, input_type
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
 from .resolver import resolver
 from .rules import Between, Items, Length, Pattern, Rule
-from .saga_field import SagaField, SagaOutcome, saga_field
-from .saga_progress import SagaProgress, find_saga
+from .saga_events import SagaEvent, SagaEvents, follow_saga
+from .saga_field import SagaField, SagaOutcome, SagaStatus, saga_field
+from .saga_operations import SagaOperations
+from .saga_progress import SagaProgress, SagaSummary, find_saga, find_sagas
 from .schema import Graph, GraphInvalid, build_graph
 
 __all__ = [
+    "Alternative",
     "Between",
     "Connection",
     "Ctx",
+    "Default",
     "Degradation",
     "Degraded",
     "Graph",
@@ -28,10 +33,18 @@ __all__ = [
     "Node",
     "Pattern",
     "Rule",
+    "SagaEvent",
+    "SagaEvents",
     "SagaField",
+    "SagaOperations",
     "SagaOutcome",
     "SagaProgress",
+    "SagaStatus",
+    "SagaSummary",
+    "Stale",
+    "StrongReads",
     "Window",
+    "alternative",
     "batched",
     "build_graph",
     "connection",
@@ -39,6 +52,8 @@ __all__ = [
     "entity",
     "field",
     "find_saga",
+    "find_sagas",
+    "follow_saga",
     "global_id",
     "input_type",
     "join",

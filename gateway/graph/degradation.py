@@ -1,7 +1,8 @@
 """What a join answers when its service fails: declared by the author, printed in the schema, reported in the answer.
 
 Invariant: whatever a client gets instead of what was asked stands in `extensions.degraded`, with the reason. "There is none" is
-never served in place of "we could not find out" without saying so.
+never served in place of "we could not find out" without saying so. Fallbacks are tried in the order in which they are declared and
+printed; the reason that is told is always the first failure's.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from strawberry.schema_directive import Location
 
 from ..clock import Seconds, duration
 from ..errors import DeadlineExceeded, GatewayError, ServiceError
+from ..loading import Loader
+from ..loading.loader import LazyLoader, resolved
 
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 MAX_NOTES = 1_000
 """Entries in one answer's `extensions.degraded`; further ones are only counted."""
@@ -30,11 +34,19 @@ class Degradation(Enum):
     STALE = strawberry.enum_value(
         "STALE", description="The last known answer, if it is not older than `maxAge`; else null."
     )
+    ALTERNATIVE = strawberry.enum_value(
+        "ALTERNATIVE", description="What another service says; `servedBy` in the report names it."
+    )
+    PARTIAL = strawberry.enum_value(
+        "PARTIAL", description="What the other sources of the field say, without the one that failed."
+    )
 
 
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
-    description="How the field degrades when its service fails; what was served stands in `extensions.degraded`.",
+    description="How the field degrades when its service fails, in the order in which it is tried; what was served stands in "
+    "`extensions.degraded`.",
+    repeatable=True,
 )
 class Degrades:
     to: Degradation
@@ -56,7 +68,22 @@ class Default(Generic[V]):
     value: V
 
 
-Otherwise = Stale | Default[Any] | None
+@dataclass(frozen=True, slots=True)
+class Alternative(Generic[V_co]):
+    """What another loader finds under the parent's attribute `on`; None: under the join's own."""
+
+    declared_loader: Loader[V_co] | LazyLoader
+    on: str | None = None
+
+    @property
+    def loader(self) -> Loader[Any]:
+        """The loader, found by name where it closes a cycle of modules."""
+        return resolved(self.declared_loader)
+
+
+Fallback = Stale | Alternative[Any] | Default[Any]
+Otherwise = Fallback | tuple[Fallback, ...] | None
+"""What `otherwise=` takes: one fallback, or several that are tried in order."""
 
 
 def stale(age: str) -> Stale:
@@ -69,11 +96,35 @@ def default(value: V) -> Default[V]:
     return Default(value)
 
 
-def directive_of(otherwise: Otherwise) -> Degrades:
-    """The line in the schema."""
-    if isinstance(otherwise, Stale):
-        return Degrades(to=Degradation.STALE, max_age=otherwise.text)
-    return Degrades(to=Degradation.DEFAULT if isinstance(otherwise, Default) else Degradation.NULL)
+def alternative(loader: Loader[V], *, on: str | None = None) -> Alternative[V]:
+    """Serve what `loader`, of another service, finds under the parent's attribute `on`; without it under the join's own.
+
+    It gives values of the same type, and takes the join's arguments, if there are any. Cost: one call a layer, when needed.
+    """
+    return Alternative(loader, on)
+
+
+def fallbacks_of(otherwise: Otherwise) -> tuple[Fallback, ...]:
+    """In the order in which they are tried."""
+    if otherwise is None:
+        return ()
+    return otherwise if isinstance(otherwise, tuple) else (otherwise,)
+
+
+def directives_of(fallbacks: Sequence[Fallback], *, has_several_sources: bool) -> list[Degrades]:
+    """The lines in the schema, in the order in which they are tried."""
+    partial = [Degrades(to=Degradation.PARTIAL)] if has_several_sources else []
+    return partial + ([_directive(each) for each in fallbacks] or [Degrades(to=Degradation.NULL)])
+
+
+def _directive(fallback: Fallback) -> Degrades:
+    match fallback:
+        case Stale(text):
+            return Degrades(to=Degradation.STALE, max_age=text)
+        case Alternative():
+            return Degrades(to=Degradation.ALTERNATIVE)
+        case Default():
+            return Degrades(to=Degradation.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +135,8 @@ class Degraded:
     to: Degradation
     error: GatewayError
     age: Seconds | None = None
+    served_by: str | None = None
+    """The service whose answer stands in, if it is another's."""
 
     @property
     def service(self) -> str | None:
@@ -100,4 +153,6 @@ class Degraded:
         }
         if self.age is not None:
             entry["ageSeconds"] = round(self.age, 3)
+        if self.served_by is not None:
+            entry["servedBy"] = self.served_by
         return entry

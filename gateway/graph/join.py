@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, overload
 
@@ -20,14 +19,17 @@ from strawberry.types.base import StrawberryOptional
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
-from ..clock import Seconds
+from ..clock import NEVER, Seconds
 from ..errors import GatewayError
-from ..loading import Loader, Page
-from ..loading.loader import LazyLoader
-from ..loading.records import camel, loader_codec
+from ..loading import Loader, Page, Reconciliation
+from ..loading.loader import LazyLoader, resolved
+from ..loading.records import camel
 from .connection import Connection, connection, window
+from .consistency import Consistency, ConsistencyDirective, ConsistencyLevel
 from .context import Ctx
-from .degradation import Default, Degradation, Degraded, Otherwise, Stale, directive_of
+from .degradation import Alternative, Default, Degradation, Degraded, Otherwise, Stale, directives_of, fallbacks_of
+from .fallback import Asked, instead
+from .join_mistakes import mistake
 from .resolver import Allow, context_of, ensure_allowed
 from .rules import Between, Check, check_for, checked, constraints
 
@@ -36,6 +38,11 @@ T = TypeVar("T")
 
 Argument = tuple[Any, Any]
 """(type, default) of a join's GraphQL argument."""
+Declared = Loader[Any] | LazyLoader
+
+# Why a chain that ends in a default has three signatures: mypy infers `default([])` in a tuple only where its length is written.
+Sources = Loader[V] | Sequence[Loader[V]]
+Standby = Stale | Alternative[V]
 
 _PAGE_ARGUMENTS: dict[str, Argument] = {"first": (Annotated[int, Between(1, 100)], 10), "after": (str | None, None)}
 
@@ -45,20 +52,29 @@ class JoinField(StrawberryField):
 
     def __init__(
         self,
-        loader: Loader[Any] | LazyLoader,
+        loader: Declared | Sequence[Declared],
         *,
         on: str,
         otherwise: Otherwise = None,
+        reconcile: Reconciliation | None = None,
+        consistency: Consistency = "eventual",
         join_arguments: Mapping[str, Argument] | None = None,
         allow: Allow | None = None,
         description: str | None = None,
         **rest: Any,
     ) -> None:
-        super().__init__(description=description, directives=[directive_of(otherwise)], **rest)
-        self.init = self.repr = self.compare = False
-        self.declared_loader = loader
+        self.declared_sources = (loader,) if isinstance(loader, Loader | LazyLoader) else tuple(loader)
+        self.declared_loader = self.declared_sources[0]
         self.on = on
         self.otherwise = otherwise
+        self.fallbacks = fallbacks_of(otherwise)
+        """What is served when it fails, in the order in which it is tried; empty: null, with an error."""
+        self.reconcile = reconcile
+        """The rule for what several sources say; None where there is one source."""
+        self.consistency: Consistency = consistency
+        """"strong": only what the service says now, and none of the fallbacks."""
+        super().__init__(description=description, directives=self._directives(), **rest)
+        self.init = self.repr = self.compare = False
         self.join_arguments = dict(join_arguments or {})
         self.allow = allow
         self.arguments = [_argument(name, kind, value) for name, (kind, value) in self.join_arguments.items()]
@@ -67,6 +83,13 @@ class JoinField(StrawberryField):
             for name, (kind, _) in self.join_arguments.items()
             if (check := check_for(kind)) is not None
         }
+
+    def _directives(self) -> list[object]:
+        """What the schema says of it."""
+        several = len(self.declared_sources) > 1
+        degrades = directives_of(self.fallbacks, has_several_sources=several)
+        strong = [ConsistencyDirective(level=ConsistencyLevel.STRONG)] if self.consistency == "strong" else []
+        return [*degrades, *strong]
 
     @property
     def is_basic_field(self) -> bool:
@@ -78,33 +101,34 @@ class JoinField(StrawberryField):
 
     @property
     def loader(self) -> Loader[Any]:
-        """The loader, found by name where it closes a cycle of modules."""
-        return self.declared_loader.resolve() if isinstance(self.declared_loader, LazyLoader) else self.declared_loader
+        """The loader, found by name where it closes a cycle of modules; of several sources the first."""
+        return resolved(self.declared_loader)
+
+    @property
+    def sources(self) -> tuple[Loader[Any], ...]:
+        """Who is asked at the same time, as declared: one loader, or those that `reconcile` decides between."""
+        return tuple(resolved(declared) for declared in self.declared_sources)
+
+    @property
+    def loaders(self) -> tuple[Loader[Any], ...]:
+        """Everybody whom the join may ever ask: its sources, then its alternatives."""
+        return (*self.sources, *(each.loader for each in self.fallbacks if isinstance(each, Alternative)))
+
+    @property
+    def is_nullable(self) -> bool:
+        return isinstance(self.type, StrawberryOptional)
 
     @property
     def stale_age(self) -> Seconds:
         """How old an answer this join may want; 0 when it never does."""
-        return self.otherwise.max_age if isinstance(self.otherwise, Stale) else Seconds(0.0)
+        return max((each.max_age for each in self.fallbacks if isinstance(each, Stale)), default=NEVER)
 
     def problem(self) -> str | None:
         """What is wrong with the declaration, checked once the whole graph is there; None if nothing.
 
         Raises: TypeError for a record that cannot be decoded, LookupError for a loader that is not where it was named.
         """
-        loader = self.loader
-        if (unreadable := _unreadable(self.origin, self.on)) is not None:
-            return unreadable
-        unpaged = [name for name in _PAGE_ARGUMENTS if loader.page and name not in self.join_arguments]
-        if unpaged:
-            return f"{loader!r} answers pages, and a lazily named loader cannot say so in time: add {_page_arguments(unpaged)}"
-        unknown = [name for name in self.join_arguments if name not in loader.params]
-        if unknown:
-            known = ", ".join(sorted(loader.params)) or "none"
-            return f"argument {unknown[0]!r} is no parameter of {loader!r} (it has: {known}); add it to params="
-        if not isinstance(self.type, StrawberryOptional) and not isinstance(self.otherwise, Default):
-            return "it is not nullable and has no fallback: make it `| None`, or give otherwise=default(...)"
-        loader_codec(loader)
-        return None
+        return mistake(self)
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         given = vars(source).get(self.name, dataclasses.MISSING)
@@ -114,51 +138,46 @@ class JoinField(StrawberryField):
         return _at_once(given)
 
     async def _load(self, source: Any, info: Info[Any, Any] | None, arguments: dict[str, Any]) -> Any:
-        ctx, loader = context_of(info), self.loader
+        ctx = context_of(info)
         ensure_allowed(self.allow, source, ctx)
         checked(self.checks, arguments)
+        loader = self.loader
+        if not loader.page:
+            return await self._value(source, loader, ctx=ctx, info=info, arguments=arguments)
+        asked = window(arguments["first"], arguments.get("after"), longest=loader.max_page)
+        sent = {**arguments, "first": asked.limit, "after": asked.cursor.page}
+        return connection(await self._value(source, loader, ctx=ctx, info=info, arguments=sent), asked)
+
+    async def _value(self, source: Any, loader: Loader[Any], *, ctx: Ctx, info: Any, arguments: dict[str, Any]) -> Any:
+        """What the source says, or what the declaration serves instead. Raises: GatewayError, where nothing can be served."""
         key = getattr(source, self.on)
-        if loader.page:
-            return await self._load_page(loader, key, ctx=ctx, info=info, arguments=arguments)
         if key is None:
             return loader.absent
         try:
-            return await ctx.loads.load(loader, key, arguments)
+            if self.reconcile is not None:
+                return await self._reconciled(self.reconcile, key, ctx=ctx, info=info, arguments=arguments)
+            return await ctx.loads.load(loader, key, arguments, is_strong=self.consistency == "strong")
         except GatewayError as error:
-            return self._instead(error, key, ctx=ctx, info=info, arguments=arguments)
+            asked = Asked(parent=source, key=key, arguments=arguments, ctx=ctx, info=info)
+            return await instead(error, self, asked)
 
-    async def _load_page(
-        self, loader: Loader[Page[Any]], key: str | None, *, ctx: Ctx, info: Any, arguments: dict[str, Any]
-    ) -> Connection[Any]:
-        asked = window(arguments["first"], arguments.get("after"), longest=loader.max_page)
-        sent = {**arguments, "first": asked.limit, "after": asked.cursor.page}
-        page: Page[Any] | None
-        try:
-            page = await ctx.loads.load(loader, key, sent) if key is not None else None
-        except GatewayError as error:
-            page = self._instead(error, key or "", ctx=ctx, info=info, arguments=sent)
-        return connection(page or Page(()), asked)
-
-    def _instead(self, error: GatewayError, key: str, *, ctx: Ctx, info: Any, arguments: Mapping[str, Any]) -> Any:
-        """What the declaration serves in place of the answer. Raises: `error`, where nothing can be."""
-        path = info.path.as_list()
-        if isinstance(self.otherwise, Default):
-            ctx.note(Degraded(path, Degradation.DEFAULT, error))
-            value = self.otherwise.value
-            return list(value) if isinstance(value, list) else value
-        if isinstance(self.otherwise, Stale):
-            known = ctx.loads.stale(self.loader, key, arguments=arguments, max_age=self.otherwise.max_age)
-            if known is not None:
-                ctx.note(Degraded(path, Degradation.STALE, error, known[1]))
-                return known[0]
-        ctx.note(Degraded(path, Degradation.NULL, error))
-        raise error
+    async def _reconciled(
+        self, rule: Reconciliation, key: str, *, ctx: Ctx, info: Any, arguments: dict[str, Any]
+    ) -> Any:
+        """What the rule makes of all sources; those that failed are reported. Raises: GatewayError."""
+        name = f"{info.path.typename}.{info.field_name}"
+        found = await ctx.loads.reconcile(self.sources, key, arguments, rule=rule, field=name)
+        for failure in found.left_out:
+            ctx.note(Degraded(info.path.as_list(), Degradation.PARTIAL, failure))
+        return found.value
 
     def __copy__(self) -> JoinField:
         return JoinField(
-            self.declared_loader,
+            self.declared_sources,
             on=self.on,
             otherwise=self.otherwise,
+            reconcile=self.reconcile,
+            consistency=self.consistency,
             join_arguments=self.join_arguments,
             allow=self.allow,
             description=self.description,
@@ -170,9 +189,21 @@ class JoinField(StrawberryField):
         )
 
     def __repr__(self) -> str:
-        return f"<JoinField {self.python_name} on {self.on} by {self.declared_loader!r}>"
+        rule = "" if self.reconcile is None else f", {self.reconcile!r}"
+        return f"<JoinField {self.python_name} on {self.on} by {', '.join(map(repr, self.declared_sources))}{rule}>"
 
 
+@overload
+def join(
+    loader: Loader[Page[T]],
+    *,
+    on: str,
+    otherwise: tuple[Stale, Default[Page[T]]],
+    description: str | None = None,
+    allow: Allow | None = None,
+    init: Literal[False] = False,
+    **arguments: Argument,
+) -> Connection[T]: ...
 @overload
 def join(
     loader: Loader[Page[T]],
@@ -190,6 +221,7 @@ def join(
     *,
     on: str,
     otherwise: Stale | None = None,
+    consistency: Consistency = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
     init: Literal[False] = False,
@@ -197,10 +229,11 @@ def join(
 ) -> Connection[T] | None: ...
 @overload
 def join(
-    loader: Loader[V],
+    loader: Sources[V],
     *,
     on: str,
-    otherwise: Default[V],
+    otherwise: tuple[Standby[V], Default[V]],
+    reconcile: Reconciliation | None = None,
     description: str | None = None,
     allow: Allow | None = None,
     init: Literal[False] = False,
@@ -208,10 +241,36 @@ def join(
 ) -> V: ...
 @overload
 def join(
-    loader: Loader[V],
+    loader: Sources[V],
     *,
     on: str,
-    otherwise: Stale | None = None,
+    otherwise: tuple[Standby[V], Standby[V], Default[V]],
+    reconcile: Reconciliation | None = None,
+    description: str | None = None,
+    allow: Allow | None = None,
+    init: Literal[False] = False,
+    **arguments: Argument,
+) -> V: ...
+@overload
+def join(
+    loader: Sources[V],
+    *,
+    on: str,
+    otherwise: Default[V] | tuple[*tuple[Standby[V], ...], Default[V]],
+    reconcile: Reconciliation | None = None,
+    description: str | None = None,
+    allow: Allow | None = None,
+    init: Literal[False] = False,
+    **arguments: Argument,
+) -> V: ...
+@overload
+def join(
+    loader: Sources[V],
+    *,
+    on: str,
+    otherwise: Standby[V] | tuple[Standby[V], ...] | None = None,
+    reconcile: Reconciliation | None = None,
+    consistency: Consistency = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
     init: Literal[False] = False,
@@ -222,6 +281,8 @@ def join(
     *,
     on: str,
     otherwise: Otherwise = None,
+    reconcile: Any = None,
+    consistency: Any = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
     init: Literal[False] = False,
@@ -229,14 +290,27 @@ def join(
 ) -> Any:
     """Declare an edge to what `loader` finds under the parent's attribute `on`.
 
-    `otherwise`: `stale("15m")` serves the last known answer, `default(value)` a value; without it the field is null with an
-    error. Keyword arguments become GraphQL arguments, as in `first=(int, 10)`: they are part of the batch key and go to the
+    `otherwise`: `stale("15m")` serves the last known answer, `alternative(other)` what another loader finds, `default(value)` a
+    value; several in a tuple are tried in order, a default last; without it the field is null with an error.
+    `consistency="strong"`: only what the service says now, nothing cached, shared or served instead.
+    Several loaders in a list tell one fact: all are asked at the same time, and `reconcile` (`newest("updated_at")`,
+    `authority("catalog")`, `quorum()`) says who is right.
+    Keyword arguments become GraphQL arguments, as in `first=(int, 10)`: they are part of the batch key and go to the
     service by the names in the loader's `params`. A loader of pages makes a connection, with `first` and `after`.
-    `allow(parent, identity)` guards the field. Cost: one call a layer and distinct argument set.
+    `allow(parent, identity)` guards the field. Cost: one call a layer, source and distinct argument set.
     """
     if isinstance(loader, Loader) and loader.page:
         arguments = {**_PAGE_ARGUMENTS, **arguments}
-    return JoinField(loader, on=on, otherwise=otherwise, join_arguments=arguments, allow=allow, description=description)
+    return JoinField(
+        loader,
+        on=on,
+        otherwise=otherwise,
+        reconcile=reconcile,
+        consistency=consistency,
+        join_arguments=arguments,
+        allow=allow,
+        description=description,
+    )
 
 
 class Unresolved:
@@ -253,23 +327,6 @@ class Unresolved:
         raise LookupError(
             f"{self.owner}.{self.field.python_name} is a join and was not loaded: await ctx.load({loader!r}, {self.field.on})"
         )
-
-
-def _unreadable(owner: Any, on: str) -> str | None:
-    """What is wrong with `on`, unless it names something that every `owner` has."""
-    if owner is None:
-        return None
-    known = {column.name for column in dataclasses.fields(owner) if column.init}
-    if on in known or hasattr(owner, on):
-        return None
-    near = get_close_matches(on, known, n=1)
-    hint = f": did you mean {near[0]!r}?" if near else f" (it has: {', '.join(sorted(known)) or 'none'})"
-    return f"on={on!r} is no attribute of {owner.__name__}{hint}"
-
-
-def _page_arguments(names: Sequence[str]) -> str:
-    written = {"first": "first=(int, 10)", "after": "after=(str | None, None)"}
-    return " and ".join(written[name] for name in names)
 
 
 async def _at_once(value: Any) -> Any:

@@ -1,21 +1,32 @@
 """Many keys -> few calls: declared loaders, one batch per layer, caches with a declared freshness."""
 
-from .batch import BoundLoader, Loaders, Reading
+from .batch import BoundLoader, Loaders
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages, lazy_loader
 from .loads import Loads
+from .reading import Reading
+from .reconcile import Authority, Newest, Quorum, Reconciliation, authority, newest, quorum
+from .refreshes import Refreshes
 from .service import Service
 
 __all__ = [
+    "Authority",
     "BoundLoader",
     "Found",
     "Loader",
     "LoaderCache",
     "Loaders",
     "Loads",
+    "Newest",
     "Page",
     "Pages",
+    "Quorum",
     "Reading",
+    "Reconciliation",
+    "Refreshes",
     "Service",
+    "authority",
     "lazy_loader",
+    "newest",
+    "quorum",
 ]

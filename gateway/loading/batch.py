@@ -7,19 +7,21 @@ one per loader and application; requests keep nothing here.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from ..clock import NEVER, Clock, Deadline, Seconds
+from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
-from ..identity import Identity
-from ..services import Priority, ServiceRequest, ServiceResponse, Services, Sharing
+from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
+from .reading import Reading, forwarded, on_behalf_of, scope_of
+from .reconciler import Reconciler
 from .records import RecordBroken, loader_codec, page_decoder
+from .refreshes import Refreshes
 
 V = TypeVar("V")
 
@@ -27,33 +29,18 @@ Arguments = tuple[tuple[str, Any], ...]
 """A loader's arguments, sorted by name: part of the batch key, so hashable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """On whose behalf and until when something is read."""
-
-    identity: Identity
-    deadline: Deadline
-    headers: tuple[tuple[str, str], ...] = ()
-    """Client headers that may be forwarded; never sent where the answer is shared as public."""
-    may_retry: bool = True
-    """False where whoever reads repeats by itself, as a saga's step does."""
-    skip_fresh: bool = False
-    """After a write of this request: ask the service even where a fresh answer is cached."""
-    priority: Priority = Priority.NORMAL
-    faults: str | None = None
-    """Faults of a game day, verified: what is read with them is neither shared nor cached."""
-
-    @property
-    def asks_anew(self) -> bool:
-        """Whether nothing that was read for somebody else, or before, will do."""
-        return self.skip_fresh or self.faults is not None
-
-
 class BoundLoader(Generic[V]):
     """One loader of one application."""
 
     def __init__(
-        self, loader: Loader[V], *, services: Services, telemetry: Telemetry, clock: Clock, keep: Seconds
+        self,
+        loader: Loader[V],
+        *,
+        services: Services,
+        telemetry: Telemetry,
+        clock: Clock,
+        refreshes: Refreshes,
+        keep: Seconds,
     ) -> None:
         self.loader = loader
         self._client = services[loader.service]
@@ -61,11 +48,17 @@ class BoundLoader(Generic[V]):
         self._clock = clock
         self._metrics = telemetry.metrics
         self._log = telemetry.log
-        self.cache = LoaderCache(fresh=loader.fresh, keep=keep, max_entries=loader.max_entries)
+        self._refreshes = refreshes
+        self.cache = LoaderCache(
+            fresh=loader.fresh, revalidate=loader.revalidate, keep=keep, max_entries=loader.max_entries
+        )
 
     async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> list[V | GatewayError]:
-        """Values for distinct `keys`, in their order. Cost: one call, or none when all are fresh in the cache."""
-        rows = {} if reading.asks_anew else self._fresh(keys, arguments, reading)
+        """Values for distinct `keys`, in their order.
+
+        Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
+        """
+        rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
         values = {key: self._hydrated(row) for key, row in rows.items()}
         missing = [key for key in keys if key not in values]
         if missing:
@@ -83,16 +76,30 @@ class BoundLoader(Generic[V]):
         self._count_cache("stale")
         return value, found.age
 
-    def _fresh(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
-        if not self.cache.serves_fresh:
+    def _cached(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
+        """Rows that may be served without asking; those of them that are due are asked for meanwhile."""
+        if not self.cache.serves_again:
             return {}
-        now, rows = self._clock.now(), {}
+        now, found = self._clock.now(), dict[str, Found]()
         for key in keys:
-            found = self.cache.fresh(self._cache_key(key, arguments, reading), now=now)
-            self._count_cache("miss" if found is None else "fresh")
-            if found is not None:
-                rows[key] = found.row
-        return rows
+            entry = self.cache.fresh(self._cache_key(key, arguments, reading), now=now)
+            self._count_cache(result_of(entry))
+            if entry is not None:
+                found[key] = entry
+        if due := [key for key, entry in found.items() if entry.is_due]:
+            self._revalidate(due, arguments, reading)
+        return {key: entry.row for key, entry in found.items()}
+
+    def _revalidate(self, due: list[str], arguments: Arguments, reading: Reading) -> None:
+        """Ask for what is due in one call that nobody waits for, under this reading's own identity and headers."""
+        later = reading.refreshing(self._clock)
+
+        async def refresh(keys: list[str]) -> int:
+            values = await self._fetch(keys, arguments, later)
+            return sum(isinstance(value, GatewayError) for value in values.values())
+
+        names = {(self.loader, self._cache_key(key, arguments, reading)): key for key in due}
+        self._refreshes.start(self.loader.name, names, refresh)
 
     async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, V | GatewayError]:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
@@ -117,8 +124,7 @@ class BoundLoader(Generic[V]):
             "method": loader.method,
             "path": loader.path,
             "endpoint": loader.endpoint,
-            "deadline": reading.deadline,
-            **_on_behalf_of(reading, loader.sharing, sent=self._sent(reading), generation=self.cache.generation),
+            **on_behalf_of(reading, loader.sharing, sent=self._sent(reading), generation=self.cache.generation),
         }
         if loader.method == "GET":
             query = (*((loader.keys, key) for key in keys), *_query(parameters))
@@ -180,7 +186,7 @@ class BoundLoader(Generic[V]):
         return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.loader.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
 
     def _count_cache(self, result: str) -> None:
         self._metrics.cache.labels(self.loader.name, result).inc()
@@ -190,7 +196,7 @@ class BoundPages(Generic[V]):
     """One listing of one application."""
 
     def __init__(
-        self, pages: Pages[V], *, services: Services, telemetry: Telemetry, clock: Clock, keep: Seconds = NEVER
+        self, pages: Pages[V], *, services: Services, telemetry: Telemetry, clock: Clock, refreshes: Refreshes
     ) -> None:
         self.pages = pages
         self._metrics = telemetry.metrics
@@ -198,20 +204,50 @@ class BoundPages(Generic[V]):
         self._client = services[pages.service]
         self._decoder, self._hydrate = page_decoder(pages)
         self._clock = clock
-        self.cache = LoaderCache(fresh=pages.fresh, keep=keep, max_entries=pages.max_entries)
+        self._refreshes = refreshes
+        self.cache = LoaderCache(
+            fresh=pages.fresh, revalidate=pages.revalidate, keep=NEVER, max_entries=pages.max_entries
+        )
 
     async def read(self, arguments: Arguments, reading: Reading) -> Page[V]:
         """One page. Raises: GatewayError."""
-        cache_key = (scope_of(reading, self.pages.sharing, sent=self._sent(reading)), arguments)
-        found = self._cached(cache_key, reading)
-        if found is not None:
-            return self._hydrated(found.row)
+        found = None if reading.asks_anew else self._cached(arguments, reading)
+        return await self._fresh(arguments, reading) if found is None else self._hydrated(found.row)
+
+    def _cached(self, arguments: Arguments, reading: Reading) -> Found | None:
+        """The page if it may be served without asking; it is asked for meanwhile where it is due."""
+        if not self.cache.serves_again:
+            return None
+        found = self.cache.fresh(self._cache_key(arguments, reading), now=self._clock.now())
+        self._metrics.cache.labels(self.pages.name, result_of(found)).inc()
+        if found is not None and found.is_due:
+            self._revalidate(arguments, reading)
+        return found
+
+    def _revalidate(self, arguments: Arguments, reading: Reading) -> None:
+        """As in BoundLoader."""
+        later = reading.refreshing(self._clock)
+
+        async def refresh(asked: list[Arguments]) -> int:
+            try:
+                await self._fresh(asked[0], later)
+            except GatewayError:
+                return 1
+            return 0
+
+        self._refreshes.start(self.pages.name, {(self.pages, self._cache_key(arguments, reading)): arguments}, refresh)
+
+    async def _fresh(self, arguments: Arguments, reading: Reading) -> Page[V]:
+        """From the service, into the cache."""
         asked_at = self._clock.now()
         row = await self._fetch(arguments, reading)
         page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
         if reading.faults is None:
-            self.cache.put(cache_key, row, asked_at=asked_at)
+            self.cache.put(self._cache_key(arguments, reading), row, asked_at=asked_at)
         return page
+
+    def _cache_key(self, arguments: Arguments, reading: Reading) -> Hashable:
+        return (scope_of(reading, self.pages.sharing, sent=self._sent(reading)), arguments)
 
     def _hydrated(self, row: Any) -> Page[V]:
         try:
@@ -226,12 +262,7 @@ class BoundPages(Generic[V]):
         return contract_broken(self.pages.service, self.pages.endpoint)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
-
-    def _cached(self, cache_key: Hashable, reading: Reading) -> Found | None:
-        if reading.asks_anew or not self.cache.serves_fresh:
-            return None
-        return self.cache.fresh(cache_key, now=self._clock.now())
+        return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
     async def _fetch(self, arguments: Arguments, reading: Reading) -> Any:
         pages = self.pages
@@ -240,19 +271,21 @@ class BoundPages(Generic[V]):
             path=pages.path,
             endpoint=pages.endpoint,
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
-            deadline=reading.deadline,
-            **_on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
+            **on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
         )
         response = await self._client.call(request)
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             raise self._broken(str(error)) from error
 
 
 class Loaders:
-    """Every loader of one application, bound when it is first named; `keep` says how long joins may want stale rows."""
+    """Every loader of one application, bound when it is first named; `keep` says how long joins may want stale rows.
+
+    Leaving its `async with` ends the refreshes under way; what is read after that is read without them.
+    """
 
     def __init__(
         self,
@@ -266,6 +299,8 @@ class Loaders:
         self._telemetry = telemetry
         self._clock = clock
         self._keep = keep or {}
+        self.refreshes = Refreshes(telemetry=telemetry)
+        self.reconciler = Reconciler(telemetry=telemetry, clock=clock)
         self._loaders: dict[Loader[Any], BoundLoader[Any]] = {}
         self._pages: dict[Pages[Any], BoundPages[Any]] = {}
 
@@ -273,20 +308,24 @@ class Loaders:
         """Bounded by the number of declarations in the graph."""
         bound = self._loaders.get(loader)
         if bound is None:
-            keep = self._keep.get(loader, Seconds(0.0))
-            bound = BoundLoader(
-                loader, services=self._services, telemetry=self._telemetry, clock=self._clock, keep=keep
-            )
-            self._loaders[loader] = bound
+            keep = self._keep.get(loader, NEVER)
+            bound = self._loaders[loader] = BoundLoader(loader, keep=keep, **self._floor())
         return bound
 
     def pages(self, pages: Pages[V]) -> BoundPages[V]:
         bound = self._pages.get(pages)
         if bound is None:
-            bound = self._pages[pages] = BoundPages(
-                pages, services=self._services, telemetry=self._telemetry, clock=self._clock
-            )
+            bound = self._pages[pages] = BoundPages(pages, **self._floor())
         return bound
+
+    def _floor(self) -> dict[str, Any]:
+        """What everything bound here stands on."""
+        return {
+            "services": self._services,
+            "telemetry": self._telemetry,
+            "clock": self._clock,
+            "refreshes": self.refreshes,
+        }
 
     def invalidate(self, declared: object) -> None:
         """After a write that changed it, serve nothing of a loader or listing as fresh that was asked for before."""
@@ -296,6 +335,15 @@ class Loaders:
             self.pages(declared).cache.distrust(now=self._clock.now())
         else:
             raise TypeError(f"invalidates= takes loaders and pages, not {declared!r}")
+
+    async def __aenter__(self) -> Self:
+        await self.refreshes.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.refreshes.close()
 
 
 class _Absent:
@@ -308,37 +356,11 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def scope_of(reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...]) -> Hashable:
-    """With whom an answer may be shared, as part of its cache key: whatever was `sent` may have changed the answer."""
-    if sharing is Sharing.PUBLIC:
-        return None
-    if sharing is Sharing.TENANT:
-        return (reading.identity.tenant, sent)
-    return (reading.identity.tenant, reading.identity.subject, reading.identity.scopes, sent)
-
-
-def _on_behalf_of(
-    reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...], generation: int
-) -> dict[str, Any]:
-    """What a request says of who asks: and with whom its answer may be shared while it is under way."""
-    return {
-        "headers": sent,
-        "is_personal": bool(sent),
-        "may_retry": reading.may_retry,
-        "priority": reading.priority,
-        "faults": reading.faults,
-        "share": None if reading.asks_anew else (sharing, scope_of(reading, sharing, sent=sent), generation),
-    }
-
-
-def forwarded(reading: Reading, sharing: Sharing, *, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Client headers that go with a call: those that the service declares (`names`, in lower case) and no other.
-
-    None where the answer is public, so that sharing it is safe by construction.
-    """
-    if sharing is Sharing.PUBLIC:
-        return ()
-    return tuple((name, value) for name, value in reading.headers if name.lower() in names)
+def result_of(found: Found | None) -> str:
+    """What a look-up came to, as the metric calls it."""
+    if found is None:
+        return "miss"
+    return "revalidated" if found.is_due else "fresh"
 
 
 def ensure_success(response: ServiceResponse, service: str, endpoint: str) -> None:

@@ -1,4 +1,5 @@
-"""The cache of one loader: fresh answers are served again, older ones only when the service fails.
+"""The cache of one loader: fresh answers are served again, slightly older ones while they are asked for anew, and still older
+ones only when the service fails.
 
 Invariants: a failure is never stored; an entry is found only under the sharing scope that it was fetched for; what was asked for
 before a write is never served as fresh after it, though it may still stand in when the service fails; at most `max_entries`
@@ -13,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from ..clock import Instant, Seconds
+from ..clock import NEVER, Instant, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Found:
 
     row: Any
     age: Seconds
+    is_due: bool = False
+    """It may be served, and somebody should ask for it anew."""
 
 
 class LoaderCache:
@@ -31,22 +34,23 @@ class LoaderCache:
     the last write that made older ones doubtful.
     """
 
-    def __init__(self, *, fresh: Seconds, keep: Seconds, max_entries: int) -> None:
+    def __init__(self, *, fresh: Seconds, keep: Seconds, max_entries: int, revalidate: Seconds = NEVER) -> None:
         self._fresh = fresh
-        self._keep = max(fresh, keep)
+        self._served = Seconds(fresh + revalidate)
+        self._keep = max(self._served, keep)
         self._entries: LRUCache[Hashable, tuple[Any, Instant]] = LRUCache(max_entries)
         self._trusted_from = Instant(float("-inf"))
         self.generation = 0
         """Grows with each write: a question asked before it is never shared with one asked after it."""
 
     @property
-    def serves_fresh(self) -> bool:
-        """Whether an answer is ever served twice."""
-        return self._fresh > 0
+    def serves_again(self) -> bool:
+        """Whether an answer is ever served twice while the service is well."""
+        return self._served > 0
 
     def fresh(self, key: Hashable, *, now: Instant) -> Found | None:
-        """The row under `key` if it may be served as if it were read now."""
-        return self._find(key, now=now, max_age=self._fresh, asked_from=self._trusted_from)
+        """The row under `key` if it may be served without asking: `is_due` when only for as long as it is being renewed."""
+        return self._find(key, now=now, max_age=self._served, asked_from=self._trusted_from)
 
     def stale(self, key: Hashable, *, now: Instant, max_age: Seconds) -> Found | None:
         """The row under `key` if it is at most `max_age` old, whatever has been written since."""
@@ -69,11 +73,12 @@ class LoaderCache:
             return None
         row, asked_at = entry
         age = Seconds(now - asked_at)
-        return Found(row, age) if age <= max_age and asked_at > asked_from else None
+        return Found(row, age, is_due=age > self._fresh) if age <= max_age and asked_at > asked_from else None
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __repr__(self) -> str:
         bound = f"{len(self._entries)}/{self._entries.maxsize:.0f} entries"
-        return f"<LoaderCache {bound}, fresh {self._fresh:g}s, kept {self._keep:g}s>"
+        span = f"fresh {self._fresh:g}s, served {self._served:g}s, kept {self._keep:g}s"
+        return f"<LoaderCache {bound}, {span}>"

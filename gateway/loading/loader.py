@@ -75,6 +75,9 @@ class Loader(Generic[V_co]):
     """With `page`: items that the service gives of one key at once."""
     max_entries: int = 10_000
     fresh: Seconds = NEVER
+    """Up to this age an answer is served again without asking."""
+    revalidate: Seconds = NEVER
+    """For this long after `fresh` it is served at once and asked for anew meanwhile."""
     sharing: Sharing = Sharing.IDENTITY
 
     @property
@@ -92,6 +95,12 @@ class Loader(Generic[V_co]):
         if self.page:
             return Page(items=())
         return [] if self.many else None
+
+    @property
+    def yielded(self) -> str:
+        """What a key has, in words: "Stock", "list[Review]", "Page[Order]"."""
+        name = self.shape.into.__name__
+        return f"Page[{name}]" if self.page else f"list[{name}]" if self.many else name
 
     def yields(self) -> V_co:
         """For type checkers: says what a key has. Nobody calls it."""
@@ -115,6 +124,8 @@ class Pages(Generic[V_co]):
     max_page: int = 1_000
     """Items that the service gives at once."""
     fresh: Seconds = NEVER
+    revalidate: Seconds = NEVER
+    """As of a Loader."""
     sharing: Sharing = Sharing.IDENTITY
     max_entries: int = 1_000
 
@@ -143,6 +154,11 @@ class LazyLoader:
         if not isinstance(found, Loader):
             raise LookupError(f"lazy_loader({self.reference!r}): {module_name} has no loader named {name!r}")
         return found
+
+
+def resolved(declared: Loader[Any] | LazyLoader) -> Loader[Any]:
+    """The loader itself. Raises: as `LazyLoader.resolve`."""
+    return declared.resolve() if isinstance(declared, LazyLoader) else declared
 
 
 def lazy_loader(reference: str) -> Any:

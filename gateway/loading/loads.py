@@ -1,21 +1,25 @@
 """The loads of one request: keys asked for in the same tick travel together, and no key is asked for twice.
 
-Built on aiodataloader, one DataLoader per (loader, arguments). Invariant: the batches of a request end with it: `close` cancels
-calls that nobody awaits any more.
+Built on aiodataloader, one DataLoader per (loader, arguments, strong or not). Invariants: the batches of a request end with it:
+`close` cancels calls that nobody awaits any more; a strong read is answered by a call that began after it was asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
 
 from ..clock import Seconds
-from .batch import Arguments, Loaders, Reading
+from ..errors import GatewayError
+from .batch import Arguments, Loaders
 from .loader import Loader, Page, Pages
+from .reading import Reading
+from .reconcile import Reconciliation
+from .reconciler import Reconciled
 
 V = TypeVar("V")
 K = TypeVar("K")
@@ -31,25 +35,60 @@ class Loads:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
-    async def load(self, loader: Loader[V], key: str, arguments: Mapping[str, Any] | None = None) -> V | None:
-        """The value of one key; None where the service says that there is none.
+    @property
+    def reading(self) -> Reading:
+        """On whose behalf, and until when, this request reads now."""
+        return self._reading
+
+    async def load(
+        self, loader: Loader[V], key: str, arguments: Mapping[str, Any] | None = None, *, is_strong: bool = False
+    ) -> V | None:
+        """The value of one key; None where the service says that there is none. `is_strong`: what it says now.
 
         Raises: GatewayError, the key's own failure.
         """
-        return await self._one(loader, key, frozen(arguments))  # type: ignore[no-any-return]
+        return await unwrapped(self._future(loader, key, frozen(arguments), is_strong=is_strong))  # type: ignore[no-any-return]
 
     async def load_many(
-        self, loader: Loader[V], keys: Sequence[str], arguments: Mapping[str, Any] | None = None
+        self,
+        loader: Loader[V],
+        keys: Sequence[str],
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        is_strong: bool = False,
     ) -> list[V | None]:
         """Values in the order of `keys`. Raises: GatewayError, the first failure among them."""
         chosen = frozen(arguments)
-        return list(await asyncio.gather(*(self._one(loader, key, chosen) for key in keys)))
+        futures = [self._future(loader, key, chosen, is_strong=is_strong) for key in keys]
+        return list(await asyncio.gather(*map(unwrapped, futures)))
 
-    async def page(self, pages: Pages[V], arguments: Mapping[str, Any] | None = None) -> Page[V]:
-        """One page of a listing; the same page is asked for once a request."""
+    async def page(
+        self, pages: Pages[V], arguments: Mapping[str, Any] | None = None, *, is_strong: bool = False
+    ) -> Page[V]:
+        """One page of a listing; the same page is asked for once a request, unless `is_strong`."""
         chosen = frozen(arguments)
-        batch = self._batch((pages, chosen), lambda: self._pages_reader(pages))
+        batch = self._batch(
+            (pages, chosen, is_strong), lambda: self._pages_reader(pages, is_strong=is_strong), is_memo=not is_strong
+        )
         return await unwrapped(batch.load(chosen))  # type: ignore[no-any-return]
+
+    async def reconcile(
+        self,
+        sources: Sequence[Loader[Any]],
+        key: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        rule: Reconciliation,
+        field: str,
+    ) -> Reconciled:
+        """One fact that all of `sources` tell, asked for at the same time, each in its own batch.
+
+        Raises: GatewayError: the first source's, where all have failed; SourcesUndecided, where `rule` cannot decide.
+        """
+        chosen = frozen(arguments)
+        futures = [self._future(source, key, chosen) for source in sources]
+        said = [(source, await settled(future)) for source, future in zip(sources, futures, strict=True)]
+        return self._loaders.reconciler.judge(said, rule, field=field, key=key)
 
     def stale(
         self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
@@ -81,9 +120,16 @@ class Loads:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
-    def _one(self, loader: Loader[Any], key: str, arguments: Arguments) -> Awaitable[Any]:
-        batch = self._batch((loader, arguments), lambda: self._reader(loader, arguments), max_batch=loader.max_batch)
-        return unwrapped(batch.load(key))
+    def _future(
+        self, loader: Loader[Any], key: str, arguments: Arguments, *, is_strong: bool = False
+    ) -> asyncio.Future[Any]:
+        batch = self._batch(
+            (loader, arguments, is_strong),
+            lambda: self._reader(loader, arguments, is_strong=is_strong),
+            max_batch=loader.max_batch,
+            is_memo=not is_strong,
+        )
+        return batch.load(key)
 
     def _batch(
         self,
@@ -105,22 +151,29 @@ class Loads:
         return batch
 
     def _reader(
-        self, loader: Loader[Any], arguments: Arguments
+        self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool
     ) -> Callable[[list[str]], Coroutine[Any, Any, list[Any]]]:
-        bound, reading = self._loaders.loader(loader), self._reading
+        bound, reading = self._loaders.loader(loader), self._as(is_strong)
 
         async def read(keys: list[str]) -> list[Any]:
-            return await bound.read(keys, arguments, reading)
+            distinct = list(dict.fromkeys(keys))  # without a memo a key may be asked for twice in a tick
+            values = dict(zip(distinct, await bound.read(distinct, arguments, reading), strict=True))
+            return [values[key] for key in keys]
 
         return read
 
-    def _pages_reader(self, pages: Pages[Any]) -> Callable[[list[Arguments]], Coroutine[Any, Any, list[Any]]]:
-        bound, reading = self._loaders.pages(pages), self._reading
+    def _pages_reader(
+        self, pages: Pages[Any], *, is_strong: bool
+    ) -> Callable[[list[Arguments]], Coroutine[Any, Any, list[Any]]]:
+        bound, reading = self._loaders.pages(pages), self._as(is_strong)
 
         async def read(asked: list[Arguments]) -> list[Any]:
-            return [await bound.read(arguments, reading) for arguments in asked]  # one: the arguments are in the name
+            return [await bound.read(asked[0], reading)] * len(asked)  # all the same: the arguments are in the name
 
         return read
+
+    def _as(self, is_strong: bool) -> Reading:
+        return self._reading.strongly() if is_strong else self._reading
 
     def _tracked(
         self, read: Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]
@@ -163,6 +216,14 @@ async def unwrapped(future: asyncio.Future[Any]) -> Any:
     if isinstance(value, _Failed):
         raise value.error.with_traceback(None)
     return value
+
+
+async def settled(future: asyncio.Future[Any]) -> Any | GatewayError:
+    """The future's value, or its failure as one. Raises: whatever else went wrong, which is our own bug."""
+    try:
+        return await unwrapped(future)
+    except GatewayError as error:
+        return error
 
 
 def frozen(arguments: Mapping[str, Any] | None) -> Arguments:

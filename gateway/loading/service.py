@@ -43,6 +43,7 @@ class Service:
         envelope: str | None = None,
         max_batch: int = 100,
         fresh: str | float = 0,
+        revalidate: str | float = 0,
         shared: SharingName = "identity",
     ) -> Loader[list[T]]: ...
     @overload
@@ -63,6 +64,7 @@ class Service:
         envelope: str | None = None,
         max_batch: int = 100,
         fresh: str | float = 0,
+        revalidate: str | float = 0,
         shared: SharingName = "identity",
     ) -> Loader[Page[T]]: ...
     @overload
@@ -81,6 +83,7 @@ class Service:
         envelope: str | None = None,
         max_batch: int = 100,
         fresh: str | float = 0,
+        revalidate: str | float = 0,
         shared: SharingName = "identity",
     ) -> Loader[T]: ...
     def loader(
@@ -101,6 +104,7 @@ class Service:
         envelope: str | None = None,
         max_batch: int = 100,
         fresh: str | float = 0,
+        revalidate: str | float = 0,
         shared: SharingName = "identity",
     ) -> Loader[Any]:
         """Declare a batch endpoint.
@@ -108,7 +112,8 @@ class Service:
         The payload is a list of records (within `envelope`, if named); `key` is the payload's field that names the key a
         record answers. One record a key; with `many` any number; with `page` one `{key, items, nextCursor, total}` a key,
         of at most `max_page` items, which is the most that is ever asked for.
-        `fresh` is how long an answer may be served again; `shared` says with whom (public answers are fetched without any
+        `fresh` is how long an answer may be served again, `revalidate` how much longer it may be while it is asked for anew in the
+        background; `shared` says with whom (public answers are fetched without any
         identity header). Cost: ceil(distinct keys / max_batch) calls per layer and argument set.
         """
         if max_batch < 1:
@@ -127,6 +132,7 @@ class Service:
             max_batch=max_batch,
             max_page=max_page,
             fresh=duration(fresh),
+            revalidate=duration(revalidate),
             sharing=Sharing(shared),
         )
 
@@ -144,11 +150,12 @@ class Service:
         total: str = "total",
         max_page: int = 1_000,
         fresh: str | float = 0,
+        revalidate: str | float = 0,
         shared: SharingName = "identity",
     ) -> Pages[T]:
         """Declare a listing endpoint: `params` maps the graph's argument names to the query parameters.
 
-        `max_page`: items that the service gives at once, the most that is ever asked for.
+        `max_page`: items that the service gives at once, the most that is ever asked for. `fresh` and `revalidate` as of a loader.
         """
         return Pages(
             service=self.name,
@@ -160,6 +167,7 @@ class Service:
             total=total,
             max_page=max_page,
             fresh=duration(fresh),
+            revalidate=duration(revalidate),
             sharing=Sharing(shared),
         )
 

@@ -35,6 +35,9 @@ from .progress import SagaProgress, StepProgress
 from .retry import FIND_OUT, PIVOT_UNKNOWN, UNDO, Retry
 from .states import SagaState, StepState
 
+CORE_VERSION = 1
+"""Of what is decided when: counted up with any change of the traces in tests/golden, which tells those who run open sagas on it."""
+
 AT_ONCE = Epoch(0.0)
 
 _MAY_GO_ON = frozenset({StepState.PENDING, StepState.RETRYING, StepState.WAITING})

@@ -31,8 +31,11 @@ from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ti
 from .journal import HASH_VERSION, AlreadyThere, Journal, Mendable, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
 from .operating import Answer, Refused, Request, Taken, decide_request
+from .progress import SagaProgress
 from .running import HasEnded, Observer, RunningSaga, Surroundings
+from .secret_keys import MAKE_ONE, KeyRing, SecretKeyUnknown
 from .states import SagaState
+from .vault import Vault
 from .views import retired_view, view_of
 
 T = TypeVar("T")
@@ -42,6 +45,10 @@ RECOVERIES = 64
 
 FIRST_MENDING, LONGEST_MENDING = Seconds(1.0), Seconds(30.0)
 """Between two tries to write a journal again that has failed: doubling from one to the other."""
+
+
+LOOK_AGAIN = Seconds(1.0)
+"""Between two looks at a saga that nobody runs, because it waits for a person."""
 
 
 def new_saga_id() -> str:
@@ -63,10 +70,14 @@ class EmbeddedHost:
         clock: Clock,
         observer: Observer | None = None,
         codec: Codec | None = None,
+        secret_keys: KeyRing | None = None,
         max_open: int = 10_000,
         new_id: Callable[[], str] = new_saga_id,
     ) -> None:
-        """`max_open`: open sagas at once; one more is Overloaded. `codec` knows the graph's "not provided" sentinels."""
+        """`max_open`: open sagas at once; one more is Overloaded. `codec` knows the graph's "not provided" sentinels.
+
+        `secret_keys`: of the settings; without them no saga that holds secrets is served.
+        """
         self._definitions = _by_version(definitions)
         self._journal = journal
         self._telemetry = telemetry
@@ -74,6 +85,7 @@ class EmbeddedHost:
         self._max_open = max_open
         self._new_id = new_id
         self._codec = codec or Codec()
+        self._secret_keys = secret_keys
         self._around = Surroundings(
             journal=journal,
             sender=sender,
@@ -110,10 +122,13 @@ class EmbeddedHost:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        if without_key := lacking_a_key(self._definitions.values(), self._secret_keys):
+            raise SagaStartError("; ".join(without_key))
         await self._journal.open()
         try:
             records = await self._journal.open_sagas()
             self._check_registered(records)
+            self._check_keys(records)
             for saga, count in (await self._journal.needing_attention()).items():
                 self._telemetry.metrics.sagas_needing_attention.labels(saga).set(count)
             await self._recover_all(records)
@@ -150,14 +165,25 @@ class EmbeddedHost:
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         self._check_may_begin()
         definition = definition_of(saga)
         if self._definitions.get((definition.name, definition.version)) is not definition:
             raise LookupError(f"{definition.name} v{definition.version} is not registered with this host")
         if len(self._running) + self._beginning >= self._max_open:
-            return await self._begun_before(definition, owner=owner, key=key, input_hash=input_hash)
-        record = self._record(definition, input_value, owner=owner, key=key, input_hash=input_hash, trace=trace)
+            return await self._begun_before(
+                definition, owner=owner, key=key or saga_id, input_hash=input_hash, saga_id=saga_id
+            )
+        record = self._record(
+            definition,
+            input_value,
+            saga_id=saga_id or self._new_id(),
+            owner=owner,
+            key=key,
+            input_hash=input_hash,
+            trace=trace,
+        )
         self._beginning += 1
         # Not cancelled with its client: what the journal takes must be run.
         return await asyncio.shield(self._spawn(self._begin(definition, record)))
@@ -171,20 +197,20 @@ class EmbeddedHost:
         finally:
             self._beginning -= 1
         if isinstance(answer, AlreadyThere):
-            return _same_or_conflict(answer.record, input_hash=record.input_hash)
-        saga = RunningSaga(definition, record, progress=first.progress, next_seq=len(events), around=self._around)
+            return _same_or_conflict(answer.record, input_hash=record.input_hash, saga_id=record.id)
+        saga = self._running_saga(definition, record, progress=first.progress, next_seq=len(events))
         if not self._is_draining:  # else it is in the journal, and the next start takes it up
             self._take_up(saga, saga.run(launches=first.launches, wake_at=first.wake_at))
         return Ticket(record.id, created=True)
 
     async def _begun_before(
-        self, definition: Definition, *, owner: Owner, key: str | None, input_hash: str
+        self, definition: Definition, *, owner: Owner, key: str | None, input_hash: str, saga_id: str | None
     ) -> Ticket | IdempotencyConflict:
         """With no room left, an honest retry still finds its saga."""
         found = None if key is None else await self._journal.find_by_key(owner, saga=definition.name, key=key)
         if found is None:
             raise Overloaded(f"{self._max_open} sagas are open already; nothing was begun.")
-        return _same_or_conflict(found, input_hash=input_hash)
+        return _same_or_conflict(found, input_hash=input_hash, saga_id=saga_id)
 
     def _check_may_begin(self) -> None:
         if self._is_draining:
@@ -197,12 +223,14 @@ class EmbeddedHost:
         definition: Definition,
         input_value: object,
         *,
+        saga_id: str,
         owner: Owner,
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
     ) -> SagaRecord:
-        saga_id, now = self._new_id(), self._clock.wall()
+        now = self._clock.wall()
+        vault, secret_key = self._new_vault(definition, saga_id)
         return SagaRecord(
             id=saga_id,
             owner=owner,
@@ -212,12 +240,26 @@ class EmbeddedHost:
             key=saga_id if key is None else key,
             input_hash=input_hash,
             hash_version=HASH_VERSION,
-            input=self._codec.encode(input_value),
+            input=self._codec.encode(input_value, place=None if vault is None else vault.of_input()),
             state=SagaState.RUNNING,
             trace=trace,
             created_at=now,
             deadline_at=Epoch(now + definition.deadline),
+            secret_key=secret_key,
         )
+
+    def _new_vault(self, definition: Definition, saga_id: str) -> tuple[Vault, bytes] | tuple[None, None]:
+        if not definition.holds_secrets or self._secret_keys is None:
+            return None, None
+        return self._secret_keys.new_vault(saga_id)
+
+    def _running_saga(
+        self, definition: Definition, record: SagaRecord, *, progress: SagaProgress, next_seq: int
+    ) -> RunningSaga:
+        """Raises: SecretKeyUnknown, ValueError: its secrets cannot be opened."""
+        keys, wrapped = self._secret_keys, record.secret_key
+        vault = None if keys is None or wrapped is None else keys.vault(record.id, wrapped)
+        return RunningSaga(definition, record, progress=progress, next_seq=next_seq, around=self._around, vault=vault)
 
     # -- following -----------------------------------------------------------------------------------------------------
 
@@ -244,17 +286,32 @@ class EmbeddedHost:
         progress = replay(definition.plan, stored.events)
         return view_of(definition, stored.record, progress, codec=self._codec)
 
-    async def history(self, saga_id: str, *, after: int = 0, timeout: Seconds = NEVER) -> SagaHistory | None:  # noqa: ASYNC109  (a bound)
+    async def history(
+        self,
+        saga_id: str,
+        *,
+        after: int = 0,
+        timeout: Seconds = NEVER,  # noqa: ASYNC109  (a bound, not a failure)
+    ) -> SagaHistory | None:
+        until = self._clock.now() + timeout
+        while True:
+            stored = await self._journal.find(saga_id)
+            left = until - self._clock.now()
+            if stored is None:
+                return None
+            if len(stored.events) > after or stored.record.state.is_final or left <= 0:
+                record = stored.record
+                return SagaHistory(
+                    first=after + 1, events=stored.events[after:], state=record.state, owner=record.owner
+                )
+            await self._news_of(saga_id, after, timeout=min(left, LOOK_AGAIN if saga_id not in self._running else left))
+
+    async def _news_of(self, saga_id: str, after: int, *, timeout: float) -> None:  # noqa: ASYNC109  (a bound, not a failure)
+        """Until the saga has more than `after` events; or until it is worth looking whether somebody took it up."""
         running = self._running.get(saga_id)
-        if running is not None and timeout > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await running.appended(after)
-        stored = await self._journal.find(saga_id)
-        if stored is None:
-            return None
-        record = stored.record
-        return SagaHistory(first=after + 1, events=stored.events[after:], state=record.state, owner=record.owner)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await (asyncio.sleep(timeout) if running is None else running.appended(after))
 
     async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
         return await self._journal.search(query)
@@ -288,7 +345,10 @@ class EmbeddedHost:
         decided = decide_request(definition.plan, progress, request, at=self._clock.wall())
         if isinstance(decided, Taken | Refused):
             return decided
-        saga = RunningSaga(definition, record, progress=progress, next_seq=len(stored.events), around=self._around)
+        try:
+            saga = self._running_saga(definition, record, progress=progress, next_seq=len(stored.events))
+        except (SecretKeyUnknown, ValueError) as error:
+            return Refused(str(error))
         answer = saga.post(request)
         self._telemetry.metrics.sagas_needing_attention.labels(record.saga).dec()
         self._take_up(saga, saga.run())
@@ -306,6 +366,17 @@ class EmbeddedHost:
             'ones (class OldName(Saga[...], version=N, name="Name")) until their sagas have ended; a saga whose steps were '
             "changed needs a new version"
         )
+
+    def _check_keys(self, records: Sequence[SagaRecord]) -> None:
+        keys = self._secret_keys
+        strange = [
+            each for each in records if each.secret_key is not None and not (keys and keys.knows(each.secret_key))
+        ]
+        if strange:
+            raise SagaStartError(
+                f"{len(strange)} open sagas have secrets under a key that the settings do not have, {strange[0].id} among them: "
+                "add the key that sagas.secret_key was before to sagas.old_secret_keys, until these sagas have ended"
+            )
 
     def _is_registered(self, record: SagaRecord) -> bool:
         definition = self._definitions.get((record.saga, record.version))
@@ -329,14 +400,17 @@ class EmbeddedHost:
             if stored is None:
                 return
             progress = replay(definition.plan, stored.events)
-        except (CorruptHistory, msgspec.MsgspecError):  # one broken history must not keep the others from going on
+            saga = self._running_saga(definition, stored.record, progress=progress, next_seq=len(stored.events))
+        except (
+            CorruptHistory,
+            msgspec.MsgspecError,
+            SecretKeyUnknown,
+            ValueError,
+        ):  # one broken history must not keep the others from going on
             self._telemetry.log.exception("saga cannot be recovered", saga=record.saga, saga_id=record.id)
             self._telemetry.metrics.sagas_needing_attention.labels(record.saga).inc()
             return
         interrupted = interruptions(progress, at=self._clock.wall())
-        saga = RunningSaga(
-            definition, stored.record, progress=progress, next_seq=len(stored.events), around=self._around
-        )
         self._take_up(saga, saga.run(pending=interrupted))
 
     # -- after a failure -----------------------------------------------------------------------------------------------
@@ -437,7 +511,24 @@ def _by_version(definitions: Iterable[type[Saga[Any, Any]]]) -> dict[tuple[str, 
     return found
 
 
-def _same_or_conflict(record: SagaRecord, *, input_hash: str) -> Ticket | IdempotencyConflict:
-    if record.hash_version == HASH_VERSION and record.input_hash != input_hash:
+def lacking_a_key(definitions: Iterable[Definition], secret_keys: KeyRing | None) -> list[str]:
+    """Why sagas that hold secrets cannot be served, one sentence each; empty when there is a key."""
+    if secret_keys is not None:
+        return []
+    return [
+        f"saga {each.name} v{each.version} holds secrets, and there is no key to seal them in the journal: make one with "
+        f'{MAKE_ONE}, keep it in the environment, and set secret_key = "${{ITS_NAME}}" below [sagas]'
+        for each in definitions
+        if each.holds_secrets
+    ]
+
+
+def _same_or_conflict(record: SagaRecord, *, input_hash: str, saga_id: str | None) -> Ticket | IdempotencyConflict:
+    """The same input has a hash in common, also after its key was rotated.
+
+    `saga_id`: what whoever begins now wanted it to be called; if it is, this is the same begin, sent again.
+    """
+    is_another = set(record.input_hash.split()).isdisjoint(input_hash.split())
+    if record.hash_version == HASH_VERSION and is_another:
         return IdempotencyConflict(record.id)
-    return Ticket(record.id, created=False)
+    return Ticket(record.id, created=record.id == saga_id)

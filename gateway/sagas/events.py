@@ -13,6 +13,9 @@ import msgspec
 from ..clock import Epoch
 from .states import SagaState
 
+NULL = msgspec.Raw(b"null")
+"""What a step without a result yields. (A field must not be `Raw | None`: msgspec would then take nothing but null.)"""
+
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=True):
     at: Epoch
@@ -155,13 +158,13 @@ class OperatorSkipped(_Event, frozen=True, kw_only=True):
 
 
 class OperatorResolved(_Event, frozen=True, kw_only=True):
-    """What a person has found out about the step. `result` goes with "done"."""
+    """What a person has found out about the step. `result` counts with "done" only."""
 
     step: str
     actor: str
     reason: str
     verdict: Literal["done", "not_done", "undone"]
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NULL
 
 
 class SagaEnded(_Event, frozen=True, kw_only=True):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
 from msgspec.structs import replace
 
+from ..clock import Epoch
 from .events import (
+    NULL,
     AttemptFailed,
     AttemptInterrupted,
     CancelRequested,
@@ -46,8 +47,6 @@ BROKEN = frozenset({StepState.REJECTED, StepState.FAILED, StepState.UNKNOWN})
 TOOK_EFFECT = frozenset({StepState.DONE, StepState.UNKNOWN})
 NOT_IN_TIME = "NOT_IN_TIME"
 """Code of a signal that did not come in time, where its step declares no refusal."""
-
-_NULL = msgspec.Raw(b"null")
 
 _Forward = StepIntended | StepDone | StepRejected | AttemptFailed | AttemptInterrupted
 _Waiting = WaitBegan | TimerFired | SignalReceived | WaitExpired
@@ -85,20 +84,20 @@ def fold(plan: SagaPlan, progress: SagaProgress, event: Event) -> SagaProgress:
         case AttemptInterrupted() if progress.steps[event.step].state is not StepState.RUNNING:
             return _with_step(progress, event.step, _interrupted(progress.steps[event.step], event))
         case StepIntended() | StepDone() | StepRejected() | AttemptFailed() | AttemptInterrupted():
-            return _settle_stops(plan, _fold_step(plan, progress, event))
+            return _settle_stops(plan, _fold_step(plan, progress, event), at=event.at)
         case WaitBegan() | TimerFired() | SignalReceived() | WaitExpired():
-            return _settle_stops(plan, _fold_wait(plan, progress, event))
+            return _settle_stops(plan, _fold_wait(plan, progress, event), at=event.at)
         case FindIntended() | FoundDone() | FoundNotDone() | FindFailed():
             return _with_step(progress, event.step, _fold_find(progress.steps[event.step], event))
         case UndoIntended() | UndoDone() | UndoFailed():
             return _with_step(progress, event.step, _fold_undo(progress.steps[event.step], event))
         case OperatorRetried() | OperatorSkipped() | OperatorResolved():
-            return _settle_stops(plan, _fold_operation(plan, progress, event))
+            return _settle_stops(plan, _fold_operation(plan, progress, event), at=event.at)
         case DeadlinePassed():
             expired = replace(progress, deadline_recorded=True)
-            return _settle_stops(plan, _asked_to_stop(expired, Cause("DEADLINE_EXCEEDED")))
+            return _settle_stops(plan, _asked_to_stop(expired, Cause("DEADLINE_EXCEEDED")), at=event.at)
         case CancelRequested():
-            return _settle_stops(plan, _asked_to_stop(progress, Cause("CANCELLED")))
+            return _settle_stops(plan, _asked_to_stop(progress, Cause("CANCELLED")), at=event.at)
         case SagaEnded():
             return _ended(progress, event)
         case SagaStarted():
@@ -160,7 +159,7 @@ def _landed(step: StepProgress, state: StepState) -> StepProgress:
 
 def _done(plan: SagaPlan, progress: SagaProgress, name: str, step: StepProgress) -> SagaProgress:
     """Once the pivot is done there is no way back, and nobody's wish to stop counts any more."""
-    done = replace(_landed(step, StepState.DONE), code=None, retry_at=None, is_operated=False)
+    done = replace(_landed(step, StepState.DONE), code=None, retry_at=None, is_operated=False, is_unknown=False)
     after = _with_step(progress, name, done)
     return replace(after, state=SagaState.FORWARD_ONLY, stop=None) if name == plan.pivot else after
 
@@ -205,13 +204,13 @@ def _asked_to_stop(progress: SagaProgress, cause: Cause) -> SagaProgress:
     return replace(progress, stop=cause)
 
 
-def _settle_stops(plan: SagaPlan, progress: SagaProgress) -> SagaProgress:
+def _settle_stops(plan: SagaPlan, progress: SagaProgress, *, at: Epoch) -> SagaProgress:
     """Turn back if asked and possible; while compensating nothing is tried again and nothing new is begun."""
     if progress.state is SagaState.RUNNING and progress.stop is not None and not _pivot_may_be_done(plan, progress):
         progress = replace(progress, state=SagaState.COMPENSATING, cause=progress.cause or progress.stop)
     if progress.state is not SagaState.COMPENSATING:
         return progress
-    return replace(progress, steps={name: _stopped(step) for name, step in progress.steps.items()})
+    return replace(progress, steps={name: _stopped(step, at=at) for name, step in progress.steps.items()})
 
 
 def _pivot_may_be_done(plan: SagaPlan, progress: SagaProgress) -> bool:
@@ -221,9 +220,9 @@ def _pivot_may_be_done(plan: SagaPlan, progress: SagaProgress) -> bool:
     return pivot.state is StepState.RUNNING or (pivot.is_unknown and pivot.state is not StepState.REJECTED)
 
 
-def _stopped(step: StepProgress) -> StepProgress:
+def _stopped(step: StepProgress, *, at: Epoch) -> StepProgress:
     if step.state is StepState.RETRYING:
-        return _given_up(step)
+        return replace(_given_up(step), ended_at=at)
     if step.state in (StepState.PENDING, StepState.WAITING):
         return replace(step, state=StepState.SKIPPED, waits_until=None)
     return step
@@ -249,7 +248,7 @@ def _fold_wait(plan: SagaPlan, progress: SagaProgress, event: _Waiting) -> SagaP
             return _done(plan, progress, event.step, replace(received, result=event.payload, ended_at=event.at))
         case TimerFired():
             _expect(step.state is StepState.WAITING, event)
-            return _done(plan, progress, event.step, replace(step, result=_NULL, ended_at=event.at))
+            return _done(plan, progress, event.step, replace(step, result=NULL, ended_at=event.at))
         case WaitExpired():
             _expect(step.state is StepState.WAITING, event)
             return _not_in_time(plan, progress, event)

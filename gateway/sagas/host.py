@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from ..clock import NEVER, Epoch, Seconds
 from .definition import Saga
 from .events import Event
@@ -16,6 +18,7 @@ from .journal import SagaQuery, SagaRecord
 from .known import Owner
 from .operating import Answer, Request
 from .outcome import Outcome
+from .progress import SagaProgress
 from .states import SagaState, StepState
 
 
@@ -50,6 +53,10 @@ class StepView:
     """Of the last error or rejection."""
     started_at: Epoch | None
     ended_at: Epoch | None
+    next_at: Epoch | None = None
+    """When it is tried again, its timer fires, or its patience with a signal ends."""
+    result: msgspec.Raw | None = None
+    """What it yielded, as the journal holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,15 @@ class SagaView:
     steps: tuple[StepView, ...]
     created_at: Epoch
     ended_at: Epoch | None
+    deadline_at: Epoch | None = None
+    cause: str | None = None
+    """Code of the first thing that went wrong, and was not mended."""
+    input: bytes = b"null"
+    """As the journal holds it."""
     compute_result: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    record: SagaRecord | None = field(default=None, repr=False, compare=False)
+    progress: SagaProgress | None = field(default=None, repr=False, compare=False)
+    """With `record` what the view was computed from, for a process that computes it again."""
 
     @property
     def is_settled(self) -> bool:
@@ -114,8 +129,12 @@ class Host(Protocol):
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         """Begin, or find what the same key began. Returns only after the journal has it; `key` None means a new one.
+
+        `saga_id`: the id to begin it under, from whoever may have to ask again: the same begin under the same id is one saga,
+        with a key or without.
 
         Raises: SagasUnavailable (nothing was begun), Overloaded, Draining.
         """

@@ -7,7 +7,7 @@ takes nothing more until it is opened again, and can still be read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ..clock import Epoch
@@ -15,8 +15,9 @@ from .events import Event
 from .known import Owner
 from .states import SagaState
 
-HASH_VERSION = 1
-"""Of the way in which `input_hash` is computed; two hashes are compared only within one version."""
+HASH_VERSION = 2
+"""Of the way in which `input_hash` is computed; two hashes are compared only within one version. 2: keyed where there are
+secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class SagaRecord:
     """Of the plan that it was begun under."""
     key: str
     input_hash: str
+    """One hash; or several of the same input, separated by spaces, each under another key of the settings."""
     hash_version: int = HASH_VERSION
     input: bytes
     state: SagaState
@@ -39,6 +41,8 @@ class SagaRecord:
     created_at: Epoch
     deadline_at: Epoch
     ended_at: Epoch | None = None
+    secret_key: bytes | None = field(default=None, repr=False)
+    """Its data key, wrapped. None: it has no secrets, or has ended, or was read by `search`, which has no use for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,7 @@ class Journal(Protocol):
         state: SagaState | None = None,
         ended_at: Epoch | None = None,
     ) -> None:
-        """Add `events` from `expected_seq` on, all or none; `state` when it has changed.
+        """Add `events` from `expected_seq` on, all or none; `state` when it has changed. `ended_at` destroys the secret key.
 
         Raises: SagasUnavailable; JournalConflict unless the saga has exactly `expected_seq` events.
         """

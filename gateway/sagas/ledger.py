@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..clock import Epoch
+from . import key_table
 from .chain import event_hash, record_hash
 from .events import Event, encode_event, kind_of
 from .journal import AlreadyThere, Begun, JournalConflict, SagaRecord
@@ -72,6 +73,7 @@ class Ledger:
             return AlreadyThere(self._begun_by_key(record))
         start = record_hash(record, trace=trace_text(record))
         self._add(record.id, first=0, previous=start, events=events, state=record.state, ended_at=record.ended_at)
+        key_table.put(self.connection, record)
         return Begun()
 
     def _begun_by_key(self, record: SagaRecord) -> SagaRecord:
@@ -97,6 +99,8 @@ class Ledger:
         self._add(saga_id, first=expected_seq, previous=head, events=events, state=state, ended_at=ended_at)
         if state is not None:
             self.connection.execute(_SET_STATE, (state.value, ended_at, saga_id))
+        if ended_at is not None:
+            key_table.destroy(self.connection, saga_id)
 
     def _read_head(self, saga_id: str) -> tuple[int, bytes]:
         found = self.connection.execute(_HEAD, (saga_id,)).fetchone()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from ..clock import Epoch
 from .events import CancelRequested, Event, OperatorResolved, OperatorRetried, OperatorSkipped, SignalReceived
@@ -173,16 +174,12 @@ def _resolve(
     if request.verdict not in allowed:
         possible = " or ".join(allowed) or "nothing"
         return Refused(f"{step.name} is {now.state} and can be resolved as {possible}, not as {request.verdict}")
-    if request.verdict == "done" and request.result is None:
+    said = OperatorResolved(at=at, step=step.name, actor=request.actor, reason=request.reason, verdict=request.verdict)
+    if request.verdict != "done":
+        return said
+    if request.result is None:
         return Refused(f"{step.name} is resolved as done with its result: say what it yielded")
-    return OperatorResolved(
-        at=at,
-        step=step.name,
-        actor=request.actor,
-        reason=request.reason,
-        verdict=request.verdict,
-        result=request.result if request.verdict == "done" else None,
-    )
+    return replace(said, result=request.result)
 
 
 def _verdicts(step: StepPlan, now: StepProgress, progress: SagaProgress) -> list[Verdict]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..clock import Epoch
+from . import key_table
 from .host import SagaStartError
 from .journal_file import migrate
 from .ledger import Ledger
@@ -50,6 +51,7 @@ def open_ledger(path: Path, *, max_pages: int | None, now: Epoch) -> Ledger:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection, path, now=now)
+            key_table.prepare(connection)
             if max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
             ledger = Ledger(connection)

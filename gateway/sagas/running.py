@@ -20,6 +20,7 @@ from ..clock import Clock, Deadline, Epoch, Seconds
 from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
 from ..telemetry.observe import mark_failed
+from .arriving import admitted
 from .codec import Codec
 from .context import Reader, Sender, StepCtx
 from .core import Advance, Attempt, Failure, Find, Launch, Undo, advance, after_failure
@@ -32,6 +33,7 @@ from .journal import Journal, SagaRecord
 from .known import NotDone, Owner, Reject
 from .operating import Answer, Refused, Request, Taken, decide_request
 from .progress import SagaProgress
+from .vault import Vault
 from .views import Values, view_of
 
 LONGEST_SLEEP = Seconds(30.0)
@@ -96,7 +98,9 @@ class RunningSaga:
         progress: SagaProgress,
         next_seq: int,
         around: Surroundings,
+        vault: Vault | None = None,
     ) -> None:
+        """`vault`: where its secrets are sealed, if it has any."""
         self.definition = definition
         self.record = record
         self.progress = progress
@@ -104,7 +108,8 @@ class RunningSaga:
         self._saga = definition.saga()
         self._next_seq = next_seq
         self._around = around
-        self._values = Values(definition, record, codec=around.codec)
+        self._vault = vault
+        self._values = Values(definition, record, codec=around.codec, vault=vault)
         self._reports: list[_Report] = []
         self._asked: list[_Asked] = []
         self._followers: set[asyncio.Future[None]] = set()
@@ -235,6 +240,8 @@ class RunningSaga:
         answers: list[Answer] = []
         for each in asked:
             decided = decide_request(self.definition.plan, progress, each.request, at=now)
+            if not isinstance(decided, Taken | Refused):
+                decided = admitted(decided, self.definition, codec=self._around.codec, vault=self._vault)
             if isinstance(decided, Taken | Refused):
                 answers.append(decided)
                 continue
@@ -339,13 +346,16 @@ class RunningSaga:
                 )
                 return found if isinstance(found, NotDone) else self._encoded(found.value, launch.step)
             case _:  # an attempt; or finding out by the same request under the same key
+                if binding.method is None:
+                    raise LookupError(f"step {launch.step!r} waits and is never called")
                 result = await binding.method(self._saga, **self._values.arguments(binding.arguments, steps, ctx=ctx))
                 return self._encoded(result, launch.step)
 
     def _encoded(self, result: object, step: str) -> msgspec.Raw:
         """As the journal will hold it; checked at once, so that a wrong type is the step's failure, not its readers'."""
-        encoded = msgspec.Raw(self._around.codec.encode(result))
-        self._around.codec.decode(encoded, self.definition.bindings[step].yields)
+        codec, place = self._around.codec, None if self._vault is None else self._vault.of_step(step)
+        encoded = msgspec.Raw(codec.encode(result, place=place))
+        codec.decode(encoded, self.definition.bindings[step].yields, place=place)
         return encoded
 
     def _context(self, launch: Launch, *, deadline: Deadline) -> StepCtx:

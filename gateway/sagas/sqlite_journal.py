@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..clock import Clock, Epoch, LoopClock
 from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
+from . import key_table
 from .anchor import AnchorInvalid
 from .events import Event, decode_event
 from .host import SagaStartError
@@ -304,14 +305,18 @@ class SqliteJournal:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def find(self, saga_id: str) -> StoredSaga | None:
-        def read(connection: sqlite3.Connection) -> tuple[Any, list[Any]]:
+        def read(connection: sqlite3.Connection) -> tuple[Any, bytes | None, list[Any]]:
             row = connection.execute(_BY_ID, (saga_id,)).fetchone()
-            return row, connection.execute(_EVENTS, (saga_id,)).fetchall() if row is not None else []
+            if row is None:
+                return None, None, []
+            return row, key_table.key_of(connection, saga_id), connection.execute(_EVENTS, (saga_id,)).fetchall()
 
-        row, payloads = await self._read(read)
+        row, key, payloads = await self._read(read)
         if row is None:
             return None
-        return StoredSaga(record_of(row), tuple(decode_event(payload) for (payload,) in payloads))
+        return StoredSaga(
+            replace(record_of(row), secret_key=key), tuple(decode_event(payload) for (payload,) in payloads)
+        )
 
     async def find_by_key(self, owner: Owner, *, saga: str, key: str) -> SagaRecord | None:
         row = await self._read(
@@ -320,8 +325,10 @@ class SqliteJournal:
         return None if row is None else record_of(row)
 
     async def open_sagas(self) -> Sequence[SagaRecord]:
-        rows = await self._read(lambda connection: connection.execute(_OPEN).fetchall())
-        return [record_of(row) for row in rows]
+        rows, keys = await self._read(
+            lambda connection: (connection.execute(_OPEN).fetchall(), key_table.all_keys(connection))
+        )
+        return [replace(record_of(row), secret_key=keys.get(row[0])) for row in rows]
 
     async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
         statement, values = _search(query)

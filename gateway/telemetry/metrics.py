@@ -6,8 +6,27 @@ is bounded by the graph. Units stand in the names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+
+Together = Literal["sum", "max", "worst"]
+"""How the gauges of several processes become one: "worst" is the least of what is well and the most of what is not."""
+
+GAUGES: Mapping[str, Together] = {
+    "sagaql_operations_in_flight": "sum",
+    "sagaql_subscriptions": "sum",
+    "sagaql_settings_invalid": "max",
+    "sagaql_service_calls_in_flight": "sum",
+    "sagaql_service_calls_waiting": "sum",
+    "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
+    "sagaql_service_breaker_open": "max",  # open somewhere
+    "sagaql_sagas_open": "sum",
+    "sagaql_sagas_needing_attention": "sum",
+}
+"""Every gauge; counters and histograms are added up."""
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -29,11 +48,12 @@ class Metrics:
         self.operations_in_flight = Gauge(
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
         )
+        self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
         self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
         self.degraded = Counter(
             "sagaql_degraded_total",
             "Fields answered with less than was asked.",
-            ["service", "to"],  # to: NULL | DEFAULT | STALE
+            ["service", "to"],  # to: NULL | DEFAULT | STALE | ALTERNATIVE | PARTIAL
             registry=registry,
         )
         self.documents = Counter(
@@ -83,7 +103,7 @@ class Metrics:
         self.instances = Gauge(
             "sagaql_service_instances",
             "Instances by what is thought of them.",
-            ["service", "state"],  # state: well | ejected | unhealthy
+            ["service", "state"],  # state: well | ejected | unhealthy | drained
             registry=registry,
         )
         self.ejections = Counter(
@@ -103,13 +123,49 @@ class Metrics:
             registry=registry,
         )
 
+        self.reloads = Counter(
+            "sagaql_settings_reloads_total",
+            "Times that the settings were read again.",
+            ["result"],  # applied | unchanged | invalid
+            registry=registry,
+        )
+        self.settings_invalid = Gauge(
+            "sagaql_settings_invalid",
+            "1 while the settings' file, as it was last read, cannot be applied.",
+            registry=registry,
+        )
+        self.game_day_headers = Counter(
+            "sagaql_game_day_headers_total",
+            "Headers that asked for faults.",
+            ["result"],  # taken | no_key | malformed | forged | expired | too_long | another_tenant | unknown
+            registry=registry,
+        )
+
         self.batches = Histogram(
             "sagaql_loader_batch_keys", "Keys sent in one call.", ["loader"], buckets=_BATCH, registry=registry
         )
         self.cache = Counter(
             "sagaql_loader_cache_total",
             "Look-ups in the loaders' caches.",
-            ["loader", "result"],  # result: fresh | miss | stale
+            ["loader", "result"],  # result: fresh | revalidated (served, and being renewed) | miss | stale
+            registry=registry,
+        )
+        self.refreshes = Counter(
+            "sagaql_loader_refreshes_total",
+            "Keys of cached answers that were asked for anew while nobody waited.",
+            ["loader", "outcome"],  # outcome: renewed | failed | refused (too many under way, or leaving)
+            registry=registry,
+        )
+        self.reconciled = Counter(
+            "sagaql_reconciled_total",
+            "Values of joins with several sources.",
+            ["field", "outcome"],  # outcome: agreed | resolved | undecided | failed (every source)
+            registry=registry,
+        )
+        self.disagreements = Counter(
+            "sagaql_disagreements_total",
+            "Answers that differed from the one that was served.",
+            ["field", "source"],  # source: the loader's name
             registry=registry,
         )
         self.contract_breaks = Counter(

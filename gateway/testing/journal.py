@@ -66,7 +66,9 @@ class MemoryJournal:
         self._count_write()
         self._events[saga_id] += [encode_event(event) for event in events]
         if state is not None:
-            self._records[saga_id] = replace(self._records[saga_id], state=state, ended_at=ended_at)
+            record = self._records[saga_id]
+            key = record.secret_key if ended_at is None else None
+            self._records[saga_id] = replace(record, state=state, ended_at=ended_at, secret_key=key)
 
     async def find(self, saga_id: str) -> StoredSaga | None:
         record = self._records.get(saga_id)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from demo.kit.application import database
 from demo.kit.database import ForeignDatabase, opened
-from demo.kit.seed import shop
+from demo.kit.seed import OPENING, shop
 from demo.serve import SERVICES
 from tests.demo.front import OpenService
 
@@ -44,6 +45,7 @@ def test_two_seedings_are_the_same_to_the_last_row(name: str, seeded: Path, tmp_
         ("customers", "customers", 200),
         ("inventory", "stock", 1000),
         ("inventory", "reservations", 400),
+        ("inventory", "labels", 1000),
         ("orders", "orders", 400),
         ("payments", "payments", 388),
         ("reviews", "reviews", 5000),
@@ -93,6 +95,30 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(ForeignDatabase, match="has version 77"):
         opened(path, schema="", fill=lambda _: None)
+
+
+def test_most_labels_agree_with_the_catalogue_some_are_newer_or_older_and_a_few_differ_at_the_same_instant() -> None:
+    plan = shop()
+    kinds = Counter[str]()
+    for product, label in zip(plan.products, plan.labels, strict=True):
+        assert product.sku == label.sku
+        if label.price_minor == product.price_minor:
+            kinds["agrees"] += 1
+        else:
+            kinds[_when(label.printed_at, product.updated_at)] += 1
+    assert kinds == {"agrees": 890, "newer": 50, "older": 50, "at once": 10}
+    assert all(label.printed_at < OPENING for label in plan.labels)
+
+
+def _when(printed: datetime, updated: datetime) -> str:
+    return "at once" if printed == updated else "newer" if printed > updated else "older"
+
+
+async def test_a_label_has_the_inventorys_own_shape(open_service: OpenService) -> None:
+    inventory = await open_service("inventory")
+    labels = await inventory.get("/labels?skus=SKU-0007&skus=SKU-0001&skus=nothing")
+    assert sorted(label["sku"] for label in labels) == ["SKU-0001", "SKU-0007"]
+    assert set(labels[0]) == {"sku", "priceMinor", "currencyCode", "printedAt"}
 
 
 async def test_the_rating_is_the_average_of_the_reviews(open_service: OpenService) -> None:

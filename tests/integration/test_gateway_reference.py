@@ -12,8 +12,9 @@ from gateway.errors import ServiceUnavailable
 from gateway.graph import Graph
 from gateway.services import ServiceRequest, ServiceResponse
 from gateway.settings import Settings
-from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, in_virtual_time
+from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, hang, in_virtual_time
 from resolvers.customer import Customer
+from resolvers.order import Order
 from resolvers.product import Product
 
 SERVICES = ("catalog", "customers", "inventory", "orders", "payments", "reviews", "shipping")
@@ -25,11 +26,12 @@ def asked(request: ServiceRequest, name: str) -> list[str]:
 
 def catalog(request: ServiceRequest) -> ServiceResponse:
     limit = int((asked(request, "limit") or ["0"])[0])
-    keys = asked(request, "ids") or [f"p-{number}" for number in range(limit)]
+    keys = asked(request, "ids") or asked(request, "skus") or [f"p-{number}" for number in range(limit)]
     rows = [
         {
             "productId": key,
-            "stockKeepingUnit": f"sku-{key}",
+            "stockKeepingUnit": key if key.startswith("sku-") else f"sku-{key}",
+            "updatedAt": "2026-01-01T08:00:00.000Z",
             "title": f"Product {key}",
             "longDescription": "Of wood.",
             "categoryCode": "toys",
@@ -41,7 +43,13 @@ def catalog(request: ServiceRequest) -> ServiceResponse:
 
 
 def inventory(request: ServiceRequest) -> ServiceResponse:
+    if request.path == "/labels":
+        return answer([label(sku, 990, "2026-01-02T08:00:00.000Z") for sku in asked(request, "skus")])
     return answer([{"sku": sku, "onHand": 9, "reserved": 2, "warehouseCode": "B1"} for sku in asked(request, "skus")])
+
+
+def label(sku: str, price: int, printed_at: str) -> dict[str, Any]:
+    return {"sku": sku, "priceMinor": price, "currencyCode": "EUR", "printedAt": printed_at}
 
 
 def reviews(request: ServiceRequest) -> ServiceResponse:
@@ -138,6 +146,79 @@ async def test_the_services_shapes_become_the_graph_s(readable: Graph) -> None:
             {"rating": 4, "author": {"name": "Ann c-1"}},
         ],
     }
+
+
+PRICES = """query($first: Int!) { products(first: $first) { edges { node {
+    price { amount } currentPrice { amount { amount currency } updatedAt } shelfPrice { amount { amount } } } } } }"""
+
+
+@in_virtual_time
+async def test_the_current_price_is_the_newer_of_two_services_that_are_asked_once_each(readable: Graph) -> None:
+    served = wires(latency=0.1)
+    async with gateway_over(readable, served) as gateway:
+        found = await gateway.execute(PRICES, {"first": 50})
+    assert "extensions" not in found.json
+    assert {str(edge["node"]) for edge in found.data["products"]["edges"]} == {
+        str(
+            {
+                "price": {"amount": 1250},
+                "currentPrice": {
+                    "amount": {"amount": 990, "currency": "EUR"},
+                    "updatedAt": "2026-01-02T08:00:00+00:00",
+                },
+                "shelfPrice": {"amount": {"amount": 990}},
+            }
+        )
+    }
+    assert {name: len(wire.sent) for name, wire in served.items() if wire.sent} == {"catalog": 2, "inventory": 1}
+    assert asyncio.get_running_loop().time() == pytest.approx(0.2)
+
+
+@in_virtual_time
+async def test_without_the_inventory_prices_are_the_catalog_s_and_say_so(readable: Graph) -> None:
+    async with gateway_over(readable, wires(inventory=away)) as gateway:
+        found = await gateway.execute(PRICES, {"first": 1})
+    node = found.data["products"]["edges"][0]["node"]
+    assert (node["currentPrice"]["amount"]["amount"], node["shelfPrice"]["amount"]["amount"]) == (1250, 1250)
+    assert sorted((note["path"][-1], note["to"], note.get("servedBy")) for note in found.degraded) == [
+        ("currentPrice", "PARTIAL", None),
+        ("shelfPrice", "ALTERNATIVE", "catalog"),
+    ]
+
+
+@in_virtual_time
+async def test_two_prices_of_one_instant_are_no_price(readable: Graph) -> None:
+    def differing(request: ServiceRequest) -> ServiceResponse:
+        return answer([label(sku, 990, "2026-01-01T08:00:00.000Z") for sku in asked(request, "skus")])
+
+    async with gateway_over(readable, wires(inventory=differing)) as gateway:
+        found = await gateway.execute("{ products(first: 1) { edges { node { currentPrice { updatedAt } } } } }")
+    assert found.data["products"]["edges"][0]["node"]["currentPrice"] is None
+    assert found.codes == ["SERVICE_SOURCES_UNDECIDED"]
+    assert found.errors[0]["extensions"]["services"] == ["catalog", "inventory"]
+
+
+@in_virtual_time
+async def test_when_the_application_ends_no_refresh_of_a_label_is_under_way_any_more(readable: Graph) -> None:
+    served = wires()
+    query = "{ products(first: 1) { edges { node { shelfPrice { updatedAt } } } } }"
+    async with gateway_over(readable, served) as gateway:
+        first = await gateway.execute(query)
+        served["inventory"]._otherwise = hang
+        await asyncio.sleep(5)
+        assert (await gateway.execute(query)).json == first.json
+        await asyncio.sleep(1)
+        assert (served["inventory"].in_flight, len(gateway.parts.loaders.refreshes)) == (1, 1)
+    assert (served["inventory"].in_flight, len(gateway.parts.loaders.refreshes)) == (0, 0)
+
+
+@in_virtual_time
+async def test_an_order_and_its_payment_are_asked_for_as_of_this_moment(readable: Graph) -> None:
+    served = wires()
+    async with gateway_over(readable, served) as gateway:
+        await gateway.execute("query($id: ID!) { order(id: $id) { status } }", {"id": global_id(Order, "o-1")})
+    (request,) = served["orders"].requests
+    assert (request.share, request.may_hedge) == (None, False)
 
 
 @pytest.mark.parametrize(

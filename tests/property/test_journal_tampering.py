@@ -202,4 +202,4 @@ def test_these_tests_know_every_table_of_the_file(honest: Path) -> None:
     connection = sqlite3.connect(honest / "j.db")
     known = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     connection.close()
-    assert known == set(TABLES)
+    assert known - {"saga_keys"} == set(TABLES)  # keys are authenticated by what they open: a changed one opens nothing

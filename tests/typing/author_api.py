@@ -14,22 +14,32 @@ from gateway import (
     Connection,
     Ctx,
     Done,
+    NotDone,
     Page,
+    Reject,
     Saga,
+    Secret,
     Service,
     StepCtx,
     Unknown,
+    alternative,
+    authority,
     batched,
     default,
     entity,
     field,
     input_type,
     join,
+    newest,
+    quorum,
     resolver,
+    signal,
     stale,
     step,
+    timer,
 )
 from gateway.loading import Loader
+from gateway.sagas import WaitStep
 
 shop = Service("shop")
 
@@ -58,6 +68,11 @@ pages_by_product = shop.loader("/pages", keys="products", key="product", into=Re
 translated = shop.loader("/stock", keys="skus", key="sku", into=Stock, record=StockRecord, to=stock_from)
 wrong_to: Loader[Review] = shop.loader("/x", keys="k", key="k", into=Review, record=StockRecord, to=stock_from)  # type: ignore  # refused
 
+elsewhere = Service("other").loader("/stock", keys="skus", key="sku", into=Stock, fresh="2s", revalidate="30s")
+other_reviews = Service("other").loader("/reviews", keys="products", key="product", into=Review, many=True)
+review_by_sku = shop.loader("/best", keys="skus", key="sku", into=Review)
+shop.loader("/stock", keys="skus", key="sku", into=Stock, revalidate=None)  # type: ignore  # refused
+
 assert_type(stock_by_sku, Loader[Stock])
 assert_type(reviews_by_product, Loader[list[Review]])
 assert_type(pages_by_product, Loader[Page[Review]])
@@ -76,6 +91,27 @@ class Product:
     )
     pages: Connection[Review] | None = join(pages_by_product, on="id")
     some: Connection[Review] = join(pages_by_product, on="id", otherwise=default(Page(())))
+    then_some: Connection[Review] = join(pages_by_product, on="id", otherwise=(stale("5m"), default(Page(()))))
+    other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(elsewhere, on="id"))
+    either: Stock | None = join(stock_by_sku, on="sku", otherwise=(alternative(elsewhere), stale("5m")))
+    chained: list[Review] = join(reviews_by_product, on="id", otherwise=(alternative(other_reviews), default([])))
+    longer: list[Review] = join(
+        reviews_by_product, on="id", otherwise=(alternative(other_reviews), stale("5m"), default([]))
+    )
+    longest: Stock = join(
+        stock_by_sku,
+        on="sku",
+        otherwise=(alternative(elsewhere), alternative(translated), stale("5m"), default(Stock(quantity=0))),
+    )
+    exact: Stock | None = join(stock_by_sku, on="sku", consistency="strong")
+    exact_pages: Connection[Review] | None = join(pages_by_product, on="id", consistency="strong")
+    agreed: Stock | None = join([stock_by_sku, elsewhere], on="sku", reconcile=newest("quantity"))
+    decided: list[Review] = join(
+        [reviews_by_product, other_reviews], on="id", reconcile=authority("shop"), otherwise=(stale("5m"), default([]))
+    )
+    voted: Stock = join(
+        [stock_by_sku, elsewhere, translated], on="sku", reconcile=quorum(), otherwise=default(Stock(quantity=0))
+    )
 
     @batched
     @staticmethod
@@ -96,6 +132,17 @@ class Refused:
     stale_only: list[Review] = join(reviews_by_product, on="id", otherwise=stale("5m"))  # type: ignore  # refused
     wrong_default: Stock = join(stock_by_sku, on="sku", otherwise=default(3))  # type: ignore  # refused
     not_a_page: list[Review] | None = join(pages_by_product, on="id")  # type: ignore  # refused
+    wrong_other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(review_by_sku))  # type: ignore  # refused
+    wrong_last: Stock | None = join(stock_by_sku, on="sku", otherwise=(stale("5m"), alternative(review_by_sku)))  # type: ignore  # refused
+    no_default: list[Review] = join(reviews_by_product, on="id", otherwise=(alternative(other_reviews), stale("5m")))  # type: ignore  # refused
+    default_early: Stock = join(stock_by_sku, on="sku", otherwise=(default(Stock(quantity=0)), stale("5m")))  # type: ignore  # refused
+    default_wrong: Stock = join(stock_by_sku, on="sku", otherwise=(stale("5m"), default(3)))  # type: ignore  # refused
+    strong_needed: Stock = join(stock_by_sku, on="sku", consistency="strong")  # type: ignore  # refused
+    strong_default: Stock = join(stock_by_sku, on="sku", consistency="strong", otherwise=default(Stock(quantity=0)))  # type: ignore  # refused
+    no_such_level: Stock | None = join(stock_by_sku, on="sku", consistency="weak")  # type: ignore  # refused
+    unlike: Stock | None = join([stock_by_sku, review_by_sku], on="sku", reconcile=newest("quantity"))  # type: ignore  # refused
+    no_rule: Stock | None = join([stock_by_sku, elsewhere], on="sku", reconcile="newest")  # type: ignore  # refused
+    not_null: Stock = join([stock_by_sku, elsewhere], on="sku", reconcile=newest("quantity"))  # type: ignore  # refused
 
 
 async def use(product: Product, ctx: Ctx) -> None:
@@ -104,6 +151,9 @@ async def use(product: Product, ctx: Ctx) -> None:
     assert_type(await product.delivery_days(ctx, "FR"), int | None)
     assert_type(await ctx.load(stock_by_sku, "s"), Stock | None)
     assert_type(await ctx.load_many(stock_by_sku, ["s"]), list[Stock | None])
+    assert_type(await ctx.strong.load(stock_by_sku, "s"), Stock | None)
+    assert_type(await ctx.strong.load_many(stock_by_sku, ["s"]), list[Stock | None])
+    await ctx.strong.load(stock_by_sku, 3)  # type: ignore  # refused
     await product.delivery_days(ctx, 3)  # type: ignore  # refused
     await ctx.load(stock_by_sku, 3)  # type: ignore  # refused
     product.label().upper()
@@ -130,7 +180,7 @@ class Reservation(msgspec.Struct):
 
 
 class PlaceOrder(Saga[Order, Stock], version=1):
-    @step
+    @step(overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
         return Reservation("r")
 
@@ -148,7 +198,7 @@ class PlaceOrder(Saga[Order, Stock], version=1):
 
 def refused_saga() -> type[Saga[Order, Stock]]:
     class Wrong(Saga[Order, Stock], version=1):
-        @step
+        @step(overtaken="tombstone")
         async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
             return Stock(quantity=1)  # type: ignore  # refused
 
@@ -158,5 +208,67 @@ def refused_saga() -> type[Saga[Order, Stock]]:
         @step(retry=3)  # type: ignore  # refused
         async def other(self, ctx: StepCtx) -> Reservation:
             return Reservation("r")
+
+    return Wrong
+
+
+class Paid(msgspec.Struct):
+    amount: int
+
+
+class TakeBooking(Saga[Order, Stock], version=1, deadline="2d"):
+    @step
+    async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+        return Reservation("r")
+
+    @reservation.undo
+    async def release(self, ctx: StepCtx, reservation: Done[Reservation]) -> None: ...
+
+    @reservation.lookup(settles_after="1m")
+    async def find(self, ctx: StepCtx, order: Order) -> Done[Reservation] | NotDone:
+        return Done(Reservation("r"))
+
+    cooling_off = timer("24h", after=["reservation"])
+    payment = signal(Paid, within="15m", after=["reservation"], otherwise=Reject("NOT_PAID", "Nobody paid."))
+
+    @step(pivot=True)
+    async def booking(self, reservation: Reservation, cooling_off: None, payment: Paid) -> int:
+        return payment.amount
+
+    thanks = signal(Paid, within=None, after=["booking"])
+
+    def result(self, order: Order, booking: int) -> Stock:
+        return Stock(quantity=booking)
+
+
+assert_type(TakeBooking.cooling_off, WaitStep[None])
+assert_type(TakeBooking.payment, WaitStep[Paid])
+
+
+def refused_waits(found: Secret[str]) -> type[Saga[Order, Stock]]:
+    assert_type(found.reveal(), str)
+    found.reveal().upper()
+    found.upper()  # type: ignore  # refused
+
+    class Wrong(Saga[Order, Stock], version=1):
+        endless = signal(Paid)  # type: ignore  # refused
+        instance = signal(Paid(1), within="1m")  # type: ignore  # refused
+        named = timer("1m", otherwise=Reject("NO", "No."))  # type: ignore  # refused
+
+        @step(overtaken="never")  # type: ignore  # refused
+        async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+            return Reservation("r")
+
+        @step
+        async def other(self, ctx: StepCtx, order: Order) -> Reservation:
+            return Reservation("r")
+
+        @other.lookup  # type: ignore  # refused
+        async def find_other(self, ctx: StepCtx) -> Done[Stock] | NotDone:
+            return NotDone()
+
+        @other.lookup  # type: ignore  # refused
+        async def find_again(self, ctx: StepCtx) -> bool:
+            return True
 
     return Wrong

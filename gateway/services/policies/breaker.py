@@ -104,7 +104,9 @@ class Breaker:
         self._cap: int | None = None  # of attempts under way, while ramping
 
     def configure(self, settings: BreakerSettings) -> None:
-        """Other settings from now on; state and counts stay."""
+        """Other settings from now on; state and counts stay, but for those of a window of another length."""
+        if settings.window != self._settings.window:
+            self._window = _Window(settings.window)
         self._settings = settings
 
     @property
@@ -252,7 +254,7 @@ class Breakers:
     def configure(self, settings: BreakerSettings) -> None:
         """Other settings from now on; states and counts stay, unless there are now other breakers."""
         if settings.per != self._settings.per:
-            self._endpoints = {}
+            self._whole, self._endpoints = Breaker(settings, self._jitter), {}
         self._settings = settings
         for each in (self._whole, *self._endpoints.values()):
             each.configure(settings)

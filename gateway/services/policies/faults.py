@@ -132,8 +132,20 @@ async def _forever() -> NoReturn:
 def planned(plan: str) -> Mapping[str, FaultSettings]:
     """A plan as it travels, JSON of service -> faults. Raises: ValueError for what is no plan."""
     known = {each.name for each in fields(FaultSettings)}
-    services = msgspec.json.decode(plan, type=dict[str, dict[str, float]])
+    try:
+        services = msgspec.json.decode(plan, type=dict[str, dict[str, float]])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ValueError(f'the plan is not JSON such as {{"reviews": {{"error": 0.5}}}}: {error}') from error
     for service, shares in services.items():
         if unknown := sorted(set(shares) - known):
             raise ValueError(f"{service}: there is no fault {unknown[0]!r} (there are: {', '.join(sorted(known))})")
-    return {service: FaultSettings(**shares) for service, shares in services.items()}  # type: ignore[arg-type]
+    return {service: _faults_of(service, shares) for service, shares in services.items()}
+
+
+def _faults_of(service: str, shares: Mapping[str, float]) -> FaultSettings:
+    if (seed := shares.get("seed", 0)) != int(seed):
+        raise ValueError(f"{service}: faults.seed is {seed}: it is a whole number")
+    try:
+        return FaultSettings(**{**shares, "seed": int(seed)})  # type: ignore[arg-type]  # a latency is a number of seconds
+    except ValueError as error:
+        raise ValueError(f"{service}: {error}") from error

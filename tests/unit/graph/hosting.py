@@ -149,6 +149,7 @@ class FakeHost:
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         self.begun.append(
             {"saga": saga, "input": input_value, "owner": owner, "key": key, "hash": input_hash, "trace": dict(trace)}

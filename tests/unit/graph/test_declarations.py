@@ -7,7 +7,22 @@ import pytest
 import strawberry
 from graphql import build_schema
 
-from gateway import Connection, Page, Service, default, entity, field, join, lazy_loader, resolver, stale
+from gateway import (
+    Connection,
+    Page,
+    Service,
+    alternative,
+    authority,
+    default,
+    entity,
+    field,
+    join,
+    lazy_loader,
+    newest,
+    quorum,
+    resolver,
+    stale,
+)
 from gateway.graph import GraphInvalid, build_graph
 
 from .shop import Mutation, Query, catalog, graph
@@ -28,9 +43,25 @@ class Unkeyed(msgspec.Struct):
 
 thing_by_key = things.loader("/things", keys="ids", key="id", into=Thing, params={"size": "size"})
 thing_pages = things.loader("/pages", keys="ids", key="id", into=Thing, page=True, params={"first": "n", "after": "c"})
+
+
+@entity
+class Other:
+    """Something else."""
+
+    name: str = field("Its name.")
+
+
+things_by_key = things.loader("/many", keys="ids", key="id", into=Thing, many=True)
+elsewhere = Service("elsewhere").loader("/things", keys="ids", key="id", into=Thing)
+others = Service("elsewhere").loader("/others", keys="ids", key="id", into=Other)
 unkeyed = things.loader(
     "/bad", keys="ids", key="id", into=Thing, record=Unkeyed, to=lambda record: Thing(name=record.name)
 )
+
+
+EARLY: Any = (default(Thing(name="x")), stale("1m"))
+"""What type checkers refuse as well."""
 
 
 @entity
@@ -46,6 +77,29 @@ class Holder:
     no_module: Thing | None = join(lazy_loader("tests.unit.graph.no_such_module:nothing"), on="key")
     undecodable: Thing | None = join(unkeyed, on="key")
     lazy_pages: Connection[Thing] | None = join(lazy_loader("tests.unit.graph.test_declarations:thing_pages"), on="key")
+    unsure: Thing = join(thing_by_key, on="key", otherwise=(alternative(elsewhere), stale("1m")))  # type: ignore[assignment]
+    early: Thing = join(thing_by_key, on="key", otherwise=EARLY)
+    itself: Thing | None = join(thing_by_key, on="key", otherwise=alternative(thing_by_key))
+    unlike: Thing | None = join(thing_by_key, on="key", otherwise=alternative(others))  # type: ignore[assignment]
+    keyless: Thing | None = join(thing_by_key, on="key", otherwise=alternative(elsewhere, on="kee"))
+    deaf: Thing | None = join(thing_by_key, on="key", otherwise=alternative(elsewhere), size=(int, 1))
+    turned: Connection[Thing] | None = join(thing_pages, on="key", otherwise=alternative(thing_by_key))  # type: ignore[assignment]
+    absent: Thing | None = join(
+        thing_by_key, on="key", otherwise=alternative(lazy_loader("tests.unit.graph.test_declarations:none"))
+    )
+    strong_stale: Thing | None = join(thing_by_key, on="key", otherwise=stale("1m"), consistency="strong")
+    strong_required: Thing = join(thing_by_key, on="key", consistency="strong")  # type: ignore[assignment]
+    strong_sources: Thing | None = join(
+        [thing_by_key, elsewhere], on="key", reconcile=authority("things"), consistency="strong"
+    )
+    unruled: Thing | None = join([thing_by_key, elsewhere], on="key")
+    alone: Thing | None = join(thing_by_key, on="key", reconcile=quorum())
+    mixed: Thing | None = join([thing_by_key, others], on="key", reconcile=authority("things"))  # type: ignore[assignment]
+    dateless: Thing | None = join([thing_by_key, elsewhere], on="key", reconcile=newest("updatedAt"))
+    nobody: Thing | None = join([thing_by_key, elsewhere], on="key", reconcile=authority("thing"))
+    pair: Thing | None = join([thing_by_key, elsewhere], on="key", reconcile=quorum())
+    paged: Thing | None = join([thing_pages, elsewhere], on="key", reconcile=authority("things"))  # type: ignore[assignment]
+    undecodable_source: Thing | None = join([elsewhere, unkeyed], on="key", reconcile=authority("things"))
 
 
 @strawberry.type
@@ -74,6 +128,34 @@ def problems() -> dict[str, str]:
         ("noModule", "No module named 'tests.unit.graph.no_such_module'"),
         ("undecodable", "<Loader things /bad>: Unkeyed has no field that reads 'id', which names the key of a record"),
         ("lazyPages", "add first=(int, 10) and after=(str | None, None)"),
+        (
+            "unsure",
+            "it is not nullable and its fallbacks may all fail: make it `| None`, or let default(...) be the last",
+        ),
+        ("early", "default(...) always can be served, so what stands after it never is: put it last"),
+        ("itself", "<Loader things /things> is its own alternative: name another, or leave it away"),
+        (
+            "unlike",
+            "<Loader elsewhere /others> gives Other and <Loader things /things> Thing: they must be of one type",
+        ),
+        ("keyless", "on='kee' is no attribute of Holder: did you mean 'key'?"),
+        ("deaf", "argument 'size' is no parameter of <Loader elsewhere /things> (it has: none); add it to params="),
+        (
+            "turned",
+            "a page of one service is none of another's, since its cursors are not: use stale(...) or default(...)",
+        ),
+        ("absent", "tests.unit.graph.test_declarations has no loader named 'none'"),
+        ("strongStale", "a strong join serves nothing in place of its answer: leave otherwise= away, or consistency="),
+        ("strongRequired", "a strong join has no fallback and so is null when its service fails: make it `| None`"),
+        ("strongSources", "a strong join has one source: name the one that owns the fact"),
+        ("unruled", "it has several sources: say which is served with reconcile=newest(...)"),
+        ("alone", "reconcile=quorum() needs several sources: name them in a list, or leave it away"),
+        ("mixed", "gives Other and <Loader things /things> Thing: their values must be of one type"),
+        ("dateless", "newest('updatedAt') names no attribute of Thing (it has: name)"),
+        ("nobody", "authority('thing') names no source: the authority is one of things, elsewhere"),
+        ("pair", "quorum() needs 3 sources, not 2"),
+        ("paged", "<Loader things /pages> answers pages"),
+        ("undecodableSource", "Unkeyed has no field that reads 'id', which names the key of a record"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_its_remedy(problems: dict[str, str], place: str, message: str) -> None:
@@ -81,7 +163,7 @@ def test_a_mistake_is_told_with_its_place_and_its_remedy(problems: dict[str, str
 
 
 def test_every_mistake_is_told_at_once(problems: dict[str, str]) -> None:
-    assert len(problems) == 8
+    assert len(problems) == 27
 
 
 def test_a_schema_that_strawberry_refuses_is_one_problem() -> None:

@@ -119,6 +119,41 @@ async def test_stale_answers_keep_to_their_scope_as_well() -> None:
     assert mine.stale(of_identity, "a", max_age=Seconds(3600)) is not None
 
 
+renewed = INVENTORY.loader("/stock", keys="skus", key="sku", into=Stock, revalidate=LONG)
+renewed_pages = INVENTORY.pages("/all", into=Stock, params={}, revalidate=LONG)
+
+
+@pytest.mark.parametrize("declared", [renewed, renewed_pages], ids=["loader", "pages"])
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+@in_virtual_time
+async def test_what_is_served_while_it_is_renewed_and_what_renewed_it_keep_to_their_scope(
+    declared: Any, other: Any
+) -> None:
+    wire = counting_wire()
+    loaders = loaders_over(wire, send_headers=SENT)
+    for turn, (identity, headers) in enumerate([(ANN, TOKEN), other, (ANN, TOKEN), other]):
+        loads = request_of(loaders, identity=identity, headers=headers)
+        found: Any = await (loads.load(declared, "a") if isinstance(declared, Loader) else loads.page(declared))
+        served = found if isinstance(declared, Loader) else found.items[0]
+        assert served.quantity == turn % 2 + 1, "each is served what was fetched for it in its first turn"
+        await asyncio.sleep(1)
+    sent = [dict(request.headers) for request in wire.requests]
+    mine, theirs = dict(sent[0]), dict(sent[1])
+    assert sent == [mine, theirs, mine, theirs], "a refresh is asked for with the headers of whoever it is for"
+
+
+@in_virtual_time
+async def test_two_callers_whose_answers_are_due_at_the_same_instant_are_renewed_apart() -> None:
+    wire = counting_wire()
+    loaders = loaders_over(wire, send_headers=SENT)
+    callers = [(ANN, TOKEN), (Identity("acme", "bob"), {"authorization": "Bearer bob"})]
+    for _ in range(2):
+        await asyncio.gather(*(request_of(loaders, identity=i, headers=h).load(renewed, "a") for i, h in callers))
+        await asyncio.sleep(1)
+    tokens = [dict(request.headers)["authorization"] for request in wire.requests]
+    assert sorted(tokens) == ["Bearer ann", "Bearer ann", "Bearer bob", "Bearer bob"]
+
+
 identities = st.builds(
     Identity,
     tenant=st.sampled_from(["acme", "other", ""]),

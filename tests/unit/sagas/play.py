@@ -9,7 +9,16 @@ import msgspec
 from gateway.clock import Epoch, Seconds
 from gateway.sagas import Outcome, Retry, SagaState, StepState
 from gateway.sagas.core import Failure, Find, Launch, Undo, advance, after_failure, interruptions, outcome
-from gateway.sagas.events import CancelRequested, Event, SagaStarted, StepDone, StepRejected, UndoDone
+from gateway.sagas.events import (
+    CancelRequested,
+    Event,
+    SagaStarted,
+    StepDone,
+    StepRejected,
+    UndoDone,
+    decode_event,
+    encode_event,
+)
 from gateway.sagas.folding import begun, fold, replay
 from gateway.sagas.plan import StepPlan, compile_plan
 
@@ -55,6 +64,7 @@ class Play:
         return self
 
     def add(self, event: Event) -> Play:
+        event = decode_event(encode_event(event))  # what cannot be stored and read again has not happened
         self.progress = fold(self.plan, self.progress, event)
         self.events.append(event)
         return self.turn()

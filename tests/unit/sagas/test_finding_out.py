@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from gateway.clock import Epoch, Seconds
-from gateway.sagas import Failed, NeedsAttention, Retry, StepState
+from gateway.sagas import Failed, NeedsAttention, Refused, ResolveStep, Retry, RetryStep, StepState
 from gateway.sagas.core import Failure
-from gateway.sagas.events import FoundDone, FoundNotDone
+from gateway.sagas.events import FoundDone, FoundNotDone, OperatorRetried
+from gateway.sagas.operating import decide_request
 from gateway.sagas.plan import Overtaken, StepPlan
 from tests.unit.sagas.play import BROKEN, REFUSED, UNKNOWN, Play, node, play
 
@@ -67,6 +70,35 @@ def test_a_lookup_is_not_asked_before_its_answer_can_mean_anything() -> None:
     assert saga.wake_at == Epoch(120.0)
     saga.now = Epoch(120.0)
     assert saga.turn().log == ["a", "find a"]
+
+
+def test_a_lookup_waits_as_long_after_a_step_that_was_stopped_between_two_attempts() -> None:
+    saga = play(replace(found("a", settles_after=20), retry=Retry(attempts=3))).fail("a", UNKNOWN)
+    assert saga.cancel().log == ["a"]
+    assert saga.wake_at == Epoch(120.0)
+    saga.now = Epoch(120.0)
+    assert saga.turn().log == ["a", "find a"]
+
+
+def test_a_lookup_waits_as_long_after_an_attempt_that_a_crash_cut() -> None:
+    saga = play(node("b"), found("a", settles_after=20)).reject("b")
+    saga.now = Epoch(105.0)
+    saga.crash()
+    assert saga.log == ["b", "a"]
+    assert saga.wake_at == Epoch(125.0)
+
+
+def test_a_step_that_is_done_after_an_unknown_attempt_is_known_and_its_stuck_undo_is_not_asked_about() -> None:
+    patient = replace(found("a"), retry=Retry(attempts=3))
+    saga = play(patient, node("b", "a")).fail("a", UNKNOWN).sleep().done("a").fail("b", REFUSED)
+    for _ in range(49):
+        saga.fail("a", Failure("SERVICE_UNAVAILABLE")).sleep()
+    assert saga.fail("a", BROKEN).state_of("a") is StepState.UNDO_STUCK
+    resolved = decide_request(saga.plan, saga.progress, ResolveStep("a", "op", "it was", "not_done"), at=saga.now)
+    assert resolved == Refused("a is UNDO_STUCK and can be resolved as undone, not as not_done")
+    again = decide_request(saga.plan, saga.progress, RetryStep("a", "op", "mended"), at=saga.now)
+    assert isinstance(again, OperatorRetried)
+    assert saga.add(again).log[-1] == "undo a#51"
 
 
 def test_finding_out_is_tried_again_and_given_up_in_the_end() -> None:

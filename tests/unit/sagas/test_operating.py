@@ -20,6 +20,7 @@ from gateway.sagas import (
     Taken,
 )
 from gateway.sagas.core import Failure
+from gateway.sagas.events import decode_event, encode_event
 from gateway.sagas.operating import decide_request
 from gateway.sagas.plan import StepPlan
 from tests.unit.sagas.play import REFUSED, UNKNOWN, Play, node, play
@@ -124,6 +125,11 @@ def test_a_pivot_of_unknown_outcome_is_asked_again_under_the_same_key() -> None:
     assert saga.done("p").outcome == Completed()
 
 
+def test_what_was_rejected_is_not_tried_again_on_the_way_back() -> None:
+    saga = play(node("a"), node("b", "a")).done("a").reject("b")
+    assert ask(saga, retry("b")) == "b is REJECTED: there is nothing to try again"
+
+
 # -- skip --------------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +188,15 @@ def test_a_stuck_undo_is_resolved_as_undone() -> None:
 
 def test_done_needs_a_result() -> None:
     assert ask(unknown_pivot(), resolve("p", "done")) == "p is resolved as done with its result: say what it yielded"
+
+
+@pytest.mark.parametrize("result", [b"null", b"1", b'{"key": "by hand"}'])
+def test_what_an_operator_says_that_a_step_yielded_is_read_back_after_a_crash(result: bytes) -> None:
+    saga = play(node("a", undo=False), node("b", "a", undo=False)).fail("a", UNKNOWN)
+    ask(saga, resolve("a", "done", msgspec.Raw(result)))
+    saga.events = [decode_event(encode_event(event)) for event in saga.events]
+    saga.crash()
+    assert saga.progress.steps["a"].result == msgspec.Raw(result)
 
 
 @pytest.mark.parametrize("verdict", ["done", "not_done"])

@@ -94,6 +94,13 @@ def test_a_signal_that_is_sent_twice_is_taken_once_also_after_the_end() -> None:
         fold(saga.plan, saga.progress, SignalReceived(at=saga.now, step="webhook", sender="x", payload=PAID))
 
 
+def test_a_history_with_an_early_signal_twice_is_not_believed() -> None:
+    saga = play(node("a", undo=False), signal("webhook", 10, "a"))
+    send(saga, "webhook")
+    with pytest.raises(CorruptHistory):
+        fold(saga.plan, saga.progress, SignalReceived(at=saga.now, step="webhook", sender="x", payload=PAID))
+
+
 def test_a_signal_that_does_not_come_in_time_turns_the_saga_back() -> None:
     saga = play(node("a"), signal("webhook", 10, "a")).done("a")
     saga.now = Epoch(110.0)
@@ -138,3 +145,10 @@ def test_a_signal_after_the_pivot_may_be_waited_for_without_end() -> None:
     assert saga.wake_at is None
     assert send(saga, "webhook") == Taken()
     assert saga.outcome == Completed()
+
+
+def test_the_digest_of_a_plan_says_what_a_step_waits_for_and_not_for_how_long() -> None:
+    calls, waits = play(node("a", undo=False)).plan, play(timer("a", 10)).plan
+    assert calls.digest != waits.digest
+    assert waits.digest != play(signal("a", 10)).plan.digest
+    assert waits.digest == play(timer("a", 20)).plan.digest

@@ -1,0 +1,95 @@
+"""On whose behalf and until when something is read; and with whom its answer may therefore be shared.
+
+Invariant: whatever can change an answer is in its scope: who asks, as far as the loader's sharing says, and every header that
+goes with the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..clock import Clock, Deadline, Seconds
+from ..identity import Identity
+from ..services import OnBehalf, Priority, Sharing
+
+REFRESH_WITHIN = Seconds(10.0)
+"""Seconds that a refresh of a cached answer may take: nobody waits for it, so it may take as long as a query by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """On whose behalf and until when something is read."""
+
+    identity: Identity
+    deadline: Deadline
+    headers: tuple[tuple[str, str], ...] = ()
+    """Client headers that may be forwarded; never sent where the answer is shared as public."""
+    may_retry: bool = True
+    """False where whoever reads repeats by itself, as a saga's step does; or where nobody waits."""
+    may_hedge: bool = True
+    """False where the answer must be the service's newest, or where nobody waits."""
+    skip_fresh: bool = False
+    """After a write of this request, or where only the newest will do: ask the service even where an answer is cached."""
+    priority: Priority = Priority.NORMAL
+    faults: str | None = None
+    """Faults of a game day, verified: what is read with them is neither shared nor cached."""
+
+    @property
+    def asks_anew(self) -> bool:
+        """Whether nothing that was read for somebody else, or before, will do."""
+        return self.skip_fresh or self.faults is not None
+
+    def on_behalf(self, forwards: Callable[[str], bool]) -> OnBehalf:
+        """The same, for calls that no loader makes, to a service that is sent the headers whose names `forwards` takes."""
+        return OnBehalf(
+            deadline=self.deadline,
+            priority=self.priority,
+            headers=forwarded(self, Sharing.IDENTITY, forwards=forwards),
+            faults=self.faults,
+        )
+
+    def strongly(self) -> Reading:
+        """The same for whom only what the service says now will do: nothing cached or shared, no second attempt elsewhere."""
+        return replace(self, skip_fresh=True, may_hedge=False)
+
+    def refreshing(self, clock: Clock) -> Reading:
+        """The same on the same behalf, when nobody waits for the answer any more: dropped first, tried once, its own deadline."""
+        deadline = Deadline.after(REFRESH_WITHIN, clock=clock)
+        return replace(self, deadline=deadline, priority=Priority.SHEDDABLE, may_retry=False, may_hedge=False)
+
+
+def scope_of(reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...]) -> Hashable:
+    """With whom an answer may be shared, as part of its cache key: whatever was `sent` may have changed the answer."""
+    if sharing is Sharing.PUBLIC:
+        return None
+    if sharing is Sharing.TENANT:
+        return (reading.identity.tenant, sent)
+    return (reading.identity.tenant, reading.identity.subject, reading.identity.scopes, sent)
+
+
+def on_behalf_of(
+    reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...], generation: int
+) -> dict[str, Any]:
+    """What a request says of who asks: and with whom its answer may be shared while it is under way."""
+    return {
+        "headers": sent,
+        "is_personal": bool(sent),
+        "deadline": reading.deadline,
+        "may_retry": reading.may_retry,
+        "may_hedge": reading.may_hedge,
+        "priority": reading.priority,
+        "faults": reading.faults,
+        "share": None if reading.asks_anew else (sharing, scope_of(reading, sharing, sent=sent), generation),
+    }
+
+
+def forwarded(reading: Reading, sharing: Sharing, *, forwards: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
+    """Client headers that go with a call: those that the service declares (`forwards` a name in lower case) and no other.
+
+    None where the answer is public, so that sharing it is safe by construction.
+    """
+    if sharing is Sharing.PUBLIC:
+        return ()
+    return tuple((name, value) for name, value in reading.headers if forwards(name.lower()))
