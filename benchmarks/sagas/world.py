@@ -91,7 +91,7 @@ class Instant:
 class FourSteps(Saga[Order, Receipt], version=1, deadline="10m"):
     """reservation, authorization, capture (the pivot), shipment: each needs the one before it."""
 
-    @step
+    @step(overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(RESERVE, {"sku": order.sku})
 
@@ -99,7 +99,7 @@ class FourSteps(Saga[Order, Receipt], version=1, deadline="10m"):
     async def release(self, ctx: StepCtx, reservation: Done[Receipt] | Unknown) -> None:
         await ctx.send(RELEASE, {"undo": ctx.forward_key})
 
-    @step
+    @step(overtaken="tombstone")
     async def authorization(self, ctx: StepCtx, reservation: Receipt) -> Receipt:
         return await ctx.send(AUTHORIZE, {"for": reservation.key})
 

@@ -40,8 +40,8 @@ from .views import retired_view, view_of
 
 T = TypeVar("T")
 
-RECOVERIES = 256
-"""Histories read at the same time at start."""
+RECOVERIES = 32
+"""Histories read, and taken up, at the same time at start: more would keep the loop from whatever else it does meanwhile."""
 
 FIRST_MENDING, LONGEST_MENDING = Seconds(1.0), Seconds(30.0)
 """Between two tries to write a journal again that has failed: doubling from one to the other."""

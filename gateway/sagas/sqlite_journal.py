@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +49,9 @@ _WAITING = "SELECT saga, COUNT(*) FROM sagas WHERE ended_at IS NULL AND state = 
 
 FOUND_AT_ONCE = 256
 """Histories read by one statement."""
+
+ANSWERED_AT_ONCE = 16
+"""Operations of one commit whose waiters are woken in one turn of the loop: some 5 ms of work."""
 
 Operation = Callable[[Ledger], Any]
 
@@ -270,17 +274,15 @@ class SqliteJournal:
         with suppress(sqlite3.Error):
             ledger.connection.close()
 
-    def _answer(self, batch: Sequence[_Pending]) -> None:
-        """On the loop's thread; a waiter that was cancelled is past telling."""
+    def _answer(self, batch: Sequence[_Pending], *, start: int = 0) -> None:
+        """On the loop's thread, a few at a time: each of them wakes a saga, and others want the loop too."""
         if self._has_failed:
             self._failure.set()
-        for pending in batch:
-            if pending.waiter.done():
-                continue
-            if pending.error is not None:
-                pending.waiter.set_exception(pending.error)
-            else:
-                pending.waiter.set_result(pending.result)
+        for pending in batch[start : start + ANSWERED_AT_ONCE]:
+            _settle(pending)
+        start += ANSWERED_AT_ONCE
+        if start < len(batch):
+            asyncio.get_running_loop().call_soon(partial(self._answer, batch, start=start))
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         """At least one operation, and whatever else waits already; False once the queue is closed."""
@@ -456,6 +458,16 @@ def _size_of(path: Path) -> int:
 
 def _unavailable() -> SagasUnavailable:
     return SagasUnavailable("The saga journal cannot be written; nothing was begun.")
+
+
+def _settle(pending: _Pending) -> None:
+    """A waiter that was cancelled is past telling."""
+    if pending.waiter.done():
+        return
+    if pending.error is not None:
+        pending.waiter.set_exception(pending.error)
+    else:
+        pending.waiter.set_result(pending.result)
 
 
 def _run_together(ledger: Ledger, batch: Sequence[_Pending]) -> bool:
