@@ -237,20 +237,26 @@ class Advance:
 
 
 def advance(plan: SagaPlan, progress: SagaProgress, *, now: Epoch) -> Advance:
-    """Take every action that is due at `now`, until none is left."""
+    """Take every action that is due at `now`, until none is left.
+
+    An intention changes nothing about what else may be done, so the launches in front are taken from one decision.
+    """
     events: list[Event] = []
     launches: list[Launch] = []
     while True:
-        actions = decide(plan, progress)
-        due = next((action for action in actions if action.due <= now), None)
-        if due is None:
-            wake_at = min((action.due for action in actions), default=None)
-            return Advance(progress, tuple(events), tuple(launches), wake_at)
-        event = _event_of(plan, due, at=now)
-        progress = fold(plan, progress, event)
-        events.append(event)
-        if isinstance(due, Attempt | Undo | Find):
-            launches.append(due)
+        later: list[Epoch] = []
+        for action in decide(plan, progress):
+            if action.due > now:
+                later.append(action.due)
+                continue
+            event = _event_of(plan, action, at=now)
+            progress = fold(plan, progress, event)
+            events.append(event)
+            if not isinstance(action, Attempt | Undo | Find):
+                break  # what may be done now is decided anew
+            launches.append(action)
+        else:
+            return Advance(progress, tuple(events), tuple(launches), min(later, default=None))
 
 
 def _event_of(plan: SagaPlan, action: Action, *, at: Epoch) -> Event:

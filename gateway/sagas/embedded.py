@@ -13,7 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,8 +40,8 @@ from .views import retired_view, view_of
 
 T = TypeVar("T")
 
-RECOVERIES = 64
-"""Histories read at the same time at start."""
+RECOVERIES = 32
+"""Histories read, and taken up, at the same time at start: more would keep the loop from whatever else it does meanwhile."""
 
 FIRST_MENDING, LONGEST_MENDING = Seconds(1.0), Seconds(30.0)
 """Between two tries to write a journal again that has failed: doubling from one to the other."""
@@ -94,7 +94,6 @@ class EmbeddedHost:
             clock=clock,
             codec=self._codec,
             observer=observer,
-            steps=cache(telemetry.metrics.steps.labels),  # finding a child anew costs more than counting
         )
         self._open = cache(telemetry.metrics.sagas_open.labels)
         self._ended = cache(telemetry.metrics.sagas.labels)
@@ -136,8 +135,24 @@ class EmbeddedHost:
             await self.stop(Seconds(0.0))
             raise
         self._is_started = True
+        self._be_asked()
         if isinstance(self._journal, Mendable):
             self._watch = asyncio.create_task(self._mend_when_failed(self._journal), name="saga-journal-mending")
+
+    def _be_asked(self) -> None:
+        """Metrics ask when somebody reads them. Cost: a look at each open saga."""
+        metrics = self._telemetry.metrics
+        metrics.sagas_oldest_open.set_function(self._oldest_age)
+        for state in (SagaState.RUNNING, SagaState.COMPENSATING, SagaState.FORWARD_ONLY):
+            metrics.sagas_open_by_state.labels(state.value).set_function(partial(self._count_in, state))
+
+    def _oldest_age(self) -> float:
+        """Seconds since the oldest open saga began; 0 with none."""
+        begun = min((saga.record.created_at for saga in self._running.values()), default=None)
+        return 0.0 if begun is None else max(0.0, self._clock.wall() - begun)
+
+    def _count_in(self, state: SagaState) -> int:
+        return sum(saga.progress.state is state for saga in self._running.values())
 
     async def stop(self, drain: Seconds) -> None:
         self._is_draining = True

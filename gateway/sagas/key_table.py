@@ -7,10 +7,13 @@ Invariant: a row is written with its saga and deleted in the transaction that en
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from .journal import SagaRecord
 
 _TABLE = "CREATE TABLE IF NOT EXISTS saga_keys (saga_id TEXT PRIMARY KEY, wrapped BLOB NOT NULL) WITHOUT ROWID"
+
+_SOME = "SELECT saga_id, wrapped FROM saga_keys WHERE saga_id IN ({})"
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -29,9 +32,10 @@ def destroy(connection: sqlite3.Connection, saga_id: str) -> None:
     connection.execute("DELETE FROM saga_keys WHERE saga_id = ?", (saga_id,))
 
 
-def key_of(connection: sqlite3.Connection, saga_id: str) -> bytes | None:
-    row = connection.execute("SELECT wrapped FROM saga_keys WHERE saga_id = ?", (saga_id,)).fetchone()
-    return None if row is None else row[0]
+def keys_of(connection: sqlite3.Connection, saga_ids: Sequence[str]) -> dict[str, bytes]:
+    """Of those that have one, by saga."""
+    marks = ", ".join("?" * len(saga_ids))
+    return dict(connection.execute(_SOME.format(marks), saga_ids).fetchall())
 
 
 def all_keys(connection: sqlite3.Connection) -> dict[str, bytes]:

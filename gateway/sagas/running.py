@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Protocol
 
 import msgspec
@@ -49,7 +50,7 @@ class Observer(Protocol):
     def invalidated(self, what: Sequence[object], *, owner: Owner) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What every running saga of a host shares."""
 
@@ -60,8 +61,11 @@ class Surroundings:
     clock: Clock
     codec: Codec
     observer: Observer | None
-    steps: Callable[[str, str, str, str], Counter]
-    """The counter of (saga, step, kind, outcome)."""
+
+    @cached_property
+    def steps(self) -> Callable[[str, str, str, str], Counter]:
+        """The counter of (saga, step, kind, outcome): finding it anew costs more than counting."""
+        return cache(self.telemetry.metrics.steps.labels)
 
 
 _What = msgspec.Raw | Reject | NotDone | Failure

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..clock import Clock, Epoch, LoopClock
 from ..errors import SagasUnavailable
@@ -38,13 +39,19 @@ from .states import SagaState
 
 T = TypeVar("T")
 
-_BY_ID = f"SELECT {COLUMNS} FROM sagas WHERE id = ?"  # noqa: S608
-_EVENTS = "SELECT payload FROM events WHERE saga_id = ? ORDER BY seq"
+_BY_IDS = f"SELECT {COLUMNS} FROM sagas WHERE id IN ({{}})"  # noqa: S608
+_EVENTS = "SELECT saga_id, payload FROM events WHERE saga_id IN ({}) ORDER BY saga_id, seq"
 _OPEN = (
     f"SELECT {COLUMNS} FROM sagas WHERE ended_at IS NULL AND state IN ('RUNNING', 'COMPENSATING', 'FORWARD_ONLY') "  # noqa: S608
     "ORDER BY created_at"
 )
 _WAITING = "SELECT saga, COUNT(*) FROM sagas WHERE ended_at IS NULL AND state = 'NEEDS_ATTENTION' GROUP BY saga"
+
+FOUND_AT_ONCE = 256
+"""Histories read by one statement."""
+
+ANSWERED_AT_ONCE = 16
+"""Operations of one commit whose waiters are woken in one turn of the loop: some 5 ms of work."""
 
 Operation = Callable[[Ledger], Any]
 
@@ -98,6 +105,9 @@ class SqliteJournal:
         self._writer: threading.Thread | None = None
         self._reading: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection | None = None
+        self._wanted: dict[str, asyncio.Future[StoredSaga | None]] = {}
+        self._finding: set[asyncio.Task[None]] = set()
+        self._be_asked()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal {self._path.name} {'healthy' if self.is_healthy else self._broken}>"
@@ -109,6 +119,18 @@ class SqliteJournal:
     @property
     def path(self) -> Path:
         return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk, those of the write-ahead log included."""
+        return sum(_size_of(self._path.with_name(self._path.name + suffix)) for suffix in ("", "-wal"))
+
+    def _be_asked(self) -> None:
+        """Metrics ask when somebody reads them."""
+        metrics = self._telemetry.metrics
+        metrics.journal_waiting.set_function(lambda: self._queue.qsize())
+        metrics.journal_bytes.set_function(lambda: self.size)
+        metrics.journal_checkpoint_age.set_function(lambda: 0.0 if self.keeper is None else self.keeper.age)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -252,17 +274,15 @@ class SqliteJournal:
         with suppress(sqlite3.Error):
             ledger.connection.close()
 
-    def _answer(self, batch: Sequence[_Pending]) -> None:
-        """On the loop's thread; a waiter that was cancelled is past telling."""
+    def _answer(self, batch: Sequence[_Pending], *, start: int = 0) -> None:
+        """On the loop's thread, a few at a time: each of them wakes a saga, and others want the loop too."""
         if self._has_failed:
             self._failure.set()
-        for pending in batch:
-            if pending.waiter.done():
-                continue
-            if pending.error is not None:
-                pending.waiter.set_exception(pending.error)
-            else:
-                pending.waiter.set_result(pending.result)
+        for pending in batch[start : start + ANSWERED_AT_ONCE]:
+            _settle(pending)
+        start += ANSWERED_AT_ONCE
+        if start < len(batch):
+            asyncio.get_running_loop().call_soon(partial(self._answer, batch, start=start))
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         """At least one operation, and whatever else waits already; False once the queue is closed."""
@@ -305,18 +325,32 @@ class SqliteJournal:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def find(self, saga_id: str) -> StoredSaga | None:
-        def read(connection: sqlite3.Connection) -> tuple[Any, bytes | None, list[Any]]:
-            row = connection.execute(_BY_ID, (saga_id,)).fetchone()
-            if row is None:
-                return None, None, []
-            return row, key_table.key_of(connection, saga_id), connection.execute(_EVENTS, (saga_id,)).fetchall()
+        """Those that are asked for at the same time are read together: a recovery asks for thousands."""
+        wanted = self._wanted.get(saga_id)
+        if wanted is None:
+            loop = asyncio.get_running_loop()
+            wanted = self._wanted[saga_id] = loop.create_future()
+            if len(self._wanted) == 1:
+                loop.call_soon(self._begin_finding)
+        return await asyncio.shield(wanted)  # others may wait for it too
 
-        row, key, payloads = await self._read(read)
-        if row is None:
-            return None
-        return StoredSaga(
-            replace(record_of(row), secret_key=key), tuple(decode_event(payload) for (payload,) in payloads)
-        )
+    def _begin_finding(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        finding = asyncio.get_running_loop().create_task(self._find_all(wanted))
+        self._finding.add(finding)
+        finding.add_done_callback(self._finding.discard)
+
+    async def _find_all(self, wanted: Mapping[str, asyncio.Future[StoredSaga | None]]) -> None:
+        try:
+            found = await self._read(lambda connection: _read_sagas(connection, [*wanted]))
+        except BaseException as error:  # whatever it is, whoever waits must hear of it
+            for waiter in wanted.values():
+                _refuse(waiter, error if isinstance(error, Exception) else _unavailable())
+            if not isinstance(error, Exception):
+                raise
+            return
+        for saga_id, waiter in wanted.items():
+            _answer_with(waiter, found.get(saga_id))
 
     async def find_by_key(self, owner: Owner, *, saga: str, key: str) -> SagaRecord | None:
         row = await self._read(
@@ -355,6 +389,46 @@ class SqliteJournal:
         return await asyncio.get_running_loop().run_in_executor(reading, in_transaction)
 
 
+class _Rows(NamedTuple):
+    """A saga as it is stored."""
+
+    record: Sequence[Any]
+    payloads: list[bytes]
+    key: bytes | None
+
+
+def _read_sagas(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, _Rows]:
+    """Those that are there: three statements for every `FOUND_AT_ONCE` ids."""
+    found: dict[str, _Rows] = {}
+    for start in range(0, len(ids), FOUND_AT_ONCE):
+        some = ids[start : start + FOUND_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        keys = key_table.keys_of(connection, some)
+        for row in connection.execute(_BY_IDS.format(marks), some):
+            found[row[0]] = _Rows(row, [], keys.get(row[0]))
+        for saga_id, payload in connection.execute(_EVENTS.format(marks), some):
+            if saga_id in found:
+                found[saga_id].payloads.append(payload)
+    return found
+
+
+def _answer_with(waiter: asyncio.Future[StoredSaga | None], rows: _Rows | None) -> None:
+    """Decoded one by one: a history that cannot be read is the failure of who asked for it alone."""
+    if rows is None:
+        waiter.set_result(None)
+        return
+    try:
+        record = replace(record_of(rows.record), secret_key=rows.key)
+        waiter.set_result(StoredSaga(record, tuple(map(decode_event, rows.payloads))))
+    except Exception as error:
+        _refuse(waiter, error)
+
+
+def _refuse(waiter: asyncio.Future[Any], error: Exception) -> None:
+    waiter.set_exception(error)
+    waiter.exception()  # seen: whoever asked may be gone
+
+
 def _search(query: SagaQuery) -> tuple[str, list[Any]]:
     """The statement and its values. What is asked for becomes values, never text."""
     where, values = ["1"], list[Any]()
@@ -375,8 +449,25 @@ def _search(query: SagaQuery) -> tuple[str, list[Any]]:
     return text, values
 
 
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _unavailable() -> SagasUnavailable:
     return SagasUnavailable("The saga journal cannot be written; nothing was begun.")
+
+
+def _settle(pending: _Pending) -> None:
+    """A waiter that was cancelled is past telling."""
+    if pending.waiter.done():
+        return
+    if pending.error is not None:
+        pending.waiter.set_exception(pending.error)
+    else:
+        pending.waiter.set_result(pending.result)
 
 
 def _run_together(ledger: Ledger, batch: Sequence[_Pending]) -> bool:

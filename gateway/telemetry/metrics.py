@@ -24,6 +24,11 @@ GAUGES: Mapping[str, Together] = {
     "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
     "sagaql_service_breaker_open": "max",  # open somewhere
     "sagaql_sagas_open": "sum",
+    "sagaql_sagas_open_by_state": "sum",
+    "sagaql_sagas_oldest_open_age_seconds": "sum",  # of the one process that has sagas
+    "sagaql_journal_waiting_operations": "sum",
+    "sagaql_journal_checkpoint_age_seconds": "sum",
+    "sagaql_journal_bytes": "sum",
     "sagaql_sagas_needing_attention": "sum",
 }
 """Every gauge; counters and histograms are added up."""
@@ -180,6 +185,12 @@ class Metrics:
             registry=registry,
         )
         self.sagas_open = Gauge("sagaql_sagas_open", "Sagas begun and not ended.", ["saga"], registry=registry)
+        self.sagas_open_by_state = Gauge(
+            "sagaql_sagas_open_by_state", "Sagas begun and not ended, by what they do.", ["state"], registry=registry
+        )
+        self.sagas_oldest_open = Gauge(
+            "sagaql_sagas_oldest_open_age_seconds", "Age of the saga that has been open longest.", registry=registry
+        )
         self.sagas_needing_attention = Gauge(
             "sagaql_sagas_needing_attention", "Sagas that wait for a person.", ["saga"], registry=registry
         )
@@ -194,6 +205,17 @@ class Metrics:
             "Group commits of the journal.",
             buckets=_LATENCY,
             registry=registry,
+        )
+        self.journal_waiting = Gauge(
+            "sagaql_journal_waiting_operations", "Operations that wait for a commit.", registry=registry
+        )
+        self.journal_checkpoint_age = Gauge(
+            "sagaql_journal_checkpoint_age_seconds",
+            "Seconds since the last checkpoint; 0 while it covers everything.",
+            registry=registry,
+        )
+        self.journal_bytes = Gauge(
+            "sagaql_journal_bytes", "Size of the journal and its write-ahead log.", registry=registry
         )
         self.sagas_pruned = Counter(
             "sagaql_journal_pruned_total", "Finished sagas removed after their retention.", registry=registry

@@ -48,8 +48,8 @@ CORE: Faults = (
     ),
     (
         "a step begins when one of its needs is done",
-        "if all(_is_passed(progress.steps[name]) for name in step.needs)",
-        "if not step.needs or any(_is_passed(progress.steps[name]) for name in step.needs)",
+        "if _all_passed(progress, step.needs)",
+        "if not step.needs or any(_all_passed(progress, [name]) for name in step.needs)",
     ),
     ("a back-off is not waited for", "now.attempts + 1, now.retry_at or AT_ONCE)", "now.attempts + 1)"),
     (
@@ -76,8 +76,8 @@ CORE: Faults = (
     ),
     (
         "what an operator skipped is waited for",
-        "return step.state is StepState.DONE or (step.state is StepState.SKIPPED and step.is_operated)",
-        "return step.state is StepState.DONE",
+        " and not (step.state is StepState.SKIPPED and step.is_operated)",
+        "",
     ),
     (
         "an undo that a crash cut stays in flight for ever",

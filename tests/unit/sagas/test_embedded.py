@@ -716,3 +716,24 @@ async def test_a_step_reads_through_the_reader() -> None:
     await host.start()
     assert (await settle(host, await begin(host, Reading))).result() == 21
     await host.stop(Seconds(1))
+
+
+@in_virtual_time
+async def test_the_age_of_the_oldest_and_what_open_sagas_do_are_asked_for() -> None:
+    def read(name: str, **labels: str) -> float:
+        return telemetry.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    telemetry, _ = quiet()
+    host = host_of(
+        MemoryJournal(), World(lambda path, nth: "hang" if path == "/capture" else "ok"), telemetry=telemetry
+    )
+    await host.start()
+    assert read("sagaql_sagas_oldest_open_age_seconds") == 0
+    tickets = [await begin(host, key="old")]
+    await asyncio.sleep(2)
+    tickets.append(await begin(host, key="new"))
+    await asyncio.sleep(1)
+    assert read("sagaql_sagas_oldest_open_age_seconds") == pytest.approx(3)
+    assert read("sagaql_sagas_open_by_state", state="RUNNING") == 2
+    assert read("sagaql_sagas_open_by_state", state="FORWARD_ONLY") == 0
+    await host.stop(Seconds(0))
