@@ -112,13 +112,9 @@ class Instance:
     def cost(self, now: Instant, settings: BalanceSettings) -> float:
         """Seconds of work that one more attempt would stand behind. What is remembered fades, so a slow one is asked again."""
         fade = exp((self.measured_at - now) / settings.memory)
-        age = now - self.since
-        share = (
-            1.0
-            if age >= settings.slow_start or not settings.slow_start
-            else max(_START_SHARE, age / settings.slow_start)
-        )
-        return (self.latency * fade + 1e-6) * (self.in_flight + 1) / share
+        cost = (self.latency * fade + 1e-6) * (self.in_flight + 1)
+        age, slow_start = now - self.since, settings.slow_start
+        return cost if age >= slow_start or not slow_start else cost / max(_START_SHARE, age / slow_start)
 
     def measure(self, took: float, now: Instant, settings: BalanceSettings) -> None:
         """A longer attempt counts at once, a shorter one bit by bit: an instance that becomes slow is left at once."""
@@ -254,8 +250,10 @@ class Instances:
 
     def _candidates(self, tried: Sequence[str], now: Instant) -> list[Instance]:
         """Those that an attempt may go to: not tried yet, if possible; of the fallback region only when it must be."""
+        usable = [each for each in self._primary if each.is_well and now >= each.ejected_until and not each.is_drained]
+        if usable and not tried and len(usable) == len(self._primary):
+            return usable  # the common case
         primary = [each for each in self._primary if not each.is_drained]
-        usable = [each for each in primary if each.is_usable(now)]
         is_panic = not usable or len(usable) < self._settings.panic * len(primary)
         if not is_panic and (fresh := _without(usable, tried)):
             return fresh

@@ -8,6 +8,8 @@ State: per service and worker process: two histograms an endpoint, this half min
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
+from operator import add
 from typing import Any
 
 from ..clock import Instant, Seconds
@@ -101,12 +103,8 @@ class _Recent:
         return self._quantile(q) if self.count else None
 
     def _quantile(self, q: float) -> Seconds:
-        left = q * self.count
-        for upper, this, last in zip(_UPPER, self._this, self._last, strict=True):
-            left -= this + last
-            if left <= 0:
-                return Seconds(upper)
-        return Seconds(_UPPER[-1])
+        up_to = list(accumulate(map(add, self._this, self._last)))
+        return Seconds(_UPPER[min(bisect_left(up_to, q * self.count), len(_UPPER) - 1)])
 
     def _turn(self, now: float) -> None:
         """A new half begins; after a pause longer than one, what was known is too old."""

@@ -296,6 +296,8 @@ class _Window:
         return sum(self._total), sum(self._failed)
 
     def _move_to(self, bucket: int) -> None:
+        if bucket == self._newest:
+            return
         for passed in range(max(self._newest, bucket - _BUCKETS) + 1, bucket + 1):
             self._total[passed % _BUCKETS] = self._failed[passed % _BUCKETS] = 0
         self._newest = max(self._newest, bucket)

@@ -77,13 +77,16 @@ def faults(settings: Callable[[], FaultSettings], service: str, *, telemetry: Te
     """Do to attempts what `settings`, or the request's own verified faults, say."""
     dice: dict[int, Random] = {}
     injected = telemetry.metrics.faults
+    nothing: FaultSettings | None = None
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
+            nonlocal nothing
             chosen = settings()
             if request.faults is not None:
                 chosen = planned(request.faults).get(service, chosen)
-            if chosen.is_off:
+            if chosen is nothing or chosen.is_off:
+                nothing = chosen  # its seven shares are looked at once, not on every attempt
                 return await attempt(request)
             random = dice.get(chosen.seed) or dice.setdefault(chosen.seed, Random(chosen.seed))  # noqa: S311
             if len(dice) > 16:
