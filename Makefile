@@ -10,7 +10,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema bench bench-resilience soak soak-compiled clean
+.PHONY: help demo test check web wheel schema bench bench-resilience bench-sagas soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,14 +47,23 @@ bench: .stamps/venv ## what executing an operation costs, compiled and not; writ
 bench-resilience: .stamps/venv ## what the resilience stack costs and is good for; writes benchmarks/results/resilience.json
 	@$(BIN)/python -m benchmarks.resilience
 
-soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack; SEEDS=500 for fewer
+bench-sagas: .stamps/venv .stamps/dbos ## what durable mutations cost, beside a peer; writes benchmarks/results/sagas.json
+	@$(BIN)/python -m benchmarks.sagas
+
+soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack, sagas searched further, 50 kills; SEEDS=500 KILLS=5 for fewer
 	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)
+	@$(BIN)/python -m scripts.search_sagas
+	@$(BIN)/python -m scripts.soak_sagas --sagas $(or $(SAGAS),1000) --kills $(or $(KILLS),50) --workers $(or $(WORKERS),1)
+
+mutants: .stamps/venv ## every deliberate fault in the policies, each noticed by its tests; OF=retry for some
+	@$(BIN)/python -m tests.mutants.run --unharmed --of "$(OF)" --but sagas/
+	@$(BIN)/python -m tests.mutants.run --of "sagas/$(OF)"
 
 soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql-core, must be answered alike; SEEDS=500 for fewer
 	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
-	rm -rf .venv .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info
+	rm -rf .venv .venv-dbos .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find gateway resolvers mutations demo tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -66,6 +75,12 @@ clean: ## remove all that make has made, the demo's data included
 	@echo "installing the pinned dependencies into .venv (about a minute the first time)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# A peer of the benchmarks, apart: the gateway needs nothing of it. Where it cannot be installed its figure says so.
+.stamps/dbos: benchmarks/sagas/requirements-dbos.txt
+	@mkdir -p .stamps
+	@$(PYTHON) -m venv .venv-dbos
+	@.venv-dbos/bin/python -m pip install -qq --disable-pip-version-check -r $< && touch $@ || { rm -rf .venv-dbos; echo "DBOS cannot be installed: the run goes on without it"; }
 
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)

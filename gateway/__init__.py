@@ -20,7 +20,11 @@ if TYPE_CHECKING:
         Node,
         Pattern,
         Rule,
+        SagaEvents,
+        SagaOperations,
         SagaProgress,
+        SagaStatus,
+        SagaSummary,
         alternative,
         batched,
         connection,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
         entity,
         field,
         find_saga,
+        find_sagas,
         global_id,
         input_type,
         join,
@@ -39,7 +44,20 @@ if TYPE_CHECKING:
     )
     from .identity import Identity
     from .loading import Page, Service, authority, lazy_loader, newest, quorum
-    from .sagas import UNTIL_DONE, Done, Reject, Retry, Saga, StepCtx, Unknown, step
+    from .sagas import (
+        UNTIL_DONE,
+        Done,
+        NotDone,
+        Reject,
+        Retry,
+        Saga,
+        Secret,
+        StepCtx,
+        Unknown,
+        signal,
+        step,
+        timer,
+    )
 
 __all__ = [
     "UNTIL_DONE",
@@ -52,13 +70,19 @@ __all__ = [
     "Items",
     "Length",
     "Node",
+    "NotDone",
     "Page",
     "Pattern",
     "Reject",
     "Retry",
     "Rule",
     "Saga",
+    "SagaEvents",
+    "SagaOperations",
     "SagaProgress",
+    "SagaStatus",
+    "SagaSummary",
+    "Secret",
     "Service",
     "StepCtx",
     "Unknown",
@@ -70,6 +94,7 @@ __all__ = [
     "entity",
     "field",
     "find_saga",
+    "find_sagas",
     "global_id",
     "input_type",
     "join",
@@ -80,8 +105,10 @@ __all__ = [
     "quorum",
     "resolver",
     "saga_field",
+    "signal",
     "stale",
     "step",
+    "timer",
 ]
 
 _ROOMS = (".graph", ".identity", ".loading", ".sagas")

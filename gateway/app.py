@@ -5,9 +5,10 @@ Invariant: everything with state is made here, per application; two applications
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Any
 
@@ -15,27 +16,42 @@ import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from .admission import Admission
 from .clock import Clock, LoopClock
-from .edge import GraphQLEndpoint, StaticTokens, graphiql_routes, hashed, health_routes, landing
+from .edge import (
+    FaultsHeader,
+    GraphQLEndpoint,
+    GraphQLWebSocket,
+    Requests,
+    StaticTokens,
+    graphiql_routes,
+    hashed,
+    health_routes,
+    landing,
+    signal_route,
+)
 from .execution import Engine
 from .execution.document import Documents
-from .execution.engine import OperationLimits
+from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
 from .identity import Authenticator, Identity
 from .loading import Loaders
 from .project import load_graph
+from .saga_commands import saga_commands
 from .saga_ports import CacheInvalidation, LoaderReader, ServiceSender
-from .sagas import Codec
-from .sagas.embedded import EmbeddedHost
+from .sagas import Codec, EmbeddedHost, Host, Observer, Saga
 from .sagas.journal import Journal
+from .sagas.remote import RemoteHost
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
 from .settings import Settings
+from .siblings import Siblings
+from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
+from .telemetry.merging import merged
 
 GRAPHIQL_PATH = "/graphiql"
 
@@ -50,13 +66,55 @@ class Application:
     engine: Engine
     services: Services
     loaders: Loaders
-    sagas: EmbeddedHost | None
+    sagas: Host | None
     telemetry: Telemetry
     admission: Admission
+    steering: Steering
+    siblings: Siblings | None = None
+    """The way to the other processes of this gateway; None where it is alone."""
+    _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
+    _goodbyes: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+    def on_leave(self, goodbye: Callable[[], Awaitable[None]]) -> None:
+        """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
+        self._leaving.append(goodbye)
 
     def leave(self) -> None:
-        """Admit nothing more and say so; what runs goes on. The lifespan's end does the same, later."""
+        """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
         self.admission.is_draining = True
+        goodbyes, self._leaving[:] = list(self._leaving), []
+        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+
+    async def left(self) -> None:
+        """`leave`, and all goodbyes said."""
+        self.leave()
+        await asyncio.gather(*self._goodbyes)
+
+
+async def _said(goodbye: Callable[[], Awaitable[None]]) -> None:
+    await goodbye()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a host of sagas is made of."""
+
+    settings: Settings
+    graph: Graph
+    services: Services
+    loaders: Loaders
+    telemetry: Telemetry
+    clock: Clock
+    codec: Codec
+    journal: Journal | None
+
+    @property
+    def sagas(self) -> list[type[Saga[Any, Any]]]:
+        """Those of the graph, older versions included."""
+        return [definition.saga for definition in (*self.graph.sagas.values(), *self.graph.older_sagas)]
+
+
+Hosting = Callable[[Parts], Host]
 
 
 def create_app(
@@ -68,24 +126,33 @@ def create_app(
     authenticator: Authenticator | None = None,
     clock: Clock | None = None,
     journal: Journal | None = None,
+    steered: bool = False,
+    hosting: Hosting | None = None,
+    siblings: Siblings | None = None,
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
+    `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
     `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
+    `hosting` makes the host of the sagas, an embedded one unless it is given; with `siblings` it is one of the processes
+    that share the machine's bounds.
     Raises: GraphInvalid, SettingsInvalid.
     """
     graph = graph or load_graph(settings)
+    clock = clock or LoopClock()
     gateway = compose(
         settings,
         graph,
-        telemetry=telemetry or _telemetry(settings),
+        telemetry=telemetry or telemetry_of(settings),
         wires=wires or {},
-        clock=clock or LoopClock(),
+        clock=clock,
         journal=journal,
+        hosting=hosting or embedded,
+        siblings=siblings,
     )
     app = Starlette(
-        routes=_routes(settings, gateway, authenticator or _authenticator(settings)),
-        lifespan=_lifespan(settings, gateway),
+        routes=_routes(settings, gateway, authenticator or _authenticator(settings), clock=clock),
+        lifespan=_lifespan(settings, gateway, steered=steered),
     )
     app.state.gateway = gateway
     return app
@@ -99,18 +166,35 @@ def compose(
     wires: Mapping[str, Wire],
     clock: Clock,
     journal: Journal | None,
+    hosting: Hosting,
+    siblings: Siblings | None,
 ) -> Application:
     """Every floor, from the bottom up."""
     random = SystemRandom()
-    services = Services(settings.service_configs(), telemetry=telemetry, clock=clock, random=random, wires=wires)
+    callers, operations, streams = (
+        (1, settings.server.max_operations, settings.server.max_subscriptions)
+        if siblings is None
+        else (settings.callers, settings.server.operations_each, settings.server.subscriptions_each)
+    )
+    services = Services(
+        settings.service_configs(callers=callers), telemetry=telemetry, clock=clock, random=random, wires=wires
+    )
     loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
     sagas = None
     if graph.sagas:  # without any no journal is needed
-        journal = journal or SqliteJournal(settings.journal, telemetry=telemetry)
-        sagas = _sagas(
-            settings, graph, services=services, loaders=loaders, telemetry=telemetry, clock=clock, journal=journal
+        sagas = hosting(
+            Parts(
+                settings=settings,
+                graph=graph,
+                services=services,
+                loaders=loaders,
+                telemetry=telemetry,
+                clock=clock,
+                codec=Codec(unset=[strawberry.UNSET]),
+                journal=journal,
+            )
         )
-    admission = Admission(settings.server.max_operations, telemetry=telemetry)
+    admission = Admission(operations, telemetry=telemetry, max_streams=streams)
     operation = settings.operation
     engine = Engine(
         graph,
@@ -130,7 +214,14 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
+        scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
+        secret_keys=settings.secret_keys,
     )
+    steering = Steering(
+        settings, services, telemetry=telemetry, callers=callers, process=None if siblings is None else siblings.name
+    )
+    if sagas is not None:
+        steering.commands.add(saga_commands(sagas))
     return Application(
         graph=graph,
         engine=engine,
@@ -139,45 +230,52 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        steering=steering,
+        siblings=siblings,
     )
 
 
-def _sagas(
-    settings: Settings,
-    graph: Graph,
-    *,
-    services: Services,
-    loaders: Loaders,
-    telemetry: Telemetry,
-    clock: Clock,
-    journal: Journal,
-) -> EmbeddedHost:
-    """The host of the graph's sagas, older versions included."""
+def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
+    """The host of sagas that live in this process. `observer`: told of what steps invalidate; else this process's caches are."""
+    settings = parts.settings
+    journal = parts.journal or SqliteJournal(
+        settings.journal, telemetry=parts.telemetry, clock=parts.clock, keeping=settings.keeping
+    )
     return EmbeddedHost(
-        [definition.saga for definition in (*graph.sagas.values(), *graph.older_sagas)],
+        parts.sagas,
         journal,
-        sender=ServiceSender(services),
-        reader=LoaderReader(loaders),
-        telemetry=telemetry,
-        clock=clock,
-        codec=Codec(unset=[strawberry.UNSET]),
-        observer=CacheInvalidation(loaders),
+        sender=ServiceSender(parts.services),
+        reader=LoaderReader(parts.loaders),
+        telemetry=parts.telemetry,
+        clock=parts.clock,
+        codec=parts.codec,
+        secret_keys=settings.secret_keys,
+        observer=observer or CacheInvalidation(parts.loaders),
         max_open=settings.sagas.max_open,
     )
 
 
-def _routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+def _routes(settings: Settings, gateway: Application, authenticator: Authenticator, *, clock: Clock) -> list[Any]:
+    requests = Requests(
+        forwards=gateway.services.forwards,
+        critical_scope=settings.operation.critical_scope,
+        faults=FaultsHeader(
+            settings.operation.secret_of_game_days,
+            services=gateway.services,
+            clock=clock,
+            metrics=gateway.telemetry.metrics,
+        ),
+    )
     endpoint = GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
+        requests=requests,
         is_draining=lambda: gateway.admission.is_draining,
-        critical_scope=settings.operation.critical_scope,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
-        forwarded=frozenset(
-            name for service in settings.services.values() for name in map(str.lower, service.send_headers)
-        ),
     )
+    sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
+    gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
         if settings.server.graphiql
@@ -185,24 +283,40 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
     )
     return [
         Route("/graphql", endpoint),
-        *health_routes(status=lambda: _status(gateway), metrics=gateway.telemetry.metrics),
+        WebSocketRoute("/graphql", sockets),
+        *_signal_routes(settings, gateway, authenticator),
+        *health_routes(
+            status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)
+        ),
         *pages,
     ]
 
 
-def _lifespan(settings: Settings, gateway: Application) -> Any:
+def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
+    if gateway.sagas is None:
+        return []
+    scope = settings.sagas.signal_scope
+    return [signal_route(gateway.sagas, authenticator=authenticator, scope=scope, max_body=settings.server.max_body)]
+
+
+def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with gateway.services, gateway.loaders:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
+            if gateway.siblings is not None:
+                await gateway.siblings.attach(gateway.telemetry.metrics.exposition)
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
-                yield
+                async with gateway.steering.listening() if steered else nullcontext():
+                    yield
             finally:
-                gateway.leave()
+                await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
+                if gateway.siblings is not None:
+                    await gateway.siblings.detach()
                 gateway.telemetry.log.info("stopped")
         gateway.telemetry.close()
 
@@ -211,16 +325,40 @@ def _lifespan(settings: Settings, gateway: Application) -> Any:
 
 def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     services = {name: "breaker open" if client.is_breaker_open else "ok" for name, client in gateway.services.items()}
-    sagas = "none" if gateway.sagas is None else ("ok" if gateway.sagas.is_healthy else "journal failed")
-    return not gateway.admission.is_draining, {"services": services, "sagas": sagas}
+    return not gateway.admission.is_draining, {"services": services, "sagas": _sagas_condition(gateway.sagas)}
 
 
-def _telemetry(settings: Settings) -> Telemetry:
+def _sagas_condition(host: Host | None) -> str:
+    match host:
+        case None:
+            return "none"
+        case RemoteHost():
+            return host.condition
+        case _:
+            return "ok" if host.is_healthy else "journal failed"
+
+
+def _gathering(gateway: Application) -> Callable[[], Awaitable[bytes]] | None:
+    """The metrics of all processes of this gateway; None where this one is alone."""
+    siblings, metrics = gateway.siblings, gateway.telemetry.metrics
+    if siblings is None:
+        return None
+
+    async def gathered() -> bytes:
+        texts = {siblings.name: metrics.exposition().decode(), **await siblings.gather()}
+        return await asyncio.to_thread(merged, texts)  # milliseconds, in which others are answered
+
+    return gathered
+
+
+def telemetry_of(settings: Settings, *, process: str | None = None) -> Telemetry:
+    """As the settings say; `process`: its name among those of this gateway, on each line of the log."""
+    log = json_log(level=settings.telemetry.log_level)
     exporter: SpanExporter | None = OTLPSpanExporter() if settings.telemetry.exporter == "otlp" else None
     provider = tracer_provider(
         service_name=settings.telemetry.service_name, sample_ratio=settings.telemetry.sample_ratio, exporter=exporter
     )
-    return Telemetry(provider=provider, log=json_log(level=settings.telemetry.log_level))
+    return Telemetry(provider=provider, log=log if process is None else log.bind(process=process))
 
 
 def _authenticator(settings: Settings) -> StaticTokens:

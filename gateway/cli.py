@@ -1,4 +1,4 @@
-"""`sagaql demo · serve · check · schema · init`: what a person types.
+"""`sagaql demo · serve · check · schema · explain · services · sagas · faults · init`: what a person types.
 
 Invariants: results on standard output, everything else on standard error; a mistake is a sentence with a remedy, never a
 traceback (unless --debug); exit codes: 0 done, 1 it did not work, 2 it cannot work as it is written. What is slow to
@@ -7,10 +7,10 @@ import is imported by the command that needs it, so that --help is fast.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-import traceback
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +18,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from .cli_sagas import sagas_app
+from .terminal import (
+    FAILED,
+    INVALID,
+    ConfigOption,
+    JsonOption,
+    Refused,
+    SocketOption,
+    as_text,
+    asked,
+    say,
+    settings_of,
+    told,
+)
+
 if TYPE_CHECKING:
+    from .execution.explaining import Explanation
     from .graph import Graph
     from .settings import Settings
+    from .siblings import Siblings
+    from .supervisor import Part
 
-FAILED, INVALID, INTERRUPTED = 1, 2, 130
-
-_PATH = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings; else SAGAQL_CONFIG, else ./gateway.toml."),
-]
+_SERVICE = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in [services].")]
+_INSTANCE = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, as `sagaql services` shows it.")]
 
 app = typer.Typer(
     name="sagaql",
@@ -38,14 +52,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-
-class Refused(Exception):
-    """What stands in the way, one sentence each, and the exit code that says so."""
-
-    def __init__(self, problems: Sequence[str], *, exit_code: int) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = list(problems)
-        self.exit_code = exit_code
+services_app = typer.Typer(
+    name="services", help="Look at the services of the running gateway, and steer them.", rich_markup_mode=None
+)
+app.add_typer(services_app)
+app.add_typer(sagas_app)
 
 
 def main() -> None:
@@ -67,40 +78,52 @@ def sagaql(
 @app.command()
 def serve(
     context: typer.Context,
-    config: _PATH = None,
+    config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on; else server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; else SAGAQL_PORT, else server.port.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer, beside one that runs the sagas; else server.workers.")
+    ] = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
+    part: Annotated[str | None, typer.Option(hidden=True)] = None,
+    siblings: Annotated[int, typer.Option(hidden=True)] = -1,
+    listening: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
-    """Run the gateway in this process until SIGINT or SIGTERM, then drain."""
-    with _told(context):
-        settings = _settings(config, overrides=_given(host=host, port=port))
-        _serve(settings, ends_with_stdin=lifeline)
+    """Run the gateway until SIGINT or SIGTERM, then drain: in this process, or supervised by it in several."""
+    with told(context):
+        given = _given(host=host, port=port, workers=workers)
+        settings = settings_of(config, overrides=given)
+        if part is not None:
+            _play(part, settings, siblings=siblings, listening=listening)
+        elif settings.server.workers > 1:
+            _supervise(settings, arguments=_arguments(config, given), ends_with_stdin=lifeline)
+        else:
+            _serve(settings, ends_with_stdin=lifeline)
 
 
 @app.command()
 def demo(
     context: typer.Context,
-    config: _PATH = None,
+    config: ConfigOption = None,
     services: Annotated[bool, typer.Option("--services", help="Only the seven services, without the gateway.")] = False,
 ) -> None:
     """Run the shop: its seven services and the gateway, until Ctrl-C. Needs a checkout of SagaQL.
 
     SAGAQL_PORT moves the gateway, DEMO_PORT_BASE the services, DEMO_DATA their data.
     """
-    with _told(context):
+    with told(context):
         _demonstrate(config, services_only=services)
 
 
 @app.command()
 def schema(
     context: typer.Context,
-    config: _PATH = None,
+    config: ConfigOption = None,
     write: Annotated[bool, typer.Option("--write", help="Rewrite the file that graph.sdl names.")] = False,
 ) -> None:
     """Print the schema that clients see, as SDL."""
-    with _told(context):
-        settings = _settings(config)
+    with told(context):
+        settings = settings_of(config)
         sdl = _graph(settings).sdl
         if not write:
             sys.stdout.write(sdl)
@@ -108,18 +131,44 @@ def schema(
         if settings.sdl is None:
             raise Refused(["graph.sdl names no file: name one in gateway.toml"], exit_code=INVALID)
         settings.sdl.write_text(sdl, encoding="utf-8")
-        _say(f"wrote {settings.sdl}")
+        say(f"wrote {settings.sdl}")
 
 
 @app.command()
-def check(context: typer.Context, config: _PATH = None) -> None:
+def check(context: typer.Context, config: ConfigOption = None) -> None:
     """Wire everything without serving, and report every mistake: settings, graph, services, sagas, schema file."""
-    with _told(context, invalid=FAILED):
-        settings = _settings(config)
+    with told(context, invalid=FAILED):
+        settings = settings_of(config)
         graph = _graph(settings)
         _require_none(_problems(settings, graph))
         _wire(settings, graph)
         typer.echo(graph.summary())
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help='The GraphQL document; "-" reads standard input.')],
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="Which operation, if FILE has several.")
+    ] = None,
+    variables: Annotated[
+        str | None,
+        typer.Option(
+            "--variables", metavar="JSON", help="Its variables, or @FILE; without any it is told for all values."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print data for tools, instead of a tree.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell what an operation will cost and how it fails, without running it: calls, layers, fallbacks, policies.
+
+    No service need be there.
+    """
+    with told(context):
+        settings = settings_of(config)
+        explanation = _explanation(settings, file, operation=operation, variables=variables)
+        _print(_as_text(explanation, as_json=as_json))
 
 
 @app.command()
@@ -128,25 +177,98 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the project is written; made if need be.")],
 ) -> None:
     """Write a project of your own: small and whole, with a test. Nothing that exists is overwritten."""
-    with _told(context):
+    with told(context):
         for file in _project(folder):
             typer.echo(str(file))
-        _say(f"next: cd {folder} && sagaql schema --write && sagaql check")
+        say(f"next: cd {folder} && sagaql schema --write && sagaql check")
+
+
+@app.command()
+def faults(
+    context: typer.Context,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help='As JSON: \'{"reviews": {"error": 0.5, "seed": 7}}\'.')],
+    config: ConfigOption = None,
+    lasts: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good, at most 24h.")] = "10m",
+    tenant: Annotated[str | None, typer.Option(help="The only tenant whose operations it may befall.")] = None,
+) -> None:
+    """Sign a game day's faults: print the header that makes them befall the operation which is sent with it.
+
+    curl -H "$(sagaql faults '{"reviews": {"hang": 1}}')" … ; the key is operation.game_day_key. Sagas are never harmed.
+    """
+    with told(context):
+        typer.echo(_faults_header(plan, settings_of(config), lasts=lasts, tenant=tenant))
+
+
+# -- steering a running gateway ----------------------------------------------------------------------------------------
+
+
+@services_app.callback(invoke_without_command=True)
+def services(
+    context: typer.Context, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Show how each service and each of its instances is doing, as the running gateway sees it."""
+    if context.invoked_subcommand is not None:
+        return
+    with told(context):
+        _show_services(asked("services", {}, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command("reload")
+def reload_services(
+    context: typer.Context, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Apply gateway.toml and discovery as they are now. What was set by hand is forgotten."""
+    with told(context):
+        _show_changes(asked("services reload", {}, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command("set")
+def set_services(
+    context: typer.Context,
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="SERVICE.SETTING=VALUE...", help="As in catalog.bulkhead.limit=32.")
+    ],
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change parameters until a restart or a reload. All of them, or none if one is a mistake."""
+    with told(context):
+        found = asked("services set", {"assignments": assignments}, config=config, socket=socket)
+        _show_changes(found, as_json=as_json)
+
+
+@services_app.command()
+def drain(
+    context: typer.Context,
+    service: _SERVICE,
+    instance: _INSTANCE,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send nothing new to an instance. What it has under way ends; until `undrain`, or a restart."""
+    with told(context):
+        given = {"service": service, "instance": instance}
+        _show_changes(asked("services drain", given, config=config, socket=socket), as_json=as_json)
+
+
+@services_app.command()
+def undrain(
+    context: typer.Context,
+    service: _SERVICE,
+    instance: _INSTANCE,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Use an instance again. Slowly at first, as if it were new."""
+    with told(context):
+        given = {"service": service, "instance": instance}
+        _show_changes(asked("services undrain", given, config=config, socket=socket), as_json=as_json)
 
 
 # -- the work ----------------------------------------------------------------------------------------------------------
-
-
-def _settings(config: Path | None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
-    from .settings import SettingsInvalid, load_settings
-
-    try:
-        settings = load_settings(config, overrides=overrides or {})
-    except SettingsInvalid as error:
-        raise Refused(error.problems, exit_code=INVALID) from error
-    if str(settings.root) not in sys.path:  # the graph and the discovery stand beside gateway.toml
-        sys.path.insert(0, str(settings.root))
-    return settings
 
 
 def _graph(settings: Settings) -> Graph:
@@ -159,19 +281,51 @@ def _graph(settings: Settings) -> Graph:
         raise Refused(error.problems, exit_code=INVALID) from error
 
 
+def _show_services(found: Any, *, as_json: bool) -> None:
+    from .control import services_table
+
+    typer.echo(as_text(found) if as_json else services_table(found["services"]))
+
+
+def _show_changes(found: Any, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(as_text(found))
+        return
+    for sentence in found["changed"] or ["nothing changed"]:
+        typer.echo(sentence)
+    if needs_restart := found.get("needsRestart"):
+        say(f"after a restart only: {', '.join(needs_restart)}")
+
+
+def _faults_header(plan: str, settings: Settings, *, lasts: str, tenant: str | None) -> str:
+    from .clock import LoopClock, duration
+    from .edge.game_day import HEADER, checked, expiry, signed, told
+
+    key = settings.operation.secret_of_game_days
+    if key is None:
+        raise Refused(["operation.game_day_key is not set: set it, here and where the gateway runs"], exit_code=INVALID)
+    try:
+        until = expiry(duration(lasts), now=LoopClock().wall())
+        header = signed(checked(plan, services=settings.services), key=key, until=until, tenant=tenant)
+    except ValueError as error:
+        raise Refused([str(error)], exit_code=INVALID) from error
+    say(f"good until {told(until)}{f', for tenant {tenant}' if tenant else ''}")
+    return f"{HEADER}: {header}"
+
+
 def _problems(settings: Settings, graph: Graph) -> list[str]:
     from .project import problems
 
     return problems(settings, graph)
 
 
-def _wire(settings: Settings, graph: Graph) -> Any:
+def _wire(settings: Settings, graph: Graph, *, steered: bool = False) -> Any:
     from .app import create_app
     from .graph import GraphInvalid
     from .settings import SettingsInvalid
 
     try:
-        return create_app(settings, graph)
+        return create_app(settings, graph, steered=steered)
     except (GraphInvalid, SettingsInvalid) as error:
         raise Refused(error.problems, exit_code=INVALID) from error
 
@@ -187,11 +341,106 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             graph = _graph(settings)
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
-            app = _wire(settings, graph)
+            app = _wire(settings, graph, steered=True)
             leave = app.state.gateway.leave
-            server.serve(app, held, drain=settings.server.drain, log=log, on_leave=leave)
+            server.serve(
+                app,
+                held,
+                drain=settings.server.drain,
+                log=log,
+                on_leave=leave,
+                ws_max_size=settings.server.max_body,
+            )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin: bool) -> None:
+    """Hold the port, and keep the processes alive that serve at it."""
+    import asyncio
+
+    from . import server
+    from .supervisor import ChildFailed, Supervisor
+    from .telemetry import json_log
+
+    address = settings.server.host, settings.server.port
+    try:
+        with server.hold_port(*address) as held:
+            if ends_with_stdin:
+                server.end_with_stdin()
+            log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
+            parts = _parts(settings, arguments=("serve", *arguments))
+            asyncio.run(Supervisor(parts, held=held, log=log, url=server.url_of(*address)).run())
+    except server.PortTaken as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except ChildFailed as error:
+        raise Refused(error.problems, exit_code=error.exit_code) from error
+
+
+def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
+    """The workers, and the saga process where there may be sagas."""
+    from .siblings import SAGAS
+    from .supervisor import Part
+
+    parts = [
+        Part(name=f"worker-{number}", arguments=arguments, drain=settings.server.drain)
+        for number in range(1, settings.server.workers + 1)
+    ]
+    if settings.needs_saga_process:
+        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, runs_sagas=True))
+    return parts
+
+
+def _play(part: str, settings: Settings, *, siblings: int, listening: int) -> None:
+    """One of the processes of a supervisor, which is told why it cannot start: it says so once for all of them."""
+    from . import server
+    from .siblings import Failing, Siblings
+
+    server.end_with_stdin()
+    supervisor = Siblings(siblings, name=part)
+    try:
+        _play_with(supervisor, settings, listening=listening)
+    except Refused as error:
+        supervisor.say(Failing(error.problems, error.exit_code))
+        raise SystemExit(
+            error.exit_code
+        ) from error  # no Exit: the supervisor has the words, so nothing is printed here
+
+
+def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> None:
+    from . import processes, server
+    from .settings import SettingsInvalid
+    from .siblings import SAGAS
+    from .telemetry import json_log
+
+    graph = _graph(settings)
+    _require_none(_standing_in_the_way(settings, graph))
+    log = json_log(level=settings.telemetry.log_level).bind(process=supervisor.name)
+    try:
+        if supervisor.name == SAGAS:
+            server.speak_through(log)
+            processes.run_sagas(settings, graph, siblings=supervisor)
+            return
+        app = processes.worker_app(settings, graph, siblings=supervisor)
+        leave = app.state.gateway.leave
+        held = server.inherited(listening)
+        server.serve(
+            app, held, drain=settings.server.drain, log=log, on_leave=leave, ws_max_size=settings.server.max_body
+        )
+    except SettingsInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    except server.StartFailed as error:
+        raise Refused([str(error)], exit_code=FAILED) from error
+    except Exception as error:  # the border of this process, as `told` is that of a command
+        raise Refused([f"the gateway could not start: {type(error).__name__}: {error}"], exit_code=FAILED) from error
+
+
+def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:
+    """The arguments of `serve`, for processes that shall read the same settings."""
+    options = [] if config is None else ["--config", str(config.absolute())]
+    for name, value in given["server"].items():
+        options += [f"--{name}", str(value)]
+    return options
 
 
 def _demonstrate(config: Path | None, *, services_only: bool) -> None:
@@ -199,12 +448,53 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
 
     try:
         checkout = demonstration.checkout(config)
-        settings = _settings(checkout / "gateway.toml" if config is None else config)
+        settings = settings_of(checkout / "gateway.toml" if config is None else config)
         demonstration.run(settings, checkout, services_only=services_only, console=Console(soft_wrap=True))
     except demonstration.NoDemonstration as error:
         raise Refused([str(error)], exit_code=FAILED) from error
     except KeyboardInterrupt:  # before anything was started: what was asked for is done
         return
+
+
+def _explanation(settings: Settings, file: str, *, operation: str | None, variables: str | None) -> Explanation:
+    from graphql import OperationType
+
+    from .execution.explaining import ServiceMissing, TooLarge, VariablesUnfit, explain
+    from .operation_file import OperationUnreadable, read_operation, read_variables
+
+    graph, limits = _graph(settings), settings.operation
+    try:
+        given = read_variables(variables)
+        chosen = read_operation(graph.core, file, operation, max_tokens=limits.max_tokens)
+        is_write = chosen.kind is OperationType.MUTATION
+        return explain(
+            graph,
+            chosen,
+            given,
+            services=settings.service_policies(),
+            deadline=limits.mutation_deadline if is_write else limits.query_deadline,
+            saga_wait=settings.sagas.wait,
+            discovered=[name for name, each in settings.services.items() if not each.addresses],
+        )
+    except (OperationUnreadable, VariablesUnfit) as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
+    except (ServiceMissing, TooLarge) as error:
+        raise Refused([str(error)], exit_code=INVALID) from error
+
+
+def _as_text(explanation: Explanation, *, as_json: bool) -> str:
+    if as_json:
+        from .execution.explaining import as_json as plain
+
+        return json.dumps(plain(explanation), indent=2) + "\n"
+    from .explanation_tree import WIDTH, explained
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    with console.capture() as captured:
+        console.print(explained(explanation))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _project(folder: Path) -> list[Path]:
@@ -225,31 +515,14 @@ def _standing_in_the_way(settings: Settings, graph: Graph) -> list[str]:
 # -- the words ---------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _told(context: typer.Context, *, invalid: int = INVALID) -> Generator[None]:
-    """Turns what went wrong into sentences and an exit code; `invalid` stands in for the code INVALID."""
+def _print(text: str) -> None:
+    """On standard output, all of it now. Whoever reads may go away, as `head` does: then there is no more to do."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        yield
-    except Refused as error:
-        for problem in error.problems:
-            _say(f"✗ {problem}")
-        code = invalid if error.exit_code == INVALID else error.exit_code
-        raise _exit(context, code) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(INTERRUPTED) from error
-    except Exception as error:  # the outermost border: nobody above could say it better
-        _say(f"✗ {type(error).__name__}: {error} (sagaql --debug … shows where)")
-        raise _exit(context, FAILED) from error
-
-
-def _exit(context: typer.Context, code: int) -> typer.Exit:
-    if context.obj:
-        traceback.print_exc()
-    return typer.Exit(code)
-
-
-def _say(text: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter flushes once more at exit
 
 
 def _require_none(problems: Sequence[str]) -> None:

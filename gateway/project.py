@@ -14,6 +14,7 @@ from typing import Any
 from .graph import Graph, GraphInvalid, build_graph
 from .loading import Loader, Pages, Service
 from .loading.records import loader_codec, page_decoder
+from .sagas.embedded import lacking_a_key
 from .services import Command
 from .settings import Settings, SettingsInvalid
 
@@ -24,7 +25,7 @@ def load_graph(settings: Settings) -> Graph:
     """Import the root types named in the settings and build the schema. Raises: GraphInvalid with every problem."""
     mistakes: list[str] = []
     roots: list[Any] = []
-    for concern, name in (("graph.query", settings.graph.query), ("graph.mutation", settings.graph.mutation)):
+    for concern, name in _roots(settings):
         if name is None:
             roots.append(None)
             continue
@@ -35,6 +36,16 @@ def load_graph(settings: Settings) -> Graph:
     if mistakes:
         raise GraphInvalid(mistakes)
     return build_graph(*roots)
+
+
+def _roots(settings: Settings) -> list[tuple[str, str | None]]:
+    """(setting, "module:name") of each root type, in the order of `build_graph`'s arguments."""
+    graph = settings.graph
+    return [
+        ("graph.query", graph.query),
+        ("graph.mutation", graph.mutation),
+        ("graph.subscription", graph.subscription),
+    ]
 
 
 def _imported(name: str, concern: str, *, root: str) -> type[Any]:
@@ -59,6 +70,7 @@ def problems(settings: Settings, graph: Graph) -> list[str]:
     """What does not fit between settings and graph, one sentence each; empty when it can be served."""
     declared = declarations(settings)
     found = [*_service_problems(settings, graph, declared), *_record_problems(declared)]
+    found += lacking_a_key((*graph.sagas.values(), *graph.older_sagas), settings.secret_keys)
     try:
         settings.service_configs()
     except SettingsInvalid as error:
@@ -75,9 +87,7 @@ def declarations(settings: Settings) -> Mapping[str, Declaration]:
 
 
 def _declarations(settings: Settings) -> Iterator[tuple[str, Declaration]]:
-    roots = {
-        name.partition(":")[0].partition(".")[0] for name in (settings.graph.query, settings.graph.mutation) if name
-    }
+    roots = {name.partition(":")[0].partition(".")[0] for _, name in _roots(settings) if name}
     for module_name, module in sorted(sys.modules.items()):
         if module_name.partition(".")[0] in roots:
             for name, value in vars(module).items():

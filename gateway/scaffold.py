@@ -203,7 +203,7 @@ lend_copy = lending.command("POST", "/loans", into=Lent, rejects={"CARD_BLOCKED"
 class BorrowBook(Saga[BorrowBookInput, Loan], version=1, deadline="30s", key="required"):
     """Borrow a copy of a book."""
 
-    @step(invalidates=[availability_by_book])
+    @step(invalidates=[availability_by_book], overtaken="tombstone")
     async def hold(self, ctx: StepCtx, borrow: BorrowBookInput) -> Hold:
         return await ctx.send(hold_copy, {"bookId": key_of(borrow.book_id, Book)})
 

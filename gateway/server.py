@@ -58,15 +58,26 @@ def hold_port(host: str, port: int) -> socket.socket:
     return held
 
 
+def inherited(fd: int) -> socket.socket:
+    """The socket that a supervisor holds and listens on: workers accept from one queue."""
+    return socket.socket(fileno=fd)
+
+
 def serve(
-    app: ASGIApp, held: socket.socket, *, drain: Seconds, log: Log, on_leave: Callable[[], None] = lambda: None
+    app: ASGIApp,
+    held: socket.socket,
+    *,
+    drain: Seconds,
+    log: Log,
+    on_leave: Callable[[], None] = lambda: None,
+    ws_max_size: int = 1024 * 1024,
 ) -> None:
     """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds.
 
     Raises: StartFailed, PortTaken.
     """
     host, port = held.getsockname()[:2]
-    _speak_through(log)
+    speak_through(log)
     watched = _WatchedStart(app)
     config = uvicorn.Config(
         watched,
@@ -74,6 +85,8 @@ def serve(
         port=port,
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=ws_max_size,
         lifespan="on",
         access_log=False,
         log_config=None,
@@ -166,8 +179,8 @@ class _JsonLines(logging.Handler):
         self._log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-def _speak_through(log: Log) -> None:
-    # The process is ours, so its root logger is: nobody else calls this.
+def speak_through(log: Log) -> None:
+    """Other people's log lines become ours. The process is ours, so its root logger is."""
     logging.basicConfig(handlers=[_JsonLines(log)], level=_LIBRARIES, force=True)
 
 

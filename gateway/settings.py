@@ -4,14 +4,16 @@ Invariants: a tree that exists can be run; unknown keys are refused; all mistake
 dotted paths. Order: `gateway.toml`, then the environment (`SAGAQL_SERVER__PORT`), then the command line; the later
 wins. Durations are written "250ms", "2s", "15m"; sizes "64KiB", "1MiB". A string in the file may hold `${NAME}` or
 `${NAME:-default}`, so that no secret need be written into it.
-Read by `app` and `cli` only; everything below is handed plain values.
+Read by `app`, `cli` and `steering` only; everything below is handed plain values.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +38,10 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
+from .control import Signature, signature
+from .sagas.keeping import Keeping
+from .sagas.secret_keys import KeyRing
+from .sagas.signing import SigningKey
 from .services import (
     BalanceSettings,
     BreakerSettings,
@@ -46,6 +52,7 @@ from .services import (
     HedgeSettings,
     Retry,
     ServiceConfig,
+    SetHeader,
 )
 from .settings_sources import (
     SettingsInvalid,
@@ -78,6 +85,8 @@ DEFAULT_FILE = Path("gateway.toml")
 FILE_VARIABLE = "SAGAQL_CONFIG"
 _BARE = ServiceConfig(instances=("http://unresolved.invalid",))
 """Where the defaults of a service stand."""
+_SHORTEST_KEY = 32
+"""Characters: half of what SHA-256 is wide, in hexadecimal."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -93,6 +102,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), Field(gt=0)]
 
 LongerThanZero: TypeAlias = Annotated[Duration, Field(gt=0)]
 SdlPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
+SocketPath: TypeAlias = SdlPath
 Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(words)]
 """A list; or one string with commas, because environment variables have no lists."""
 
@@ -139,6 +149,8 @@ class GraphSettings(Concern):
     """The root type of queries, "module:name"."""
     mutation: Name | None = None
     """The root type of mutations. None: a graph that only reads."""
+    subscription: Name | None = None
+    """The root type of subscriptions, served over WebSocket. None: there are none."""
     sdl: SdlPath = Path("schema.graphql")
     """The printed schema that `sagaql check` compares with the code, relative to gateway.toml; "" keeps none."""
 
@@ -152,12 +164,32 @@ class ServerSettings(Concern):
     """The TCP port."""
     max_body: Size = 1024 * 1024
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
+    workers: Positive = 1
+    """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
+    brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
     max_operations: Positive = 512
-    """Operations in flight; more are refused with OVERLOADED. 512: eight services' bulkheads full at once."""
+    """Operations in flight on this machine; more are refused with OVERLOADED. Each worker admits its share, rounded up. 512:
+    eight services' bulkheads full at once."""
+    max_subscriptions: Positive = 1_000
+    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
+    watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)
+    """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
+    control: SocketPath = Path("control.sock")
+    """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
+
+    @property
+    def operations_each(self) -> int:
+        """What one worker admits of `max_operations`."""
+        return math.ceil(self.max_operations / self.workers)
+
+    @property
+    def subscriptions_each(self) -> int:
+        """What one worker admits of `max_subscriptions`."""
+        return math.ceil(self.max_subscriptions / self.workers)
 
 
 class OperationSettings(Concern):
@@ -171,12 +203,29 @@ class OperationSettings(Concern):
     """The most that a client's own deadline header may ask for."""
     critical_scope: Scope = "critical"
     """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
+    game_day_key: SecretStr | None = None
+    """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
     max_tokens: Positive = 10_000
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
+
+    @property
+    def secret_of_game_days(self) -> str | None:
+        """The key itself."""
+        return None if self.game_day_key is None else self.game_day_key.get_secret_value()
+
+    @field_validator("game_day_key")
+    @classmethod
+    def _cannot_be_guessed(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
+            raise ValueError(
+                f"it has fewer than {_SHORTEST_KEY} characters, so it can be guessed: "
+                "take those of `openssl rand -hex 32`"
+            )
+        return key
 
     @field_validator("max_deadline")
     @classmethod
@@ -210,7 +259,7 @@ class ServiceSettings(Concern):
     breaker: Annotated[BreakerSettings, AsWritten()] = BreakerSettings()
     """When the service is left alone, and for how long."""
     bulkhead: Annotated[BulkheadSettings, AsWritten()] = BulkheadSettings()
-    """How much of us the service may hold."""
+    """How much of this machine the service may hold: each process that calls it has its share of the permits, rounded up."""
     balance: Annotated[BalanceSettings, AsWritten()] = BalanceSettings()
     """How attempts are spread over several instances, and when one is left out."""
     health: Annotated[HealthSettings, AsWritten()] = HealthSettings()
@@ -228,7 +277,10 @@ class ServiceSettings(Concern):
     max_response: Size = _BARE.max_response
     """Bytes of a decompressed body beyond which an answer is given up."""
     send_headers: Words = _BARE.send_headers
-    """Names of client headers that are forwarded to this service. None: what is not declared is not leaked."""
+    """Client headers that are forwarded to this service: names, or beginnings as "x-tenant-*". None: what is not declared is
+    not leaked. Credentials (authorization, cookie) only by their whole name."""
+    set_headers: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Headers that go with every attempt and health check, such as the gateway's own key: { x-api-key = "${KEY}" }."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -262,6 +314,9 @@ class ServiceSettings(Concern):
             ca_file=self.ca_file,
             max_response=self.max_response,
             send_headers=tuple(name.lower() for name in self.send_headers),
+            set_headers=tuple(
+                SetHeader(name.lower(), value.get_secret_value()) for name, value in self.set_headers.items()
+            ),
         )
 
 
@@ -274,8 +329,50 @@ class SagaSettings(Concern):
     """Seconds that a mutation waits for its saga before it answers "accepted"; also bounded by its deadline."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(5.0)
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
+    operator_scope: Scope = "operator"
+    """The scope of those who may list, retry, skip, resolve and cancel sagas of others."""
+    signal_scope: Scope = "signals"
+    """The scope of those who may send a saga the signal that it waits for: the services that know, not clients."""
     max_open: Positive = 10_000
     """Sagas not ended yet; further ones are refused with OVERLOADED before anything is written."""
+    retention: Annotated[Duration, Field(ge=0)] = Seconds(30 * 86_400.0)
+    """Seconds that a finished saga is kept, and that its idempotency key finds it; after that the key begins anew. Longer than
+    any client repeats itself. 0 keeps all for ever. Those that need attention always stay."""
+    checkpoint_every: LongerThanZero = Seconds(300.0)
+    """Seconds between two checkpoints over all sagas. What is changed in the file within the newest span is not found; each
+    checkpoint is half a kilobyte that is never removed. None is made while nothing happens."""
+    anchor: Path | None = None
+    """A file, relative to gateway.toml, to which each checkpoint is added as a line. Copy it to where nobody who can write the
+    journal can write: with it `verify` finds edits, truncation and roll-back; without one it finds accidents."""
+    signing_key: SecretStr | None = None
+    """Signs checkpoints and prunings: one line, made by `sagas.new_signing_key`. Write ${NAME} and keep it in the environment.
+    None: they are unsigned, and say so."""
+    secret_key: SecretStr | None = None
+    """Seals what sagas declare as Secret in the journal: 32 random bytes as base64. Write ${NAME} and keep it in the environment.
+    None: no saga may hold secrets. There is no default that would be everybody's."""
+    old_secret_keys: tuple[SecretStr, ...] = ()
+    """Keys that `secret_key` was before: they open what they sealed. One may be dropped when all sagas begun under it have ended,
+    and their clients retry no more."""
+
+    @field_validator("signing_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            SigningKey.parse(key.get_secret_value())
+        return key
+
+    @model_validator(mode="after")
+    def _are_keys(self) -> Self:
+        if self.secret_key is None and self.old_secret_keys:
+            raise ValueError("old_secret_keys are given and no secret_key: the newest key is the secret_key")
+        self.key_ring()  # the rules stand there
+        return self
+
+    def key_ring(self) -> KeyRing | None:
+        """The keys as the floor below is handed them. Raises: ValueError for what is no key, never telling it."""
+        if self.secret_key is None:
+            return None
+        return KeyRing(self.secret_key.get_secret_value(), old=[key.get_secret_value() for key in self.old_secret_keys])
 
 
 class TokenSettings(Concern):
@@ -320,6 +417,15 @@ class TelemetrySettings(Concern):
     """The least grave lines that are written to standard error."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a tree was read, and how to read it again."""
+
+    file: Path
+    seen: Signature | None
+    load: Callable[[], Settings]
+
+
 class Settings(BaseSettings):
     """The whole tree. Built directly it reads nothing from outside; `load_settings` reads file and environment."""
 
@@ -333,12 +439,14 @@ class Settings(BaseSettings):
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
-    """A function, name -> url or urls, "module:name", asked for services that name no instance."""
+    """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
+    are read again."""
     sagas: SagaSettings = SagaSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _origin: _Origin | None = PrivateAttr(default=None)
 
     @classmethod
     def settings_customise_sources(
@@ -357,17 +465,69 @@ class Settings(BaseSettings):
         return self._root
 
     @property
+    def file(self) -> Path | None:
+        """The file that was read; None for settings that were built by hand."""
+        return None if self._origin is None else self._origin.file
+
+    @property
+    def seen(self) -> Signature | None:
+        """What the file was when it was read."""
+        return None if self._origin is None else self._origin.seen
+
+    def read_again(self) -> Settings:
+        """What the same file, environment and command line say now. Settings that were built by hand say the same for ever.
+
+        Raises: SettingsInvalid.
+        """
+        return self if self._origin is None else self._origin.load()
+
+    def differences(self, other: Settings) -> Iterator[str]:
+        """Dotted names of the settings outside `services` and `discovery` in which the two differ; no values."""
+        return _differences(self, other, without={"services", "discovery"})
+
+    @property
     def journal(self) -> Path:
         """`sagas.journal`, absolute."""
         return self._root / self.sagas.journal
+
+    @property
+    def control(self) -> Path | None:
+        """`server.control`, absolute: beside the journal, unless it says otherwise."""
+        return None if self.server.control is None else self.journal.parent / self.server.control
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the journal keeps itself: the plain value that the floor below is handed."""
+        sagas, key = self.sagas, self.sagas.signing_key
+        return Keeping(
+            every=sagas.checkpoint_every,
+            retention=sagas.retention or None,
+            anchor=None if sagas.anchor is None else self._root / sagas.anchor,
+            key=None if key is None else SigningKey.parse(key.get_secret_value()),
+        )
+
+    @property
+    def secret_keys(self) -> KeyRing | None:
+        """`sagas.secret_key` and the older ones; None without."""
+        return self.sagas.key_ring()
 
     @property
     def sdl(self) -> Path | None:
         """`graph.sdl`, absolute."""
         return None if self.graph.sdl is None else self._root / self.graph.sdl
 
-    def service_configs(self) -> dict[str, ServiceConfig]:
-        """Every service with its address: its own url, or what `discovery` says.
+    @property
+    def needs_saga_process(self) -> bool:
+        """Whether sagas, if the graph has any, run in a process of their own: two workers cannot both own the journal."""
+        return self.server.workers > 1 and self.graph.mutation is not None
+
+    @property
+    def callers(self) -> int:
+        """Processes that call services: the workers, and the one that runs the sagas."""
+        return self.server.workers + self.needs_saga_process
+
+    def service_configs(self, *, callers: int = 1) -> dict[str, ServiceConfig]:
+        """Every service with its address: its own url, or what `discovery` says. `callers`: processes that share the permits.
 
         Raises: SettingsInvalid with every service whose address is not known.
         """
@@ -376,22 +536,28 @@ class Settings(BaseSettings):
         problems: dict[str, list[str]] = {}
         for name, service in self.services.items():
             try:
-                configs[name] = service.config(service.addresses or find(name))
+                config = service.config(service.addresses or find(name))
+                configs[name] = replace(config, bulkhead=config.bulkhead.shared_by(callers))
             except Exception as error:  # discovery is foreign code: whatever it raises is a problem of that service
                 problems.setdefault(_reason(error), []).append(name)
         if problems:
             raise SettingsInvalid([_nowhere(names, reason=reason) for reason, names in problems.items()])
         return configs
 
+    def service_policies(self) -> dict[str, ServiceConfig]:
+        """How every service is called, without asking `discovery`: addresses that are not written here are stood in for."""
+        return {name: service.config(service.addresses or _BARE.instances) for name, service in self.services.items()}
+
     def redacted(self) -> Tree:
         """The tree as plain JSON values, durations in seconds, without secrets: for logs and people."""
         return self.model_dump(mode="json")
 
     @classmethod
-    def within(cls, root: Path, tree: Mapping[str, Any]) -> Self:
+    def within(cls, root: Path, tree: Mapping[str, Any], *, origin: _Origin | None = None) -> Self:
         """The tree of a project in the folder `root`. Raises: pydantic's ValidationError."""
         settings = cls(**tree)
         settings._root = root
+        settings._origin = origin
         return settings
 
 
@@ -407,11 +573,22 @@ def load_settings(
     Raises: SettingsInvalid with every mistake.
     """
     file = (path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)).absolute()
+    seen = signature(file)  # before it is read: what is written meanwhile is then seen to be another one
+    origin = _Origin(file, seen, partial(load_settings, file, environ=environ, overrides=overrides))
     layers = (toml_tree(file, environ=environ), environment_tree(Settings, environ=environ), overrides)
     try:
-        return Settings.within(file.parent, merged(*layers))
+        return Settings.within(file.parent, merged(*layers), origin=origin)
     except ValidationError as error:
         raise SettingsInvalid(problems_of(error, model=Settings, environ=environ)) from None
+
+
+def _differences(one: BaseModel, other: BaseModel, *, without: Set[str] = frozenset(), path: str = "") -> Iterator[str]:
+    for name in type(one).model_fields:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if isinstance(mine, BaseModel) and isinstance(theirs, BaseModel) and name not in without:
+            yield from _differences(mine, theirs, path=f"{path}{name}.")
+        elif mine != theirs and name not in without:
+            yield f"{path}{name}"
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------

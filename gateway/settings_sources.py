@@ -1,7 +1,8 @@
 """Where settings come from and what is said when they are wrong: TOML and environment to one tree, errors to sentences.
 
 Invariants: reading never stops at the first mistake of its kind; a sentence begins with the dotted path, and never
-repeats a value from below `identity`. Nothing here knows which settings there are: the model is handed in.
+repeats a secret: a value from below `identity` or `set_headers`, or of `game_day_key`. Nothing here knows which
+settings there are: the model is handed in.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ NESTING = "__"
 SHORT_NAMES = {"SAGAQL_PORT": "SAGAQL_SERVER__PORT"}
 """Names worth typing by hand; the long one wins where both are set."""
 
-_SECRET_SECTION = "identity"  # noqa: S105 - the section's name, not a secret
+_SECRETS = frozenset({"identity", "game_day_key", "set_headers"})
+"""Sections and settings whose values are repeated nowhere."""
+
 _LONGEST_SHOWN = 80  # characters of a wrong value
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^}]*))?\}")
 
@@ -176,7 +179,7 @@ def _unknown_key(path: Loc, *, known: Sequence[str]) -> str:
 
 
 def _found(details: ErrorDetails) -> str:
-    if details["loc"][0] == _SECRET_SECTION:
+    if not _SECRETS.isdisjoint(details["loc"]):
         return "does not fit"
     shown = repr(details["input"])
     return f"is {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '…'}"

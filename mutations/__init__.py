@@ -2,14 +2,14 @@
 
 import strawberry
 
-from gateway import saga_field
+from gateway import SagaOperations, saga_field
 
 from .cancel_order import CancelOrder
 from .place_order import PlaceOrder
 
 
 @strawberry.type(description="Whatever can be changed. Each field is a saga: it ends, done or undone.")
-class Mutation:
+class Mutation(SagaOperations):
     place_order = saga_field(PlaceOrder)
     cancel_order = saga_field(CancelOrder)
 

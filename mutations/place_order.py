@@ -24,6 +24,7 @@ from gateway import (
     Reject,
     Retry,
     Saga,
+    Secret,
     StepCtx,
     Unknown,
     field,
@@ -65,7 +66,7 @@ class PlaceOrderInput:
 
     customer_id: Annotated[strawberry.ID, IdOf("Customer")] = field("Who buys.")
     lines: Annotated[list[OrderLineInput], Items(1, 50)] = field("What is bought.")
-    payment_token: Annotated[str, Length(1, 200)] = field("From the payment form; never a card number.")
+    payment_token: Annotated[Secret[str], Length(1, 200)] = field("From the payment form; never a card number.")
     address: AddressInput = field("Where it goes.")
 
 
@@ -166,7 +167,7 @@ class PlaceOrder(Saga[PlaceOrderInput, Order], version=1, deadline="30s", key="r
             raise Reject("MIXED_CURRENCIES", "These products are not sold in one currency.")
         return Quote(lines, sum(line.quantity * line.unit_price for line in lines), currencies.pop())
 
-    @step(retry=Retry(attempts=4), invalidates=[stock_by_sku])
+    @step(retry=Retry(attempts=4), invalidates=[stock_by_sku], overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: PlaceOrderInput) -> Reservation:
         lines = [{"sku": line.sku, "quantity": line.quantity} for line in order.lines]
         return await ctx.send(reserve_stock, {"lines": lines})
@@ -175,10 +176,10 @@ class PlaceOrder(Saga[PlaceOrderInput, Order], version=1, deadline="30s", key="r
     async def release(self, ctx: StepCtx, reservation: Done[Reservation] | Unknown) -> None:
         await ctx.send(release_stock, {"forwardKey": ctx.forward_key})
 
-    @step(retry=Retry(attempts=4))
+    @step(retry=Retry(attempts=4), overtaken="tombstone")
     async def authorization(self, ctx: StepCtx, order: PlaceOrderInput, quote: Quote) -> Payment:
         body = {
-            "token": order.payment_token,
+            "token": order.payment_token.reveal(),
             "amountMinor": quote.total,
             "currencyCode": quote.currency,
             "reference": ctx.saga_id,
@@ -189,7 +190,7 @@ class PlaceOrder(Saga[PlaceOrderInput, Order], version=1, deadline="30s", key="r
     async def void(self, ctx: StepCtx, authorization: Done[Payment] | Unknown) -> None:
         await ctx.send(void_payment, {"forwardKey": ctx.forward_key})
 
-    @step(invalidates=[orders_by_key, orders_by_customer])
+    @step(invalidates=[orders_by_key, orders_by_customer], overtaken="tombstone")
     async def placement(self, ctx: StepCtx, buyer: str, quote: Quote, reservation: Reservation) -> Placement:
         lines = [
             {

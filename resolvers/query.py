@@ -11,8 +11,11 @@ from gateway import (
     Length,
     Node,
     SagaProgress,
+    SagaStatus,
+    SagaSummary,
     entity,
     find_saga,
+    find_sagas,
     key_of,
     parse_id,
     resolver,
@@ -79,3 +82,15 @@ class Query:
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How a mutation stands that you began; support sees all."""
         return await find_saga(ctx, id, overseer="support")
+
+    @resolver
+    async def sagas(
+        self,
+        ctx: Ctx,
+        status: list[SagaStatus] | None = None,  # type: ignore[valid-type]  # strawberry made the enum
+        name: Annotated[str | None, Length(1, 100)] = None,
+        first: Annotated[int, Between(1, 200)] = 50,
+        after: str | None = None,
+    ) -> Connection[SagaSummary]:
+        """Sagas of everybody, the newest first; `status: NEEDS_ATTENTION` is the queue. For operators."""
+        return await find_sagas(ctx, status=status, name=name, first=first, after=after)

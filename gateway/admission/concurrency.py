@@ -1,6 +1,6 @@
 """A cap on operations in flight: beyond it the gateway refuses at once rather than queue what it cannot finish.
 
-Invariant: as many permits come back as were given, whatever ends the operation. State: one count per application.
+Invariant: as many permits come back as were given, whatever ends the operation. State: two counts per application.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from ..telemetry import Telemetry
 class Admission:
     """Gives a permit to an operation, or says no."""
 
-    def __init__(self, limit: int, *, telemetry: Telemetry) -> None:
+    def __init__(self, limit: int, *, telemetry: Telemetry, max_streams: int = 1_000) -> None:
         self.limit = limit
+        self.max_streams = max_streams
         self.in_flight = 0
+        self.streams = 0
         self.is_draining = False
         self._gauge = telemetry.metrics.operations_in_flight
+        self._streams_gauge = telemetry.metrics.subscriptions
 
     @contextmanager
     def permit(self) -> Generator[None]:
@@ -37,6 +40,21 @@ class Admission:
         finally:
             self.in_flight -= 1
             self._gauge.set(self.in_flight)
+
+    @contextmanager
+    def stream(self) -> Generator[None]:
+        """Hold a place for a subscription, which takes no permit while it waits for events. Raises: Overloaded, Draining."""
+        if self.is_draining:
+            raise Draining("this gateway is shutting down: subscribe again")
+        if self.streams >= self.max_streams:
+            raise Overloaded(f"{self.streams} subscriptions are under way, which is the limit: try again in a moment")
+        self.streams += 1
+        self._streams_gauge.set(self.streams)
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self._streams_gauge.set(self.streams)
 
     def __repr__(self) -> str:
         return f"<Admission {self.in_flight}/{self.limit} in flight{', draining' if self.is_draining else ''}>"

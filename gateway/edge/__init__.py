@@ -1,8 +1,23 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
 from .authentication import StaticTokens, hashed
+from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
+from .graphql_ws import GraphQLWebSocket
 from .health import health_routes
 from .pages import graphiql_routes, landing
+from .requests import Requests
+from .signals import signal_route
 
-__all__ = ["GraphQLEndpoint", "StaticTokens", "graphiql_routes", "hashed", "health_routes", "landing"]
+__all__ = [
+    "FaultsHeader",
+    "GraphQLEndpoint",
+    "GraphQLWebSocket",
+    "Requests",
+    "StaticTokens",
+    "graphiql_routes",
+    "hashed",
+    "health_routes",
+    "landing",
+    "signal_route",
+]

@@ -15,20 +15,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from ..clock import Seconds
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
-from ..identity import Authenticator, Identity
-from ..services import Priority
+from ..identity import Authenticator
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
-
-DEADLINE_HEADER = "x-request-timeout-ms"
-"""How long the client will wait; the same header tells services what is left."""
-
-PRIORITY_HEADER = "x-request-priority"
-"""How important the operation is to the client; the same header tells services."""
-
-_TRACE_HEADERS = ("traceparent", "tracestate")
+from .requests import Requests, is_number
 
 
 class Executes(Protocol):
@@ -55,7 +46,7 @@ class ClientGone(Exception):
 
 
 class GraphQLEndpoint:
-    """The ASGI application behind `/graphql`. `forwarded` names the client headers that services may get."""
+    """The ASGI application behind `/graphql`."""
 
     def __init__(
         self,
@@ -63,19 +54,17 @@ class GraphQLEndpoint:
         *,
         authenticator: Authenticator,
         max_body: int,
-        forwarded: frozenset[str] = frozenset(),
+        requests: Requests = Requests(),  # noqa: B008 - frozen
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
-        critical_scope: str = "critical",
     ) -> None:
         """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
-        self._forwarded = forwarded
+        self._requests = requests
         self._page = page
         self._is_draining = is_draining
-        self._critical_scope = critical_scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -106,7 +95,12 @@ class GraphQLEndpoint:
         if media_type is None:
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await self._authenticator.authenticate(request.headers)
-        graphql = self._graphql_request(await self._parameters(request), request, identity=identity)
+        graphql = self._requests.read(
+            await self._parameters(request),
+            request.headers,
+            identity=identity,
+            only_queries=request.method == "GET",
+        )
         return await while_connected(self._engine.answer(graphql), receive)
 
     async def _parameters(self, request: Request) -> Mapping[str, Any]:
@@ -118,24 +112,6 @@ class GraphQLEndpoint:
         if content_type.split(";")[0].strip().lower() != JSON:
             raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
         return _from_body(await read_body(request, limit=self._max_body))
-
-    def _graphql_request(
-        self, parameters: Mapping[str, Any], request: Request, *, identity: Identity
-    ) -> GraphQLRequest:
-        headers = request.headers
-        _optional(parameters, "extensions", dict, "an object")
-        return GraphQLRequest(
-            text=_text(parameters),
-            operation_name=_optional(parameters, "operationName", str, "a string"),
-            variables=_optional(parameters, "variables", dict, "an object") or {},
-            identity=identity,
-            timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
-            idempotency_key=headers.get("idempotency-key"),
-            priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=identity.has(self._critical_scope)),
-            headers=tuple((name, value) for name, value in headers.items() if name in self._forwarded),
-            trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
-            only_queries=request.method == "GET",
-        )
 
 
 def is_a_person(request: Request) -> bool:
@@ -173,7 +149,7 @@ async def _disconnect(receive: Receive) -> None:
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
     declared = request.headers.get("content-length", "")
-    if _is_number(declared) and (len(declared) > 18 or int(declared) > limit):
+    if is_number(declared) and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
     body = bytearray()
     while True:
@@ -185,32 +161,6 @@ async def read_body(request: Request, *, limit: int) -> bytes:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
-
-
-def asked_timeout(header: str | None) -> Seconds | None:
-    """Seconds of the deadline header, given in milliseconds. Raises: RequestError for anything but a positive number."""
-    if header is None:
-        return None
-    if not _is_number(header) or len(header) > 9 or int(header) == 0:
-        raise RequestError(f"{DEADLINE_HEADER} must be a number of milliseconds above zero")
-    return Seconds(int(header) / 1000)
-
-
-def allowed_priority(header: str | None, *, may_be_critical: bool) -> Priority:
-    """What the client asks for; one that may not be critical is treated as normal, so that it may send the same to every gateway.
-
-    Raises: RequestError for a word that is none.
-    """
-    if header is None:
-        return Priority.NORMAL
-    asked = next((each for each in Priority if each.word == header.strip().lower()), None)
-    if asked is None:
-        raise RequestError(f"{PRIORITY_HEADER} must be one of {', '.join(each.word for each in Priority)}")
-    return asked if may_be_critical or asked is not Priority.CRITICAL else Priority.NORMAL
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def respond(result: GraphQLResult, media_type: str, *, method: str = "POST") -> Response:
@@ -264,20 +214,6 @@ def _json(text: bytes, *, what: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise RequestError(f"{what} is not JSON: {error.msg} at position {error.pos}") from error
-
-
-def _text(parameters: Mapping[str, Any]) -> str:
-    text = parameters.get("query")
-    if not isinstance(text, str) or not text.strip():
-        raise RequestError("the request has no query: send the document as the string member query")
-    return text
-
-
-def _optional(parameters: Mapping[str, Any], name: str, kind: type[Any], what: str) -> Any:
-    value = parameters.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise RequestError(f"{name} must be {what}")
-    return value or None
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

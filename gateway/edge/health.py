@@ -6,7 +6,7 @@ unready: the gateway answers what it can, and says in the body which services it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -17,8 +17,16 @@ from starlette.routing import BaseRoute, Route
 from ..telemetry import Metrics
 
 
-def health_routes(*, status: Callable[[], tuple[bool, dict[str, Any]]], metrics: Metrics) -> list[BaseRoute]:
-    """The routes; `status` tells whether requests may come, and what there is to say."""
+def health_routes(
+    *,
+    status: Callable[[], tuple[bool, dict[str, Any]]],
+    metrics: Metrics,
+    gathered: Callable[[], Awaitable[bytes]] | None = None,
+) -> list[BaseRoute]:
+    """The routes; `status` tells whether requests may come, and what there is to say.
+
+    `gathered`: the exposition of all processes, where this one is not alone.
+    """
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -28,6 +36,7 @@ def health_routes(*, status: Callable[[], tuple[bool, dict[str, Any]]], metrics:
         return JSONResponse({"ready": is_ready, **details}, status_code=200 if is_ready else 503)
 
     async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        text = metrics.exposition() if gathered is None else await gathered()
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/livez", live), Route("/readyz", ready), Route("/metrics", exposition)]

@@ -106,7 +106,7 @@ class Documents:
             errors = validate(self._schema, document, max_errors=MAX_ERRORS)
         except RecursionError:
             errors = [GraphQLError("the document is nested too deeply")]
-        return DocumentRejected(ValidationFailed, errors) if errors else _operations(document)
+        return DocumentRejected(ValidationFailed, errors) if errors else operations_of(document)
 
     def __repr__(self) -> str:
         return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}>"
@@ -128,7 +128,8 @@ def _chosen(operations: Operations, name: str | None) -> Operation:
     return found
 
 
-def _operations(document: DocumentNode) -> Operations:
+def operations_of(document: DocumentNode) -> Operations:
+    """The operations of a document that is valid, in its order."""
     fragments = {
         each.name.value: each.selection_set for each in document.definitions if isinstance(each, FragmentDefinitionNode)
     }

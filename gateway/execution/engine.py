@@ -7,16 +7,27 @@ for cancellation.
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
-from graphql import ExecutionResult, OperationType, Undefined, execute, value_from_ast_untyped
+from graphql import (
+    ExecutionResult,
+    Executor,
+    OperationType,
+    Undefined,
+    create_source_event_stream,
+    execute,
+    value_from_ast_untyped,
+)
 
 from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading
-from ..sagas import Host
+from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import SpanKind, Telemetry
 from .document import Documents, Operation
@@ -44,6 +55,14 @@ class OperationLimits:
         return Deadline.after(min(asked if asked is not None else usual, self.longest), clock=clock)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaScopes:
+    """What a caller must have to operate sagas, and to send them signals."""
+
+    operator: str = "operator"
+    signal: str = "signals"
+
+
 class Engine:
     """Executes operations of one graph, for one application."""
 
@@ -60,6 +79,8 @@ class Engine:
         clock: Clock,
         services: Services | None = None,
         sagas: Host | None = None,
+        scopes: SagaScopes = SagaScopes(),
+        secret_keys: KeyRing | None = None,
     ) -> None:
         self.graph = graph
         self.documents = documents
@@ -72,6 +93,8 @@ class Engine:
         self._clock = clock
         self._services = services
         self._sagas = sagas
+        self._scopes = scopes
+        self._secret_keys = secret_keys
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         """Permit, document, run, shape."""
@@ -89,10 +112,66 @@ class Engine:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
                 result = self.results.broken(error)
-            self._tell(kind, name, result=result, lasted=Seconds(self._clock.now() - started))
+            self._tell(kind, name, request=request, result=result, lasted=Seconds(self._clock.now() - started))
             return result
 
-    def _tell(self, kind: str, name: str | None, *, result: GraphQLResult, lasted: Seconds) -> None:
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        """The answers of an operation, over a transport that can carry many: one, unless it is a subscription.
+
+        The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader.
+        """
+        try:
+            operation = self.documents.operation(request.text, request.operation_name)
+        except GatewayError as error:
+            yield self.results.refused(error)
+            return
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            yield await self.answer(request)
+            return
+        async for result in self._events(operation, request):
+            yield result
+
+    async def _events(self, operation: Operation, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""
+        ctx = self._context(operation, request, deadline=Deadline())
+        try:
+            with self.admission.stream():
+                source = await self._source(operation, request, ctx)
+                if isinstance(source, ExecutionResult):
+                    yield self.results.executed(source, ctx)
+                    return
+                async with aclosing(aiter(source)) as events:
+                    async for event in events:
+                        yield await self._answer_event(operation, request, event)
+        except GatewayError as error:
+            yield self.results.refused(error)
+        except Exception as error:  # the author's stream, or a bug of ours: masked, logged, and told to the client
+            known = getattr(error, "original_error", None)
+            yield self.results.refused(known) if isinstance(known, GatewayError) else self.results.broken(error)
+        finally:
+            await ctx.loads.close()
+
+    async def _source(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> Any:
+        """The stream of events, or an ExecutionResult that says why there is none."""
+        executor = Executor.build(
+            self.graph.core,
+            operation.document,
+            context_value=ctx,
+            raw_variable_values=dict(request.variables),
+            operation_name=operation.name,
+        )
+        if isinstance(executor, list):
+            return ExecutionResult(None, errors=executor)
+        source = create_source_event_stream(executor)
+        return await source if inspect.isawaitable(source) else source
+
+    async def _answer_event(self, operation: Operation, request: GraphQLRequest, event: Any) -> GraphQLResult:
+        with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace):
+            return await self._run(operation, request, root=event)
+
+    def _tell(
+        self, kind: str, name: str | None, *, request: GraphQLRequest, result: GraphQLResult, lasted: Seconds
+    ) -> None:
         """The operation's line in the log and its place in the metrics. Its name is the client's text: never a label."""
         self._telemetry.metrics.operations.labels(kind, result.outcome).observe(lasted)
         self._telemetry.log.info(
@@ -102,18 +181,19 @@ class Engine:
             outcome=result.outcome,
             code=result.code,
             milliseconds=round(lasted * 1000, 1),
+            **({} if request.faults is None else {"faults": request.faults}),
         )
 
     def refuse(self, error: Exception) -> GraphQLResult:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
-    async def _run(self, operation: Operation, request: GraphQLRequest) -> GraphQLResult:
+    async def _run(self, operation: Operation, request: GraphQLRequest, *, root: Any = None) -> GraphQLResult:
         ctx = self._context(operation, request)
         found = self.plans.find(operation, request.variables)
         try:
             if found is None:
-                finished = await self._interpreted(operation, request, ctx)
+                finished = await self._interpreted(operation, request, ctx, root=root)
             else:
                 program, variables = found
                 finished = await Run(program, self.graph.core, ctx, variables).result()
@@ -121,11 +201,14 @@ class Engine:
         finally:
             await ctx.loads.close()
 
-    async def _interpreted(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> ExecutionResult:
-        """By graphql-core: what is seen for the first time, and whatever has no plan."""
+    async def _interpreted(
+        self, operation: Operation, request: GraphQLRequest, ctx: Ctx, *, root: Any = None
+    ) -> ExecutionResult:
+        """By graphql-core: what is seen for the first time, the events of subscriptions, and whatever has no plan."""
         outcome = execute(
             self.graph.core,
             operation.document,
+            root_value=root,
             context_value=ctx,
             variable_values=dict(request.variables),
             operation_name=operation.name,
@@ -134,10 +217,14 @@ class Engine:
         assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
         return finished
 
-    def _context(self, operation: Operation, request: GraphQLRequest) -> Ctx:
-        deadline = self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
+    def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
+        deadline = deadline or self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
         reading = Reading(
-            identity=request.identity, deadline=deadline, headers=request.headers, priority=request.priority
+            identity=request.identity,
+            deadline=deadline,
+            headers=request.headers,
+            priority=request.priority,
+            faults=request.faults,
         )
         return Ctx(
             identity=request.identity,
@@ -147,9 +234,12 @@ class Engine:
             clock=self._clock,
             services=self._services,
             sagas=self._sagas,
+            secret_keys=self._secret_keys,
             idempotency_key=request.idempotency_key,
             raw_variables=request.variables,
             saga_wait=self._limits.saga_wait,
+            operator_scope=self._scopes.operator,
+            signal_scope=self._scopes.signal,
         )
 
 
@@ -164,7 +254,7 @@ def ensure_permitted(operation: Operation, request: GraphQLRequest, graph: Graph
     if request.only_queries and operation.kind is not OperationType.QUERY:
         raise MethodRefused(f"a {operation.kind.value} needs POST: GET is for queries")
     if operation.kind is OperationType.SUBSCRIPTION:
-        raise RequestError("subscriptions are not served over this transport")
+        raise RequestError("a subscription needs a WebSocket: connect to this address with graphql-transport-ws")
     if request.idempotency_key is not None:
         ensure_one_key(operation, request, graph)
 

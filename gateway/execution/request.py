@@ -24,6 +24,8 @@ class GraphQLRequest:
     idempotency_key: str | None = None
     priority: Priority = Priority.NORMAL
     """Who is dropped first when a service has too much; travels with every call of the operation."""
+    faults: str | None = None
+    """Faults of a game day for the operation's reads, already verified. The steps of a saga never meet them."""
     headers: tuple[tuple[str, str], ...] = ()
     """Client headers that may be forwarded to services."""
     trace: Mapping[str, str] = field(default_factory=dict[str, str])

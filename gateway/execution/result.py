@@ -115,9 +115,11 @@ def _known(original: Exception | None) -> Exception | None:
 
 
 def _extensions(ctx: Ctx) -> dict[str, Any]:
-    if not ctx.degraded:
-        return {}
-    extensions: dict[str, Any] = {"degraded": [note.as_json() for note in ctx.degraded]}
+    extensions: dict[str, Any] = {}
+    if ctx.loads.reading.faults is not None:
+        extensions["faults"] = True  # so that nobody takes a game day's answer for another
+    if ctx.degraded:
+        extensions["degraded"] = [note.as_json() for note in ctx.degraded]
     if ctx.degraded_beyond:
         extensions["degradedBeyond"] = ctx.degraded_beyond
     return extensions

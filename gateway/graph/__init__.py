@@ -10,8 +10,10 @@ from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
 from .resolver import resolver
 from .rules import Between, Items, Length, Pattern, Rule
-from .saga_field import SagaField, SagaOutcome, saga_field
-from .saga_progress import SagaProgress, find_saga
+from .saga_events import SagaEvent, SagaEvents, follow_saga
+from .saga_field import SagaField, SagaOutcome, SagaStatus, saga_field
+from .saga_operations import SagaOperations
+from .saga_progress import SagaProgress, SagaSummary, find_saga, find_sagas
 from .schema import Graph, GraphInvalid, build_graph
 
 __all__ = [
@@ -31,9 +33,14 @@ __all__ = [
     "Node",
     "Pattern",
     "Rule",
+    "SagaEvent",
+    "SagaEvents",
     "SagaField",
+    "SagaOperations",
     "SagaOutcome",
     "SagaProgress",
+    "SagaStatus",
+    "SagaSummary",
     "Stale",
     "StrongReads",
     "Window",
@@ -45,6 +52,8 @@ __all__ = [
     "entity",
     "field",
     "find_saga",
+    "find_sagas",
+    "follow_saga",
     "global_id",
     "input_type",
     "join",

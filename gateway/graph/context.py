@@ -10,7 +10,7 @@ from ..clock import Clock, Deadline
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading import Loader, Loads, Page, Pages, Service
-from ..sagas import Host
+from ..sagas import Host, KeyRing
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
@@ -22,7 +22,8 @@ V = TypeVar("V")
 
 @dataclass(slots=True, kw_only=True)
 class Ctx:
-    """The request as resolvers see it. State: what was degraded, in the order it happened; all else is fixed."""
+    """The request as resolvers see it. State: what was degraded, in the order it happened, and
+    httpx clients that were asked for; all else is fixed."""
 
     identity: Identity
     deadline: Deadline
@@ -31,14 +32,20 @@ class Ctx:
     clock: Clock
     services: Services | None = None
     sagas: Host | None = None
+    secret_keys: KeyRing | None = None
+    """Of the settings: inputs that hold secrets are hashed under them."""
     idempotency_key: str | None = None
     """Of the request's header; valid for the one saga of the operation."""
     raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Variables as the client sent them, before defaults."""
     saga_wait: float = 10.0
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
+    operator_scope: str = "operator"
+    signal_scope: str = "signals"
     degraded: list[Degraded] = field(default_factory=list[Degraded])
     degraded_beyond: int = 0
+    http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
+    """Those that were asked for, by service."""
 
     async def load(self, loader: Loader[V], key: str, **arguments: Any) -> V | None:
         """The value of one key; keys asked for in the same tick travel in one call. Raises: GatewayError."""
@@ -69,12 +76,20 @@ class Ctx:
     def http(self, service: Service) -> HttpClient:
         """An `httpx.AsyncClient` whose transport is the service's stack: timeouts, retries, breaker and trace apply.
 
-        For what no loader says; its calls are not batched. An httpx error that the resolver lets pass reads to the client as the
-        service's error. Raises: LookupError for a service that gateway.toml does not have.
+        For what no loader says; its calls are not batched. They end with the operation's deadline, or sooner with a timeout of
+        yours, are as important as the operation, and carry the client headers that the service declares; yours of the same name
+        win. An httpx error that the resolver lets pass reads to the client as the service's error.
+        Raises: LookupError for a service that gateway.toml does not have. Cost: about 35 µs for a service's first in a request.
         """
         if self.services is None:
             raise LookupError(f"no services are bound here, so {service.name} cannot be called")
-        return self.services[service.name].http
+        known = self.http_clients.get(service.name)
+        if known is None:
+            called = self.services[service.name]
+            known = self.http_clients[service.name] = called.http_of(
+                self.loads.reading.on_behalf(called.config.forwards)
+            )
+        return known
 
     def require(self, scope: str) -> None:
         """Raises: Unauthenticated for an anonymous caller, Forbidden for a known one without `scope`."""

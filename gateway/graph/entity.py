@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform, overload
 
 import strawberry
@@ -19,6 +19,7 @@ from .batched import batched
 from .join import JoinField, Unresolved, join
 from .resolver import first_paragraph
 from .rules import constraints, raw_annotation
+from .secrets import holds_secret, sealed_when_made, without_secrets
 
 T = TypeVar("T")
 
@@ -69,14 +70,29 @@ def input_type(cls: Any = None, *, name: str | None = None, description: str | N
 
     def declare(declared: type[Any]) -> type[Any]:
         annotations = dict(inspect.get_annotations(declared))
+        secret = _secret_columns(declared, annotations)
+        declared.__annotations__.update({key: without_secrets(value) for key, value in secret.items()})
+        if secret:
+            sealed_when_made(declared, secret)
         described = description or first_paragraph(vars(declared).get("__doc__"))
         made: type[Any] = strawberry.input(declared, name=name, description=described)
+        made.__annotations__.update(secret)  # what the journal reads it back as
         made.__raw_annotations__ = annotations
         for column in definition_of(made).fields:
             column.directives = [*column.directives, *constraints(raw_annotation(made, column.python_name))]
         return made
 
     return declare if cls is None else declare(cls)
+
+
+def _secret_columns(declared: type[Any], annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns with a Secret in them, their annotations without quotes."""
+    return {
+        name: resolved
+        for name, annotation in annotations.items()
+        if not isinstance(annotation, str) or "Secret" in annotation  # what is in quotes may stand further down
+        if holds_secret(resolved := raw_annotation(declared, name))
+    }
 
 
 def joins_of(made: type[Any]) -> list[JoinField]:

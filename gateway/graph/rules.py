@@ -27,6 +27,7 @@ from strawberry.types.base import has_object_definition
 
 from ..errors import BadUserInput, Violation
 from ..loading.records import camel
+from ..secret import Secret
 
 MAX_VIOLATIONS = 100
 """More are not reported: an answer that lists a thousand mistakes helps nobody."""
@@ -159,8 +160,9 @@ def check_for(annotation: Any) -> Check | None:
     def check(value: Any, path: Path) -> Iterator[Violation]:
         if value is None or value is strawberry.UNSET:
             return
+        open_value = value.reveal() if isinstance(value, Secret) else value  # rules tell shapes, never what they saw
         for rule in rules:
-            problem = rule.problem(value)
+            problem = rule.problem(open_value)
             if problem is not None:
                 yield Violation(path, problem, rule.name)
         if inside is not None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from graphql import (
 )
 from strawberry.types.base import has_object_definition
 
-from ..clock import Seconds
+from ..clock import NEVER, Seconds
 from ..errors import BadUserInput, RequestError, SagasUnavailable, Violation
 from ..sagas import (
     Completed,
@@ -64,6 +65,12 @@ _STATUS_MEANING = {
 }
 for _value in SagaStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
     _value.description = _STATUS_MEANING[SagaState(_value.name)]
+
+
+@strawberry.enum(description="Whether the answer waits for the saga's end.")
+class SagaMode(Enum):
+    SYNC = strawberry.enum_value("SYNC", description="Up to a bound; then `SagaAccepted`, and the saga goes on.")
+    ASYNC = strawberry.enum_value("ASYNC", description="Not at all: `SagaAccepted` as soon as it is durable.")
 
 
 @strawberry.interface(name="SagaOutcome", description="What every answer of a saga tells.")
@@ -137,11 +144,17 @@ def saga_field(
     definition = definition_of(saga)
     payload = _payload(definition)
 
-    async def begin(info: strawberry.Info, ctx: Ctx, input: Any, idempotency_key: Any = None) -> Any:  # noqa: A002
+    async def begin(
+        info: strawberry.Info,
+        ctx: Ctx,
+        input: Any,  # noqa: A002
+        idempotency_key: Any = None,
+        mode: SagaMode = SagaMode.SYNC,
+    ) -> Any:
         key = choose_key(definition, argument=idempotency_key, header=ctx.idempotency_key)
         # strawberry has no public name for graphql-core's info
-        digest = input_hash(info._raw_info, ctx)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return await _run(definition, payload, ctx=ctx, value=input, key=key, input_hash=digest)
+        digest = input_hash(info._raw_info, ctx, definition)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return await _run(definition, payload, ctx=ctx, value=input, key=key, input_hash=digest, mode=mode)
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
     made = SagaField.of(begin, description=description or definition.description, allow=None)
@@ -153,7 +166,14 @@ def saga_field(
 
 
 async def _run(
-    definition: Definition, payload: Payload, *, ctx: Ctx, value: Any, key: str | None, input_hash: str
+    definition: Definition,
+    payload: Payload,
+    *,
+    ctx: Ctx,
+    value: Any,
+    key: str | None,
+    input_hash: str,
+    mode: SagaMode,
 ) -> SagaOutcome:
     """Begin, wait, say how it stands."""
     host = ctx.sagas
@@ -169,7 +189,7 @@ async def _run(
     )
     if isinstance(ticket, IdempotencyConflict):
         return await _conflict(ticket, ctx)
-    view = await host.wait(ticket.saga_id, timeout=_patience(ctx))
+    view = await host.wait(ticket.saga_id, timeout=NEVER if mode is SagaMode.ASYNC else _patience(ctx))
     return _outcome(view, payload)
 
 
@@ -249,17 +269,25 @@ def choose_key(definition: Definition, *, argument: str | None, header: str | No
     return key
 
 
-def input_hash(info: GraphQLResolveInfo[Any], ctx: Ctx) -> str:
+def input_hash(info: GraphQLResolveInfo[Any], ctx: Ctx, definition: Definition) -> str:
     """sha256 over the provided input, before any default: a deploy that adds a defaulted field changes no hash.
 
-    A change of this function must raise `gateway.sagas.journal.HASH_VERSION`.
+    An input that holds secrets is hashed under each key of the settings: nobody who has the journal can try out what it was,
+    and an honest retry is still known after a key was rotated. Raises: SagasUnavailable without a key. A change of this function
+    must raise `gateway.sagas.journal.HASH_VERSION`.
     """
     node = next(
         (each.value for each in info.field_nodes[0].arguments or () if each.name.value == "input"), NullValueNode()
     )
     provided = _provided(node, info.operation, ctx.raw_variables)
-    canonical = json.dumps(provided, sort_keys=True, separators=(",", ":"))  # numbers of any length, unlike orjson
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    canonical = json.dumps(
+        provided, sort_keys=True, separators=(",", ":")
+    ).encode()  # numbers of any length, unlike orjson
+    if not definition.input_holds_secrets:
+        return hashlib.sha256(canonical).hexdigest()
+    if ctx.secret_keys is None:
+        raise SagasUnavailable("this gateway has no key for secrets: set sagas.secret_key; nothing was begun")
+    return " ".join(ctx.secret_keys.fingerprints(canonical))
 
 
 def _provided(node: ValueNode, operation: OperationDefinitionNode, raw: Mapping[str, Any]) -> Any:

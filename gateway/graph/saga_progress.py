@@ -1,16 +1,24 @@
-"""`saga(id)`: how a saga stands, for whoever began it.
+"""`saga(id)` and `sagas`: how sagas stand, for whoever began them and for operators.
 
 Invariant: a saga that is not the caller's is not there: the answer does not tell "no such saga" from "not yours".
 """
 
+import base64
+import binascii
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import msgspec
 import strawberry
+from strawberry.scalars import JSON
 
-from ..clock import utc
-from ..errors import SagaNotFound
+from ..clock import Epoch, utc
+from ..errors import BadUserInput, SagaNotFound, SagasUnavailable, Violation
 from ..identity import Identity
-from ..sagas import Owner, SagaView, StepState, StepView
+from ..sagas import Host, Owner, SagaQuery, SagaRecord, SagaState, SagaView, StepState, StepView
+from ..sagas.codec import redacted
+from .connection import Connection, Edge, PageInfo
 from .context import Ctx
 from .saga_field import SagaStatus
 
@@ -20,14 +28,17 @@ _STATUS_MEANING = {
     StepState.PENDING: "Not begun.",
     StepState.RUNNING: "An attempt is under way.",
     StepState.RETRYING: "Between two attempts.",
+    StepState.WAITING: "Waits for a timer or a signal.",
     StepState.DONE: "It took effect.",
     StepState.REJECTED: "The business said no; nothing took effect.",
     StepState.FAILED: "Given up, and certainly not applied.",
     StepState.UNKNOWN: "Given up, and nobody can tell whether it took effect; it will be undone.",
     StepState.SKIPPED: "Never begun, and never will be.",
+    StepState.FINDING_OUT: "Whether it took effect is being found out, before its undo.",
     StepState.UNDOING: "Its undo is under way.",
     StepState.UNDONE: "Undone.",
     StepState.UNDO_STUCK: "Its undo was given up and waits for a person.",
+    StepState.UNDO_SKIPPED: "An operator let its effect stand.",
 }
 for _value in StepStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
     _value.description = _STATUS_MEANING[StepState(_value.name)]
@@ -42,6 +53,10 @@ class SagaStep:
     code: str | None = strawberry.field(description="Code of the last refusal or failure.")
     started_at: datetime | None = strawberry.field(description="When its first attempt was intended.")
     ended_at: datetime | None = strawberry.field(description="When it was settled.")
+    next_at: datetime | None = strawberry.field(
+        description="When it is tried again, its timer fires, or its patience with a signal ends."
+    )
+    result: JSON | None = strawberry.field(description="What it yielded, without secrets.")
 
 
 @strawberry.type(description="A mutation over several services that ends, done or undone.")
@@ -53,21 +68,79 @@ class SagaProgress:
     steps: list[SagaStep] = strawberry.field(description="In the order of dependency.")
     created_at: datetime = strawberry.field(description="When it became durable.")
     ended_at: datetime | None = strawberry.field(description="When it ended.")
+    deadline_at: datetime | None = strawberry.field(description="When it turns back, if there is still a way back.")
+    cause: str | None = strawberry.field(description="Code of the first thing that went wrong.")
+    input: JSON | None = strawberry.field(description="What it was begun with, without secrets.")
+
+
+@strawberry.type(description="A saga in a list.")
+class SagaSummary:
+    id: strawberry.ID = strawberry.field(description="`saga(id)` has the rest.")
+    name: str = strawberry.field(description="Which saga it is.")
+    version: int = strawberry.field(description="Of its definition.")
+    status: SagaStatus = strawberry.field(description="How far it is.")  # type: ignore[valid-type]
+    tenant: str = strawberry.field(description="Whose it is.")
+    subject: str = strawberry.field(description="Who began it.")
+    created_at: datetime = strawberry.field(description="When it became durable.")
+    ended_at: datetime | None = strawberry.field(description="When it ended.")
+
+
+async def find_sagas(
+    ctx: Ctx,
+    *,
+    status: Sequence[SagaState] | None = None,
+    name: str | None = None,
+    first: int = 50,
+    after: str | None = None,
+) -> Connection[SagaSummary]:
+    """Sagas of everybody, the newest first, for operators.
+
+    Raises: Unauthenticated or Forbidden without the operators' scope; BadUserInput for a cursor that is not ours.
+    """
+    ctx.require(ctx.operator_scope)
+    query = SagaQuery(
+        states=frozenset(status or ()), saga=name, limit=first + 1, before=None if after is None else _place(after)
+    )
+    records = await host_of(ctx).search(query)
+    edges = [Edge(cursor=_cursor(record), node=_summary(record)) for record in records[:first]]
+    return Connection(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=len(records) > first,
+            has_previous_page=after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+        total_count=None,
+    )
+
+
+def host_of(ctx: Ctx) -> Host:
+    """Raises: SagasUnavailable where no sagas are run."""
+    if ctx.sagas is None:
+        raise SagasUnavailable("this gateway runs no sagas: set [sagas] in gateway.toml")
+    return ctx.sagas
 
 
 async def find_saga(ctx: Ctx, id: str, *, overseer: str) -> SagaProgress:  # noqa: A002 - the argument's name in the graph
     """The saga, if the caller began it or has the scope `overseer`. Raises: SagaNotFound."""
     view = None if ctx.sagas is None else await ctx.sagas.view(id)
-    if view is None or not (_is_owner(view.owner, ctx.identity) or ctx.identity.has(overseer)):
+    if view is None or not may_see(view.owner, ctx, overseer=overseer):
         raise SagaNotFound("there is no such saga, or it is not yours to see")
-    return _progress(view)
+    return progress_of(view)
+
+
+def may_see(owner: Owner, ctx: Ctx, *, overseer: str | None = None) -> bool:
+    """Whether the caller began it, oversees sagas, or operates them."""
+    scopes = {ctx.operator_scope, overseer} - {None}
+    return _is_owner(owner, ctx.identity) or any(ctx.identity.has(scope) for scope in scopes if scope)
 
 
 def _is_owner(owner: Owner, identity: Identity) -> bool:
     return owner == Owner(identity.tenant, identity.subject)
 
 
-def _progress(view: SagaView) -> SagaProgress:
+def progress_of(view: SagaView) -> SagaProgress:
     return SagaProgress(
         id=strawberry.ID(view.id),
         name=view.saga,
@@ -75,7 +148,10 @@ def _progress(view: SagaView) -> SagaProgress:
         status=view.status,
         steps=[_step(step) for step in view.steps],
         created_at=utc(view.created_at),
-        ended_at=None if view.ended_at is None else utc(view.ended_at),
+        ended_at=_utc(view.ended_at),
+        deadline_at=_utc(view.deadline_at),
+        cause=view.cause,
+        input=_json(view.input),
     )
 
 
@@ -86,6 +162,43 @@ def _step(step: StepView) -> SagaStep:
         attempts=step.attempts,
         undo_attempts=step.undo_attempts,
         code=step.code,
-        started_at=None if step.started_at is None else utc(step.started_at),
-        ended_at=None if step.ended_at is None else utc(step.ended_at),
+        started_at=_utc(step.started_at),
+        ended_at=_utc(step.ended_at),
+        next_at=_utc(step.next_at),
+        result=None if step.result is None else _json(step.result),
     )
+
+
+def _summary(record: SagaRecord) -> SagaSummary:
+    return SagaSummary(
+        id=strawberry.ID(record.id),
+        name=record.saga,
+        version=record.version,
+        status=record.state,
+        tenant=record.owner.tenant,
+        subject=record.owner.subject,
+        created_at=utc(record.created_at),
+        ended_at=_utc(record.ended_at),
+    )
+
+
+def _utc(at: Epoch | None) -> datetime | None:
+    return None if at is None else utc(at)
+
+
+def _json(stored: bytes | msgspec.Raw) -> Any:
+    return redacted(msgspec.json.decode(stored))
+
+
+def _cursor(record: SagaRecord) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((record.created_at, record.id))).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[Epoch, str]:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        created_at, saga_id = msgspec.json.decode(raw, type=tuple[float, str])
+    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        problem = "is not a cursor of this list"
+        raise BadUserInput(f"after {problem}", violations=[Violation(("after",), problem, "cursor")]) from error
+    return Epoch(created_at), saga_id

@@ -27,7 +27,8 @@ from .join import JoinField
 from .resolver import ResolverField, within_deadline
 from .saga_field import SagaField
 
-_DEFINITION = "strawberry-definition"
+DEFINITION = "strawberry-definition"
+"""Under this name a field of graphql-core's schema has strawberry's in its `extensions`, and so what the author declared."""
 
 
 class GraphInvalid(Exception):
@@ -98,16 +99,16 @@ class Graph:
         return "\n".join(lines)
 
 
-def build_graph(query: type[Any], mutation: type[Any] | None = None) -> Graph:
+def build_graph(query: type[Any], mutation: type[Any] | None = None, subscription: type[Any] | None = None) -> Graph:
     """Build the schema from its root types. Raises: GraphInvalid with every problem that can be told."""
-    roots: tuple[Any, Any] = (query, mutation)
+    roots: tuple[Any, Any, Any] = (query, mutation, subscription)
     return _built(*roots)
 
 
 @lru_cache(maxsize=16)
-def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
+def _built(query: type[Any], mutation: type[Any] | None, subscription: type[Any] | None) -> Graph:
     try:
-        schema = strawberry.Schema(query=query, mutation=mutation, config=StrawberryConfig())
+        schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=StrawberryConfig())
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
         raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
     fields = dict(_fields(core_of(schema)))
@@ -121,8 +122,10 @@ def _built(query: type[Any], mutation: type[Any] | None) -> Graph:
             name.split(".")[1]: field.definition for name, (_, field) in fields.items() if isinstance(field, SagaField)
         },
     )
-    for core_field, field in fields.values():
-        _end_with_deadline(core_field, field)
+    streams = "" if graph.core.subscription_type is None else f"{graph.core.subscription_type.name}."
+    for name, (core_field, field) in fields.items():
+        if not (streams and name.startswith(streams)):  # a stream has no deadline; each of its answers has one
+            _end_with_deadline(core_field, field)
     if graph.core.mutation_type is not None:
         for core_field in graph.core.mutation_type.fields.values():
             _begin_a_generation(core_field)
@@ -140,7 +143,7 @@ def _fields(core: GraphQLSchema) -> Iterator[tuple[str, tuple[GraphQLField, Stra
     for type_name, kind in core.type_map.items():
         if isinstance(kind, GraphQLObjectType) and not type_name.startswith("__"):
             for name, core_field in kind.fields.items():
-                field = core_field.extensions.get(_DEFINITION)
+                field = core_field.extensions.get(DEFINITION)
                 if isinstance(field, StrawberryField):
                     yield f"{type_name}.{name}", (core_field, field)
 

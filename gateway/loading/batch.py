@@ -14,7 +14,7 @@ import msgspec
 
 from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
-from ..services import ServiceRequest, ServiceResponse, Services
+from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
 from ..telemetry import Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
@@ -186,7 +186,7 @@ class BoundLoader(Generic[V]):
         return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.loader.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
 
     def _count_cache(self, result: str) -> None:
         self._metrics.cache.labels(self.loader.name, result).inc()
@@ -262,7 +262,7 @@ class BoundPages(Generic[V]):
         return contract_broken(self.pages.service, self.pages.endpoint)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.pages.sharing, names=self._client.config.send_headers)
+        return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
     async def _fetch(self, arguments: Arguments, reading: Reading) -> Any:
         pages = self.pages
@@ -277,7 +277,7 @@ class BoundPages(Generic[V]):
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             raise self._broken(str(error)) from error
 
 

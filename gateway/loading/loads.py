@@ -36,6 +36,11 @@ class Loads:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
+    @property
+    def reading(self) -> Reading:
+        """On whose behalf, and until when, this request reads now."""
+        return self._reading
+
     async def load(
         self, loader: Loader[V], key: str, arguments: Mapping[str, Any] | None = None, *, is_strong: bool = False
     ) -> V | None:

@@ -6,13 +6,13 @@ goes with the call.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..clock import Clock, Deadline, Seconds
 from ..identity import Identity
-from ..services import Priority, Sharing
+from ..services import OnBehalf, Priority, Sharing
 
 REFRESH_WITHIN = Seconds(10.0)
 """Seconds that a refresh of a cached answer may take: nobody waits for it, so it may take as long as a query by default."""
@@ -40,6 +40,15 @@ class Reading:
     def asks_anew(self) -> bool:
         """Whether nothing that was read for somebody else, or before, will do."""
         return self.skip_fresh or self.faults is not None
+
+    def on_behalf(self, forwards: Callable[[str], bool]) -> OnBehalf:
+        """The same, for calls that no loader makes, to a service that is sent the headers whose names `forwards` takes."""
+        return OnBehalf(
+            deadline=self.deadline,
+            priority=self.priority,
+            headers=forwarded(self, Sharing.IDENTITY, forwards=forwards),
+            faults=self.faults,
+        )
 
     def strongly(self) -> Reading:
         """The same for whom only what the service says now will do: nothing cached or shared, no second attempt elsewhere."""
@@ -76,11 +85,11 @@ def on_behalf_of(
     }
 
 
-def forwarded(reading: Reading, sharing: Sharing, *, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Client headers that go with a call: those that the service declares (`names`, in lower case) and no other.
+def forwarded(reading: Reading, sharing: Sharing, *, forwards: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
+    """Client headers that go with a call: those that the service declares (`forwards` a name in lower case) and no other.
 
     None where the answer is public, so that sharing it is safe by construction.
     """
     if sharing is Sharing.PUBLIC:
         return ()
-    return tuple((name, value) for name, value in reading.headers if name.lower() in names)
+    return tuple((name, value) for name, value in reading.headers if forwards(name.lower()))

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
+from ..services import UNREADABLE
 from .loader import Loader, Page, Pages, Shape
 
 Hydrate = Callable[[Any], Any]
@@ -50,7 +51,7 @@ class Codec:
         """
         try:
             rows = self.unwrap(self.rows.decode(body))
-        except (msgspec.ValidationError, msgspec.DecodeError):
+        except UNREADABLE:
             return self._decode_one_by_one(body)
         key_of = self.key_of
         return [(key_of(row), row) for row in rows]
@@ -60,13 +61,13 @@ class Codec:
         try:
             raw_rows = self.unwrap(self.raw_rows.decode(body))
             return [(_text(self.key_only.decode(raw).key), self._decode_row(raw)) for raw in raw_rows]
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             raise RecordBroken(str(error)) from error
 
     def _decode_row(self, raw: msgspec.Raw) -> Any | RecordBroken:
         try:
             return self.row.decode(raw)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNREADABLE as error:
             return RecordBroken(str(error))
 
 

@@ -5,14 +5,20 @@ Invariant: a `Ticket` exists only for a saga that the journal has; a view never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..clock import Epoch, Seconds
+import msgspec
+
+from ..clock import NEVER, Epoch, Seconds
 from .definition import Saga
+from .events import Event
+from .journal import SagaQuery, SagaRecord
 from .known import Owner
+from .operating import Answer, Request
 from .outcome import Outcome
+from .progress import SagaProgress
 from .states import SagaState, StepState
 
 
@@ -47,6 +53,10 @@ class StepView:
     """Of the last error or rejection."""
     started_at: Epoch | None
     ended_at: Epoch | None
+    next_at: Epoch | None = None
+    """When it is tried again, its timer fires, or its patience with a signal ends."""
+    result: msgspec.Raw | None = None
+    """What it yielded, as the journal holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +72,15 @@ class SagaView:
     steps: tuple[StepView, ...]
     created_at: Epoch
     ended_at: Epoch | None
+    deadline_at: Epoch | None = None
+    cause: str | None = None
+    """Code of the first thing that went wrong, and was not mended."""
+    input: bytes = b"null"
+    """As the journal holds it."""
     compute_result: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    record: SagaRecord | None = field(default=None, repr=False, compare=False)
+    progress: SagaProgress | None = field(default=None, repr=False, compare=False)
+    """With `record` what the view was computed from, for a process that computes it again."""
 
     @property
     def is_settled(self) -> bool:
@@ -73,6 +91,21 @@ class SagaView:
         if self.compute_result is None:
             raise LookupError(f"saga {self.id} is {self.status} and has no result")
         return self.compute_result()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaHistory:
+    """Part of a saga's events. `first` is the number of the first one here, counted from 1."""
+
+    first: int
+    events: tuple[Event, ...]
+    state: SagaState
+    owner: Owner
+
+    @property
+    def last(self) -> int:
+        """The number to go on after."""
+        return self.first + len(self.events) - 1
 
 
 class Host(Protocol):
@@ -96,8 +129,12 @@ class Host(Protocol):
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         """Begin, or find what the same key began. Returns only after the journal has it; `key` None means a new one.
+
+        `saga_id`: the id to begin it under, from whoever may have to ask again: the same begin under the same id is one saga,
+        with a key or without.
 
         Raises: SagasUnavailable (nothing was begun), Overloaded, Draining.
         """
@@ -109,8 +146,19 @@ class Host(Protocol):
 
     async def view(self, saga_id: str) -> SagaView | None: ...
 
-    async def cancel(self, saga_id: str, *, reason: str) -> bool:
-        """Ask for it to be undone; False when no such saga is open. After the pivot: recorded and not obeyed."""
+    async def history(self, saga_id: str, *, after: int = 0, timeout: Seconds = NEVER) -> SagaHistory | None:  # noqa: ASYNC109  (a bound)
+        """What happened after the first `after` events; where that is nothing yet, what happens within `timeout` seconds."""
+        ...
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        """Records that fit, the newest first."""
+        ...
+
+    async def ask(self, saga_id: str, request: Request) -> Answer | None:
+        """Deliver a signal, or do what an operator wants. Returns only after the journal has it; None: no such saga.
+
+        Raises: SagasUnavailable, Draining.
+        """
         ...
 
     async def stop(self, drain: Seconds) -> None:

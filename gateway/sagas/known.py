@@ -1,4 +1,4 @@
-"""What a step may know: of another step's outcome (`Done`, `Unknown`) and of its own answer (`Reject`).
+"""What a step may know: of another step's outcome (`Done`, `NotDone`, `Unknown`) and of its own answer (`Reject`).
 
 Invariant: an undo is told what is known, never more. `Unknown`: the step may have taken effect, or not, or not yet.
 """
@@ -23,6 +23,12 @@ class Done(Generic[T_co]):
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody can tell whether the step took effect: its undo must hold in both cases, and if the request comes late."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """A lookup's answer: the step took no effect, and never will under this key."""
 
 
 @final

@@ -9,10 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal
 
-from ..clock import Seconds
+from ..clock import NEVER, Seconds
 from .retry import Retry
+
+
+class Overtaken(StrEnum):
+    """How a step of unknown outcome is undone although its request may still arrive."""
+
+    TOMBSTONE = "tombstone"
+    """The undo names the forward key, and the service refuses whatever comes under it later."""
+    RESEND = "resend"
+    """Send it again under the same key until the outcome is known, then undo what was done."""
+    LOOKUP = "lookup"
+    """Ask the service whether it took effect, then undo what was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A step that waits for the outside world instead of calling it."""
+
+    kind: Literal["timer", "signal"]
+    lasts: Seconds | None
+    """A timer's length; a signal's patience, None for no end."""
+    refusal: tuple[str, str] | None = None
+    """(code, message) that a signal which did not come in time amounts to; None: the step failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +50,17 @@ class StepPlan:
     is_pivot: bool = False
     retry: Retry
     timeout: Seconds
+    wait: Wait | None = None
+    overtaken: Overtaken = Overtaken.TOMBSTONE
+    settles_after: Seconds = NEVER
+    """Seconds after the last attempt before which a lookup's "not there" would mean nothing."""
+    is_read: bool = True
+    """Whether another step, or the saga's result, reads what it yields: then it cannot be skipped."""
+
+    @property
+    def is_found_out(self) -> bool:
+        """Whether an unknown outcome is found out before it is undone."""
+        return self.has_undo and self.overtaken is not Overtaken.TOMBSTONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +94,7 @@ def compile_plan(
         needs[pivot] = frozenset(needs) - followers(needs, pivot) - {pivot}
         order = list(_topological(needs))
     compiled = {
-        step: _with_edges(
+        step: replace(
             given[step],
             needs=tuple(other for other in order if other in needs[step]),
             dependents=tuple(sorted(followers(needs, step), key=order.index)),
@@ -93,23 +128,16 @@ def _topological(needs: Mapping[str, frozenset[str]]) -> Iterator[str]:
             yield name
 
 
-def _with_edges(step: StepPlan, *, needs: tuple[str, ...], dependents: tuple[str, ...]) -> StepPlan:
-    return StepPlan(
-        name=step.name,
-        needs=needs,
-        dependents=dependents,
-        has_undo=step.has_undo,
-        is_pivot=step.is_pivot,
-        retry=step.retry,
-        timeout=step.timeout,
-    )
-
-
 def _digest(name: str, *, version: int, steps: Iterable[StepPlan], shapes: Mapping[str, str]) -> str:
-    structure = [
-        name,
-        version,
-        [[step.name, sorted(step.needs), step.has_undo, step.is_pivot] for step in steps],
-        dict(sorted(shapes.items())),
-    ]
+    structure = [name, version, [_structure(step) for step in steps], dict(sorted(shapes.items()))]
     return hashlib.sha256(json.dumps(structure, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+
+def _structure(step: StepPlan) -> list[Any]:
+    """What decides how a step's events are read. What came later is left out where it is not used: older digests stay."""
+    structure: list[Any] = [step.name, sorted(step.needs), step.has_undo, step.is_pivot]
+    if step.wait is not None:
+        structure.append(step.wait.kind)
+    if step.is_found_out:
+        structure.append(step.overtaken.value)
+    return structure

@@ -50,6 +50,9 @@ UNDO = Retry(attempts=50, base="100ms", cap="30s")
 PIVOT_UNKNOWN = Retry(attempts=50, base="100ms", cap="30s")
 """A pivot of unknown outcome is asked again under the same key; spent means NEEDS_ATTENTION."""
 
+FIND_OUT = Retry(attempts=50, base="100ms", cap="30s")
+"""Finding out whether a step took effect, before its undo; spent means UNDO_STUCK."""
+
 
 def _fraction(text: str) -> float:
     """A number in [0, 1), spread evenly over texts."""

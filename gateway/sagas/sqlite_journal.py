@@ -1,15 +1,14 @@
 """The journal in one SQLite file: WAL, synchronous=FULL, one writer thread that commits in groups.
 
-Invariant: an operation is answered after the commit that holds it. Each runs in a savepoint of its own, so one that is refused
-takes nothing with it; a commit that fails fails all of its operations and closes the journal for writing, so no effect
-follows an intention that is not on disk. One process owns the file, by an OS lock beside it.
+Invariant: an operation is answered after the commit that holds it. One that is refused takes nothing of its group with it: the
+group is then run again, each in a savepoint of its own. A commit that fails fails all of its operations and closes the journal for
+writing until it is mended, so no effect follows an intention that is not on disk. One process owns the file.
 Source: group commit, DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984; SQLite's page on WAL.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import queue
 import sqlite3
@@ -17,73 +16,44 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
-from ..clock import Epoch
+from ..clock import Clock, Epoch, LoopClock
 from ..errors import SagasUnavailable
 from ..telemetry import Telemetry
-from .events import Event, decode_event, encode_event, kind_of
+from . import key_table
+from .anchor import AnchorInvalid
+from .events import Event, decode_event
 from .host import SagaStartError
-from .journal import AlreadyThere, Begun, JournalConflict, SagaRecord, StoredSaga
+from .journal import AlreadyThere, Begun, SagaQuery, SagaRecord, StoredSaga
+from .journal_file import COLUMNS, record_of
+from .keeping import Keeper, Keeping
 from .known import Owner
+from .ledger import BY_KEY, Ledger, encoded
+from .ownership import open_ledger, prove_room, take_lock
 from .states import SagaState
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE sagas (
-    id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    saga TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    idempotency_key TEXT NOT NULL,
-    input_hash TEXT NOT NULL,
-    hash_version INTEGER NOT NULL,
-    input BLOB NOT NULL,
-    state TEXT NOT NULL,
-    trace TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    ended_at REAL,
-    deadline_at REAL NOT NULL,
-    UNIQUE (tenant, subject, saga, idempotency_key)
-) WITHOUT ROWID;
-CREATE INDEX sagas_not_ended ON sagas (state, created_at) WHERE ended_at IS NULL;
-CREATE TABLE events (
-    saga_id TEXT NOT NULL REFERENCES sagas (id),
-    seq INTEGER NOT NULL,
-    at REAL NOT NULL,
-    kind TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    PRIMARY KEY (saga_id, seq)
-) WITHOUT ROWID;
-"""
-_COLUMNS = (
-    "id, tenant, subject, saga, version, digest, idempotency_key, input_hash, hash_version, input, state, trace, "
-    "created_at, ended_at, deadline_at"
-)
-_BEGIN = f"INSERT INTO sagas ({_COLUMNS}) VALUES ({', '.join('?' * 15)}) ON CONFLICT DO NOTHING"  # noqa: S608
-_ADD_EVENT = "INSERT INTO events (saga_id, seq, at, kind, payload) VALUES (?, ?, ?, ?, ?)"
-_HAS_EVENT = "SELECT 1 FROM events WHERE saga_id = ? AND seq = ?"
-_SET_STATE = "UPDATE sagas SET state = ?, ended_at = ? WHERE id = ?"
-_BY_ID = f"SELECT {_COLUMNS} FROM sagas WHERE id = ?"  # noqa: S608
-_BY_KEY = f"SELECT {_COLUMNS} FROM sagas WHERE tenant = ? AND subject = ? AND saga = ? AND idempotency_key = ?"  # noqa: S608
-_EVENTS = "SELECT payload FROM events WHERE saga_id = ? ORDER BY seq"
+_BY_IDS = f"SELECT {COLUMNS} FROM sagas WHERE id IN ({{}})"  # noqa: S608
+_EVENTS = "SELECT saga_id, payload FROM events WHERE saga_id IN ({}) ORDER BY saga_id, seq"
 _OPEN = (
-    f"SELECT {_COLUMNS} FROM sagas WHERE ended_at IS NULL AND state IN ('RUNNING', 'COMPENSATING', 'FORWARD_ONLY') "  # noqa: S608
+    f"SELECT {COLUMNS} FROM sagas WHERE ended_at IS NULL AND state IN ('RUNNING', 'COMPENSATING', 'FORWARD_ONLY') "  # noqa: S608
     "ORDER BY created_at"
 )
 _WAITING = "SELECT saga, COUNT(*) FROM sagas WHERE ended_at IS NULL AND state = 'NEEDS_ATTENTION' GROUP BY saga"
 
-Operation = Callable[[sqlite3.Connection], Any]
+FOUND_AT_ONCE = 256
+"""Histories read by one statement."""
+
+ANSWERED_AT_ONCE = 16
+"""Operations of one commit whose waiters are woken in one turn of the loop: some 5 ms of work."""
+
+Operation = Callable[[Ledger], Any]
 
 
 @dataclass(slots=True)
@@ -107,20 +77,37 @@ class SqliteJournal:
         max_batch: int = 512,
         max_pages: int | None = None,
         timer: Callable[[], float] = time.perf_counter,
+        clock: Clock | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`max_batch`: operations in one commit. `max_pages`: bound of the file in pages of 4 KiB; None is the disk's."""
+        """`max_batch`: operations in one commit. `max_pages`: bound of the file in pages of 4 KiB; None is the disk's.
+
+        `keeping`: whether it makes checkpoints and prunes by itself while it is open.
+        """
         self._path = path
         self._telemetry = telemetry
         self._max_batch = max_batch
-        self._max_pages = max_pages
+        self.max_pages = max_pages
+        """May be raised; counts from the next `open` or `mend`."""
         self._timer = timer
+        self._clock = clock or LoopClock()
+        self._keeping = keeping
+        self.keeper: Keeper | None = None
+        """While it is open, and keeps itself."""
+        self._upkeep: asyncio.Task[None] | None = None
+        self.position = 0
+        """Of the last event that is committed."""
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._broken: str | None = "it is not open"
         self._has_failed = False
+        self._failure = asyncio.Event()
         self._lock: int | None = None
         self._writer: threading.Thread | None = None
         self._reading: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection | None = None
+        self._wanted: dict[str, asyncio.Future[StoredSaga | None]] = {}
+        self._finding: set[asyncio.Task[None]] = set()
+        self._be_asked()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal {self._path.name} {'healthy' if self.is_healthy else self._broken}>"
@@ -129,32 +116,89 @@ class SqliteJournal:
     def is_healthy(self) -> bool:
         return self._broken is None
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk, those of the write-ahead log included."""
+        return sum(_size_of(self._path.with_name(self._path.name + suffix)) for suffix in ("", "-wal"))
+
+    def _be_asked(self) -> None:
+        """Metrics ask when somebody reads them."""
+        metrics = self._telemetry.metrics
+        metrics.journal_waiting.set_function(lambda: self._queue.qsize())
+        metrics.journal_bytes.set_function(lambda: self.size)
+        metrics.journal_checkpoint_age.set_function(lambda: 0.0 if self.keeper is None else self.keeper.age)
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._lock = _take_lock(self._path)
+        self._lock = take_lock(self._path)
         try:
-            writer = await asyncio.to_thread(_connect_writer, self._path, max_pages=self._max_pages)
+            ledger = await asyncio.to_thread(self._open_ledger)
             self._reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._reader.execute("SELECT 1 FROM origin").fetchone()  # from here on it holds the WAL, see `mend`
         except BaseException:
             self._let_go()
             raise
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="saga-journal-read")
+        self._start_writer(ledger)
+        await self._keep()
+
+    def _open_ledger(self) -> Ledger:
+        return open_ledger(self._path, max_pages=self.max_pages, now=self._clock.wall())
+
+    def _start_writer(self, ledger: Ledger) -> None:
         self._broken, self._has_failed = None, False
+        self._failure.clear()
+        self.position = ledger.position
         self._queue = queue.SimpleQueue()
         self._writer = threading.Thread(
-            target=self._write_all, args=(writer, loop), name="saga-journal-write", daemon=True
+            target=self._write_all,
+            args=(ledger, asyncio.get_running_loop()),
+            name="saga-journal-write",
+            daemon=True,
         )
         self._writer.start()
 
-    async def close(self) -> None:
-        """Commit what is queued, then let go of the file."""
+    async def _stop_writer(self) -> None:
         if self._writer is not None:
-            self._broken = self._broken or "it is closed"
             self._queue.put(None)
             await asyncio.to_thread(self._writer.join)
             self._writer = None
+
+    async def _keep(self) -> None:
+        if self._keeping is None:
+            return
+        keeper = Keeper(self, self._keeping, telemetry=self._telemetry, clock=self._clock)
+        try:
+            await keeper.start()
+        except BaseException:
+            await self.close()
+            raise
+        self.keeper = keeper
+        self._upkeep = asyncio.create_task(keeper.run(), name="saga-journal-keeping")
+
+    async def _stop_keeping(self) -> None:
+        """A last checkpoint, so that a journal at rest is covered whole."""
+        keeper, self.keeper = self.keeper, None
+        if keeper is None or self._upkeep is None:
+            return
+        self._upkeep.cancel()
+        await asyncio.gather(self._upkeep, return_exceptions=True)
+        try:
+            await keeper.checkpoint()
+        except (SagasUnavailable, OSError, sqlite3.Error, AnchorInvalid) as error:
+            self._telemetry.log.error("saga journal closes without a last checkpoint", error=str(error))
+
+    async def close(self) -> None:
+        """Commit what is queued, then let go of the file."""
+        await self._stop_keeping()
+        if self._writer is not None:
+            self._broken = self._broken or "it is closed"
+            await self._stop_writer()
         if self._reading is not None:
             await asyncio.to_thread(self._reading.shutdown)
             self._reading = None
@@ -168,23 +212,31 @@ class SqliteJournal:
             os.close(self._lock)
             self._lock = None
 
+    # -- after a failure -----------------------------------------------------------------------------------------------
+
+    async def failed(self) -> None:
+        await self._failure.wait()
+
+    async def mend(self) -> bool:
+        """A new writer, if it can write. What the failed commit left in the WAL stays unread, since the reader holds the WAL's
+        index: so what was refused is not there, unless the machine dies before the next commit.
+        """
+        if not self._has_failed or self._reader is None:
+            return self.is_healthy
+        await self._stop_writer()
+        try:
+            ledger = await asyncio.to_thread(self._open_ledger)
+            await asyncio.to_thread(prove_room, ledger.connection)
+        except (SagaStartError, sqlite3.Error):
+            return False
+        self._start_writer(ledger)
+        return True
+
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def begin(self, record: SagaRecord, events: Sequence[Event]) -> Begun | AlreadyThere:
-        row = _row_of(record)
-        rows = _event_rows(record.id, first_seq=0, events=events)
-
-        def operation(connection: sqlite3.Connection) -> Begun | AlreadyThere:
-            if connection.execute(_BEGIN, row).rowcount == 1:
-                connection.executemany(_ADD_EVENT, rows)
-                return Begun()
-            by_key = (record.owner.tenant, record.owner.subject, record.saga, record.key)
-            found = connection.execute(_BY_KEY, by_key).fetchone()
-            if found is None:
-                raise JournalConflict(f"the saga id {record.id} is taken")
-            return AlreadyThere(_record_of(found))
-
-        return await self._write(operation)
+        ready = encoded(events)
+        return await self.write(lambda ledger: ledger.begin(record, ready))
 
     async def append(
         self,
@@ -195,38 +247,42 @@ class SqliteJournal:
         state: SagaState | None = None,
         ended_at: Epoch | None = None,
     ) -> None:
-        rows = _event_rows(saga_id, first_seq=expected_seq, events=events)
+        ready = encoded(events)
+        await self.write(
+            lambda ledger: ledger.append(
+                saga_id, expected_seq=expected_seq, events=ready, state=state, ended_at=ended_at
+            )
+        )
 
-        def operation(connection: sqlite3.Connection) -> None:
-            if connection.execute(_HAS_EVENT, (saga_id, expected_seq - 1)).fetchone() is None:
-                raise JournalConflict(f"saga {saga_id} has no event {expected_seq - 1} to follow")
-            try:
-                connection.executemany(_ADD_EVENT, rows)
-            except sqlite3.IntegrityError as error:
-                raise JournalConflict(f"saga {saga_id} already has an event {expected_seq}") from error
-            if state is not None:
-                connection.execute(_SET_STATE, (state.value, ended_at, saga_id))
-
-        await self._write(operation)
-
-    async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, operation: Callable[[Ledger], T]) -> T:
+        """For what keeps the file; sagas begin and append."""
         if self._broken is not None:
             raise _unavailable()
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put(_Pending(operation, waiter))
         return await waiter
 
-    def _write_all(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def _write_all(self, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
         """The writer's thread: until the None that closes it."""
         open_to_more = True
         while open_to_more:
             batch, open_to_more = self._next_batch()
             if batch:
-                self._commit(connection, batch)
+                self._commit(ledger, batch)
                 with suppress(RuntimeError):  # the loop is gone, and with it everybody who waited
-                    loop.call_soon_threadsafe(_answer, batch)
+                    loop.call_soon_threadsafe(self._answer, batch)
         with suppress(sqlite3.Error):
-            connection.close()
+            ledger.connection.close()
+
+    def _answer(self, batch: Sequence[_Pending], *, start: int = 0) -> None:
+        """On the loop's thread, a few at a time: each of them wakes a saga, and others want the loop too."""
+        if self._has_failed:
+            self._failure.set()
+        for pending in batch[start : start + ANSWERED_AT_ONCE]:
+            _settle(pending)
+        start += ANSWERED_AT_ONCE
+        if start < len(batch):
+            asyncio.get_running_loop().call_soon(partial(self._answer, batch, start=start))
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         """At least one operation, and whatever else waits already; False once the queue is closed."""
@@ -239,52 +295,79 @@ class SqliteJournal:
                 batch.append(pending)
         return batch, True
 
-    def _commit(self, connection: sqlite3.Connection, batch: Sequence[_Pending]) -> None:
+    def _commit(self, ledger: Ledger, batch: Sequence[_Pending]) -> None:
         started = self._timer()
         try:
             if self._has_failed:
                 raise sqlite3.OperationalError(self._broken)
-            connection.execute("BEGIN IMMEDIATE")
-            for pending in batch:
-                _run_in_savepoint(connection, pending)
-            connection.execute("COMMIT")
+            if not _run_together(ledger, batch):
+                _run_apart(ledger, batch)
+            position = ledger.position
+            ledger.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._fail(connection, batch, error)
+            self._fail(ledger, batch, error)
             return
+        self.position = position
         self._telemetry.metrics.commits.observe(self._timer() - started)
         self._telemetry.metrics.commit_operations.observe(len(batch))
 
-    def _fail(self, connection: sqlite3.Connection, batch: Sequence[_Pending], error: sqlite3.Error) -> None:
+    def _fail(self, ledger: Ledger, batch: Sequence[_Pending], error: sqlite3.Error) -> None:
         if not self._has_failed:
             self._telemetry.log.error("saga journal cannot be written", journal=self._path.name, error=str(error))
         self._has_failed = True
         self._broken = str(error)
         with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
+            ledger.connection.execute("ROLLBACK")
+        ledger.forget()
         for pending in batch:
             pending.error = _unavailable()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def find(self, saga_id: str) -> StoredSaga | None:
-        def read(connection: sqlite3.Connection) -> tuple[Any, list[Any]]:
-            row = connection.execute(_BY_ID, (saga_id,)).fetchone()
-            return row, connection.execute(_EVENTS, (saga_id,)).fetchall() if row is not None else []
+        """Those that are asked for at the same time are read together: a recovery asks for thousands."""
+        wanted = self._wanted.get(saga_id)
+        if wanted is None:
+            loop = asyncio.get_running_loop()
+            wanted = self._wanted[saga_id] = loop.create_future()
+            if len(self._wanted) == 1:
+                loop.call_soon(self._begin_finding)
+        return await asyncio.shield(wanted)  # others may wait for it too
 
-        row, payloads = await self._read(read)
-        if row is None:
-            return None
-        return StoredSaga(_record_of(row), tuple(decode_event(payload) for (payload,) in payloads))
+    def _begin_finding(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        finding = asyncio.get_running_loop().create_task(self._find_all(wanted))
+        self._finding.add(finding)
+        finding.add_done_callback(self._finding.discard)
+
+    async def _find_all(self, wanted: Mapping[str, asyncio.Future[StoredSaga | None]]) -> None:
+        try:
+            found = await self._read(lambda connection: _read_sagas(connection, [*wanted]))
+        except BaseException as error:  # whatever it is, whoever waits must hear of it
+            for waiter in wanted.values():
+                _refuse(waiter, error if isinstance(error, Exception) else _unavailable())
+            if not isinstance(error, Exception):
+                raise
+            return
+        for saga_id, waiter in wanted.items():
+            _answer_with(waiter, found.get(saga_id))
 
     async def find_by_key(self, owner: Owner, *, saga: str, key: str) -> SagaRecord | None:
         row = await self._read(
-            lambda connection: connection.execute(_BY_KEY, (owner.tenant, owner.subject, saga, key)).fetchone()
+            lambda connection: connection.execute(BY_KEY, (owner.tenant, owner.subject, saga, key)).fetchone()
         )
-        return None if row is None else _record_of(row)
+        return None if row is None else record_of(row)
 
     async def open_sagas(self) -> Sequence[SagaRecord]:
-        rows = await self._read(lambda connection: connection.execute(_OPEN).fetchall())
-        return [_record_of(row) for row in rows]
+        rows, keys = await self._read(
+            lambda connection: (connection.execute(_OPEN).fetchall(), key_table.all_keys(connection))
+        )
+        return [replace(record_of(row), secret_key=keys.get(row[0])) for row in rows]
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        statement, values = _search(query)
+        rows = await self._read(lambda connection: connection.execute(statement, values).fetchall())
+        return [record_of(row) for row in rows]
 
     async def needing_attention(self) -> Mapping[str, int]:
         rows = await self._read(lambda connection: connection.execute(_WAITING).fetchall())
@@ -306,125 +389,113 @@ class SqliteJournal:
         return await asyncio.get_running_loop().run_in_executor(reading, in_transaction)
 
 
+class _Rows(NamedTuple):
+    """A saga as it is stored."""
+
+    record: Sequence[Any]
+    payloads: list[bytes]
+    key: bytes | None
+
+
+def _read_sagas(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, _Rows]:
+    """Those that are there: three statements for every `FOUND_AT_ONCE` ids."""
+    found: dict[str, _Rows] = {}
+    for start in range(0, len(ids), FOUND_AT_ONCE):
+        some = ids[start : start + FOUND_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        keys = key_table.keys_of(connection, some)
+        for row in connection.execute(_BY_IDS.format(marks), some):
+            found[row[0]] = _Rows(row, [], keys.get(row[0]))
+        for saga_id, payload in connection.execute(_EVENTS.format(marks), some):
+            if saga_id in found:
+                found[saga_id].payloads.append(payload)
+    return found
+
+
+def _answer_with(waiter: asyncio.Future[StoredSaga | None], rows: _Rows | None) -> None:
+    """Decoded one by one: a history that cannot be read is the failure of who asked for it alone."""
+    if rows is None:
+        waiter.set_result(None)
+        return
+    try:
+        record = replace(record_of(rows.record), secret_key=rows.key)
+        waiter.set_result(StoredSaga(record, tuple(map(decode_event, rows.payloads))))
+    except Exception as error:
+        _refuse(waiter, error)
+
+
+def _refuse(waiter: asyncio.Future[Any], error: Exception) -> None:
+    waiter.set_exception(error)
+    waiter.exception()  # seen: whoever asked may be gone
+
+
+def _search(query: SagaQuery) -> tuple[str, list[Any]]:
+    """The statement and its values. What is asked for becomes values, never text."""
+    where, values = ["1"], list[Any]()
+    if query.states:
+        where.append(f"state IN ({', '.join('?' * len(query.states))})")
+        values += sorted(state.value for state in query.states)
+    if query.saga is not None:
+        where.append("saga = ?")
+        values.append(query.saga)
+    if query.owner is not None:
+        where.append("tenant = ? AND subject = ?")
+        values += [query.owner.tenant, query.owner.subject]
+    if query.before is not None:
+        where.append("(created_at, id) < (?, ?)")
+        values += query.before
+    values.append(query.limit)
+    text = f"SELECT {COLUMNS} FROM sagas WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608
+    return text, values
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _unavailable() -> SagasUnavailable:
     return SagasUnavailable("The saga journal cannot be written; nothing was begun.")
 
 
-def _answer(batch: Sequence[_Pending]) -> None:
-    """On the loop's thread; a waiter that was cancelled is past telling."""
-    for pending in batch:
-        if pending.waiter.done():
-            continue
-        if pending.error is not None:
-            pending.waiter.set_exception(pending.error)
-        else:
-            pending.waiter.set_result(pending.result)
+def _settle(pending: _Pending) -> None:
+    """A waiter that was cancelled is past telling."""
+    if pending.waiter.done():
+        return
+    if pending.error is not None:
+        pending.waiter.set_exception(pending.error)
+    else:
+        pending.waiter.set_result(pending.result)
 
 
-def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending) -> None:
-    connection.execute("SAVEPOINT operation")
+def _run_together(ledger: Ledger, batch: Sequence[_Pending]) -> bool:
+    """All operations in a transaction that is left open; False, with nothing done, when one of them was refused."""
+    ledger.connection.execute("BEGIN IMMEDIATE")
     try:
-        pending.result = pending.operation(connection)
+        for pending in batch:
+            pending.result = pending.operation(ledger)
     except sqlite3.Error:
         raise  # the file itself fails: no operation of this group is to be believed
-    except Exception as error:
-        connection.execute("ROLLBACK TO operation")
-        pending.error = error
-    connection.execute("RELEASE operation")
+    except Exception:  # whose it is, and what it was refused for, is found out one by one
+        ledger.connection.execute("ROLLBACK")
+        ledger.forget()
+        return False
+    return True
 
 
-def _take_lock(path: Path) -> int:
-    """Raises: SagaStartError when another process owns the journal, or its directory cannot be written."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SagaStartError(
-            f"the saga journal {path} cannot be created ({error.strerror}): make its directory writable, or name another "
-            "file in `sagas.journal`"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise SagaStartError(
-            f"the saga journal {path} is owned by another process: stop that process, or give this gateway a file of its "
-            "own in `sagas.journal`"
-        ) from error
-    return lock
-
-
-def _connect_writer(path: Path, *, max_pages: int | None) -> sqlite3.Connection:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with ExitStack() as unless_ready:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            unless_ready.callback(connection.close)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            _migrate(connection, path)
-            if max_pages is not None:
-                connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
-            unless_ready.pop_all()
-    except (OSError, sqlite3.Error) as error:
-        raise SagaStartError(
-            f"the saga journal {path} cannot be opened for writing ({error}): check its permissions and the disk, or restore "
-            "it from a backup"
-        ) from error
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise SagaStartError(
-            f"the saga journal {path} has schema {version} and this gateway knows {SCHEMA_VERSION}: run the newer gateway"
-        )
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-
-
-def _row_of(record: SagaRecord) -> tuple[object, ...]:
-    return (
-        record.id,
-        record.owner.tenant,
-        record.owner.subject,
-        record.saga,
-        record.version,
-        record.digest,
-        record.key,
-        record.input_hash,
-        record.hash_version,
-        record.input,
-        record.state.value,
-        msgspec.json.encode(dict(record.trace)).decode(),
-        record.created_at,
-        record.ended_at,
-        record.deadline_at,
-    )
-
-
-def _record_of(row: Sequence[Any]) -> SagaRecord:
-    return SagaRecord(
-        id=row[0],
-        owner=Owner(row[1], row[2]),
-        saga=row[3],
-        version=row[4],
-        digest=row[5],
-        key=row[6],
-        input_hash=row[7],
-        hash_version=row[8],
-        input=row[9],
-        state=SagaState(row[10]),
-        trace=msgspec.json.decode(row[11], type=dict[str, str]),
-        created_at=Epoch(row[12]),
-        ended_at=None if row[13] is None else Epoch(row[13]),
-        deadline_at=Epoch(row[14]),
-    )
-
-
-def _event_rows(saga_id: str, *, first_seq: int, events: Sequence[Event]) -> list[tuple[object, ...]]:
-    return [
-        (saga_id, seq, event.at, kind_of(event), encode_event(event))
-        for seq, event in enumerate(events, start=first_seq)
-    ]
+def _run_apart(ledger: Ledger, batch: Sequence[_Pending]) -> None:
+    """Each in a savepoint of its own: the refused ones take nothing with them. Twice as dear, and rarely needed."""
+    ledger.connection.execute("BEGIN IMMEDIATE")
+    for pending in batch:
+        ledger.connection.execute("SAVEPOINT operation")
+        try:
+            pending.result = pending.operation(ledger)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            ledger.connection.execute("ROLLBACK TO operation")
+            ledger.forget()
+            pending.error = error
+        ledger.connection.execute("RELEASE operation")

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 
 class SagaState(StrEnum):
+    __hash__ = str.__hash__  # Enum's own is a Python function: states are looked up in sets on every turn of a saga
+
     RUNNING = "RUNNING"
     COMPENSATING = "COMPENSATING"
     FORWARD_ONLY = "FORWARD_ONLY"
@@ -28,10 +30,14 @@ class SagaState(StrEnum):
 
 
 class StepState(StrEnum):
+    __hash__ = str.__hash__
+
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     RETRYING = "RETRYING"
     """Between two attempts."""
+    WAITING = "WAITING"
+    """For a timer or a signal."""
     DONE = "DONE"
     REJECTED = "REJECTED"
     """The business said no; nothing took effect."""
@@ -41,9 +47,13 @@ class StepState(StrEnum):
     """Given up, and nobody can tell whether it took effect."""
     SKIPPED = "SKIPPED"
     """Never begun, and never will be."""
+    FINDING_OUT = "FINDING_OUT"
+    """Whether it took effect is being asked, before its undo."""
     UNDOING = "UNDOING"
     UNDONE = "UNDONE"
     UNDO_STUCK = "UNDO_STUCK"
+    UNDO_SKIPPED = "UNDO_SKIPPED"
+    """An operator let its effect stand."""
 
 
 _FINAL = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})

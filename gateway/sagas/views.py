@@ -17,6 +17,7 @@ from .journal import SagaRecord
 from .known import Done, Unknown
 from .progress import SagaProgress, StepProgress
 from .states import SagaState
+from .vault import Vault
 
 
 def view_of(definition: Definition, record: SagaRecord, progress: SagaProgress, *, codec: Codec) -> SagaView:
@@ -31,7 +32,12 @@ def view_of(definition: Definition, record: SagaRecord, progress: SagaProgress, 
         steps=tuple(_step_view(name, step) for name, step in progress.steps.items()),
         created_at=record.created_at,
         ended_at=progress.ended_at,
+        deadline_at=record.deadline_at,
+        cause=None if progress.cause is None else progress.cause.code,
+        input=record.input,
         compute_result=partial(_result, definition, record, progress, codec) if is_done else None,
+        record=record,
+        progress=progress,
     )
 
 
@@ -47,16 +53,21 @@ def retired_view(record: SagaRecord) -> SagaView:
         steps=(),
         created_at=record.created_at,
         ended_at=record.ended_at,
+        deadline_at=record.deadline_at,
+        input=record.input,
+        record=record,
     )
 
 
 class Values:
     """Input and results of one saga, decoded once each, as a step will see them before and after a crash alike."""
 
-    def __init__(self, definition: Definition, record: SagaRecord, *, codec: Codec) -> None:
+    def __init__(self, definition: Definition, record: SagaRecord, *, codec: Codec, vault: Vault | None = None) -> None:
+        """Without a `vault` secrets are gone: so they are for `result`, which is computed whenever it is read."""
         self._definition = definition
         self._record = record
         self._codec = codec
+        self._vault = vault
         self._decoded: dict[str, Any] = {}
         self._input: Any = _NOT_YET
 
@@ -78,14 +89,17 @@ class Values:
 
     def _read_input(self) -> Any:
         if self._input is _NOT_YET:
-            self._input = self._codec.decode(self._record.input, self._definition.input_type)
+            place = None if self._vault is None else self._vault.of_input()
+            self._input = self._codec.decode(self._record.input, self._definition.input_type, place=place)
         return self._input
 
     def _read_result(self, name: str, step: StepProgress) -> Any:
         if name not in self._decoded:
             if step.result is None:
                 raise LookupError(f"step {name!r} has no result")
-            self._decoded[name] = self._codec.decode(step.result, self._definition.bindings[name].yields)
+            place = None if self._vault is None else self._vault.of_step(name)
+            yields = self._definition.bindings[name].yields
+            self._decoded[name] = self._codec.decode(step.result, yields, place=place)
         return self._decoded[name]
 
 
@@ -107,4 +121,6 @@ def _step_view(name: str, step: StepProgress) -> StepView:
         code=step.code,
         started_at=step.started_at,
         ended_at=step.ended_at,
+        next_at=step.retry_at if step.retry_at is not None else step.waits_until,
+        result=step.result,
     )

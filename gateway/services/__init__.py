@@ -3,17 +3,20 @@
 from .budget import BudgetSettings
 from .command import Command, send
 from .config import ServiceConfig
+from .headers import SetHeader
 from .health import HealthSettings
-from .httpx_transport import HttpClient
+from .httpx_transport import HttpClient, OnBehalf
 from .instances import BalanceSettings
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
+from .policies.faults import planned as planned_faults
 from .registry import Services, UnknownService
-from .request import Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
+from .request import UNREADABLE, Handler, Policy, Priority, ServiceRequest, ServiceResponse, Sharing
 from .service import ServiceClient
 from .wire import Wire
 
 __all__ = [
+    "UNREADABLE",
     "AnsweredUnavailable",
     "BalanceSettings",
     "BreakerSettings",
@@ -27,6 +30,7 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "HttpClient",
+    "OnBehalf",
     "Outcome",
     "Policy",
     "Priority",
@@ -36,8 +40,10 @@ __all__ = [
     "ServiceRequest",
     "ServiceResponse",
     "Services",
+    "SetHeader",
     "Sharing",
     "UnknownService",
     "Wire",
+    "planned_faults",
     "send",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..clock import Instant, Seconds
 
@@ -48,6 +48,8 @@ class RetryBudget:
         self._newest = 0
         self._first = [0] * _BUCKETS
         self._extra = [0] * _BUCKETS
+        self.spent = self.refused = 0
+        """Extra attempts since the start: those that were sent, and those that were not granted."""
 
     def __repr__(self) -> str:
         return f"<RetryBudget {sum(self._extra)}/{self._granted():.1f} extra attempts in {self._settings.window:g} s>"
@@ -68,9 +70,22 @@ class RetryBudget:
         """Whether an extra attempt may be sent; if so it is counted."""
         self._move_to(int(now // self._step))
         if sum(self._extra) + 1 > self._granted():
+            self.refused += 1
             return False
+        self.spent += 1
         self._extra[self._newest % _BUCKETS] += 1
         return True
+
+    def snapshot(self, now: Instant) -> dict[str, Any]:
+        """For operators: extra attempts in the window beside what it grants, and all since the start."""
+        self._move_to(int(now // self._step))
+        return {
+            "extra": sum(self._extra),
+            "granted": round(self._granted(), 1),
+            "windowSeconds": self._settings.window,
+            "spent": self.spent,
+            "refused": self.refused,
+        }
 
     def _granted(self) -> float:
         """Extra attempts that the window's traffic allows."""

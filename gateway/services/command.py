@@ -16,7 +16,8 @@ import msgspec
 
 from ..clock import Deadline, Seconds
 from ..errors import ServiceContractBroken, ServiceRefused
-from .request import Priority, ServiceRequest, ServiceResponse
+from ..secret import secret_of
+from .request import UNREADABLE, Priority, ServiceRequest, ServiceResponse
 from .service import ServiceClient
 
 V = TypeVar("V")
@@ -99,8 +100,8 @@ def _decoded(command: Command[V], body: bytes) -> V:
     if command.into is NoneType and not body:
         return cast("V", None)
     try:
-        return msgspec.json.decode(body, type=command.into, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
+        return msgspec.json.decode(body, type=command.into, strict=True, dec_hook=secret_of)
+    except UNREADABLE as error:
         raise ServiceContractBroken(
             f"{command.service} did {command.endpoint}, but its answer is not a {command.into.__name__}",
             service=command.service,
@@ -121,6 +122,6 @@ def _refused(command: Command[V], response: ServiceResponse) -> ServiceRefused:
 def _reason(body: bytes) -> str | None:
     try:
         code = _refusals.decode(body).code
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return code if _REASON.fullmatch(code) else None

@@ -6,14 +6,15 @@ number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..clock import Seconds
 from .budget import BudgetSettings
+from .headers import SetHeader, names_in, require_forwardable, require_settable
 from .health import HealthSettings
 from .instances import BalanceSettings
 from .policies.breaker import BreakerSettings
@@ -59,7 +60,10 @@ class ServiceConfig:
     max_response: int = 8 * MEBIBYTE
     """Bytes of a decompressed body beyond which an answer is given up. 8 MiB: a batch of 200 keys at 40 KiB each."""
     send_headers: tuple[str, ...] = ()
-    """Names of client headers that are forwarded to this service. None: what is not declared is not leaked."""
+    """Client headers that are forwarded to this service, in lower case: names, or beginnings as `x-tenant-*`. None: what is not
+    declared is not leaked. `headers.py` has the rules."""
+    set_headers: tuple[SetHeader, ...] = ()
+    """Constants that go with every attempt, health checks included: the gateway's own key to the service, for example."""
 
     def __post_init__(self) -> None:
         if not self.instances:
@@ -70,15 +74,22 @@ class ServiceConfig:
             raise ValueError("instances and fallback name an address twice: each is there once")
         if self.ca_file is not None and not Path(self.ca_file).is_file():
             raise ValueError(f"ca_file is {self.ca_file!r}: there is no such file")
+        require_forwardable(self.send_headers)
+        require_settable(self.set_headers, forwarded=self.send_headers)
         for name in ("attempt_timeout", "connect_timeout", "max_response"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be more than 0")
 
+    @property
+    def forwards(self) -> Callable[[str], bool]:
+        """Whether the client's header of a name, in lower case, goes to this service."""
+        return names_in(self.send_headers)
+
 
 def changes(service: str, old: ServiceConfig, new: ServiceConfig) -> list[str]:
-    """What differs, a sentence each: "catalog: bulkhead.limit 64 → 32"."""
+    """What differs, a sentence each: "catalog: bulkhead.limit 64 → 32". Values of `set_headers` are never shown."""
     return [
-        f"{service}: {name} {_shown(before)} → {_shown(after)}"
+        f"{service}: {name} {_difference(before, after)}"
         for (name, before), (_, after) in zip(_leaves(old), _leaves(new), strict=True)
         if before != after
     ]
@@ -93,13 +104,33 @@ def _leaves(table: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{each.name}", value
 
 
+def _difference(before: object, after: object) -> str:
+    if (shown := _shown(before)) == _shown(after):  # a secret's: its text is not for logs
+        return f"{shown}: another value"
+    return f"{shown} → {_shown(after)}"
+
+
 def _shown(value: object) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
 def _require_http(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("url is not an address of a service: write it as http://host:port")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(
+            "url holds other than plain characters: write a host in punycode (xn--...), a path percent-encoded"
+        )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("url holds credentials, a query or a fragment: it may hold scheme, host, port and path only")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The url taken apart; None where its brackets, its port or a label of its host cannot be."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError:
+        return None
+    return parts if has_port and all(len(label) < 64 for label in (parts.hostname or "").split(".")) else None

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to a service: one exchange at a time, parsed by llhttp (through httptools).
 
 Invariants: an exchange ends in exactly one way, an answer or one failure; a connection on which anything was unusual (cut
-off, early answer, bytes nobody asked for) is never used again; no more than `max_response` bytes of an answer are held.
+off, early answer, bytes nobody asked for) is never used again; no more than `max_response` bytes of an answer are held, and
+no more than `MAX_HEAD` of what is not its body.
 Source: RFC 9112. llhttp is what Node uses; it is strict about framing, so that no answer can be smuggled into the next.
 """
 
@@ -26,6 +27,18 @@ _EITHER = 32 + zlib.MAX_WBITS
 """zlib's own recognition of gzip and of deflate as HTTP means it."""
 
 
+MAX_HEAD = 64 * 1024
+"""Bytes that may follow one another without being body: headers, trailers, chunk extensions, answers that only come before the
+answer (1xx). Eight times what servers accept of a request's head by default."""
+
+
+_GZIP = b"\x1f\x8b"
+"""How a gzip member begins."""
+
+_MEMBERS = 16
+"""Members of one body: they simply follow one another (RFC 1952, 2.2), and each one copies what is left."""
+
+
 class Broken(Enum):
     """What became of an exchange that has no answer."""
 
@@ -35,6 +48,8 @@ class Broken(Enum):
     """It ended, or became unreadable, in the middle of the answer."""
     NOT_HTTP = auto()
     OVERSIZE = auto()
+    HEAD = auto()
+    """What is not its body does not end."""
     ENCODING = auto()
     """Compressed in a way that was not asked for."""
 
@@ -64,6 +79,11 @@ class Connection(asyncio.Protocol):
         self._is_spent = False
         self._is_head = False
         self._max_response = 0
+        self._besides = 0
+        self._headers: dict[str, str] = {}
+        self._held: bytes | bytearray = b""
+        self._size = 0
+        self._length: int | None = None
         self._begin_message()
 
     def __repr__(self) -> str:
@@ -82,16 +102,14 @@ class Connection(asyncio.Protocol):
         self._answer = answer
         self._is_head = is_head
         self._max_response = max_response
+        self._besides = 0
         self._begin_message()
         self._transport.write(request)
         return answer
 
     def abort(self) -> None:
-        """Close at once: what comes now belongs to nobody."""
-        self._is_spent = True
-        self._answer = None
-        if self._transport is not None:
-            self._transport.abort()
+        """Close at once: what comes now belongs to nobody, and whoever still waits is told."""
+        self._fail(Broken.CLOSED)
 
     # -- what the loop calls -------------------------------------------------------------------------------------------
 
@@ -102,15 +120,21 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             self.abort()  # bytes that nobody asked for: the two ends disagree on where an answer ends
             return
+        size = self._size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._fail(Broken.CUT_OFF if self._in_body else Broken.NOT_HTTP)
         except httptools.HttpParserUpgrade:
             self._fail(Broken.NOT_HTTP)
+        self._besides = 0 if self._size > size else self._besides + len(data)
+        if self._besides > MAX_HEAD:
+            self._fail(Broken.HEAD)
 
     def eof_received(self) -> None:
-        return None  # close, too: a service that will not read any more will not answer another request
+        # By returning nothing it is closed, too: a service that will not read any more will not answer another request. The
+        # loop says so by `connection_lost`, but a turn later.
+        self._is_spent = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_open = False
@@ -131,6 +155,8 @@ class Connection(asyncio.Protocol):
         self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:  # a trailer, or of an answer to nothing: the head of the one that was asked for is over
+            return
         key = name.lower()
         if key in _OF_THE_CONNECTION:
             self._note(key, value)
@@ -142,7 +168,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
         self._in_body = True
-        if self._length is not None and self._length > self._max_response and not self._is_head:
+        if self._status < 100:
+            self._fail(Broken.NOT_HTTP)
+        elif self._length is not None and self._length > self._max_response and not self._is_head:
             self._fail(Broken.OVERSIZE)
         elif self._is_head and self._status >= 200:
             self._is_spent = True  # llhttp would wait for the body that Content-Length speaks of
@@ -154,8 +182,12 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
         if self._size > self._max_response:
             self._fail(Broken.OVERSIZE)
+        elif not self._held:
+            self._held = body  # most answers come in one piece, which is not copied
+        elif isinstance(self._held, bytearray):
+            self._held += body
         else:
-            self._chunks.append(body)
+            self._held = bytearray(self._held) + body
 
     def on_message_complete(self) -> None:
         if self._answer is None:
@@ -170,25 +202,31 @@ class Connection(asyncio.Protocol):
     # -- the exchange --------------------------------------------------------------------------------------------------
 
     def _begin_message(self) -> None:
-        self._headers: dict[str, str] = {}
-        self._chunks: list[bytes] = []
+        self._headers = {}
+        self._held = b""
         self._size = 0
         self._status = 0  # until the head is complete
-        self._length: int | None = None
+        self._length = None
         self._encoding = b""
         self._has_begun = self._in_body = False
         self._ends_with_connection = True
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"content-encoding":
-            self._encoding = value.strip().lower()
+            self._encode(value)
         elif name == b"content-length":
             self._ends_with_connection = False
             self._length = int(value) if value.strip().isdigit() else None  # llhttp has refused anything else
         elif name == b"transfer-encoding":
             self._ends_with_connection = False
+            if value.strip().lower() != b"chunked":
+                self._encode(value)
         elif name == b"keep-alive":
             self.keep_alive = _timeout_of(value)
+
+    def _encode(self, value: bytes) -> None:
+        """One more encoding of the body: they add up, on one line or on several."""
+        self._encoding = b", ".join(filter(None, (self._encoding, value.strip().lower())))
 
     def _finish(self) -> None:
         assert self._transport is not None  # noqa: S101 - something came over it
@@ -207,7 +245,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _body(self) -> bytes:
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        body = bytes(self._held)
         if not self._encoding or self._encoding == b"identity" or not body:
             return body
         if self._encoding not in {b"gzip", b"x-gzip", b"deflate"}:
@@ -215,14 +253,29 @@ class Connection(asyncio.Protocol):
         return _inflated(body, longest=self._max_response)
 
     def _fail(self, how: Broken) -> None:
-        answer, status = self._answer, self._status
-        self.abort()
+        answer, self._answer, self._is_spent = self._answer, None, True
+        status = self._status
+        if self._transport is not None:
+            self._transport.abort()
         if answer is not None and not answer.done():
             answer.set_exception(ExchangeBroken(how, status))
 
 
 def _inflated(body: bytes, *, longest: int) -> bytes:
     """`body` decompressed, never holding more than `longest` bytes. Raises: ExchangeBroken."""
+    plain, rest = _member(body, longest=longest)
+    for _ in range(_MEMBERS - 1):
+        if not rest.startswith(_GZIP):
+            break
+        more, rest = _member(rest, longest=longest - len(plain))
+        plain += more
+    if rest.strip(b"\0"):  # some fill up with zeros; anything else is a part that we did not understand
+        raise ExchangeBroken(Broken.CUT_OFF)
+    return plain
+
+
+def _member(body: bytes, *, longest: int) -> tuple[bytes, bytes]:
+    """The first member of `body` decompressed, and what follows it. Raises: ExchangeBroken."""
     inflater = zlib.decompressobj(_EITHER)
     try:
         try:
@@ -236,7 +289,7 @@ def _inflated(body: bytes, *, longest: int) -> bytes:
         raise ExchangeBroken(Broken.OVERSIZE)
     if not inflater.eof:
         raise ExchangeBroken(Broken.CUT_OFF)
-    return plain
+    return plain, inflater.unused_data
 
 
 def _timeout_of(value: bytes) -> float | None:

@@ -22,7 +22,8 @@ from ..clock import Clock, Seconds
 from ..errors import ServiceContractBroken, ServiceError, ServiceTimeout, ServiceUnavailable
 from ..telemetry import Telemetry
 from .config import ServiceConfig
-from .http1_connection import Broken, Connection, ExchangeBroken
+from .headers import NEVER_GIVEN, is_sendable, is_token
+from .http1_connection import MAX_HEAD, Broken, Connection, ExchangeBroken
 from .request import Priority, ServiceRequest, ServiceResponse
 
 _ALLOWANCE_MS = 5
@@ -31,14 +32,9 @@ _ALLOWANCE_MS = 5
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 """What stays as it is in a path (RFC 3986 pchar, and escapes already made)."""
 
-_OURS = frozenset(
-    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent", "keep-alive"}
-)
-"""Request headers that are written here, whoever gives them."""
-
+_ENCODED_DOT = re.compile("%2e", re.IGNORECASE).sub
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _LINE_BREAKS = re.compile(r"[\r\n\0]").search
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 
 LONGEST_IDLE = Seconds(15.0)
 """After which a connection is closed by us. Shorter than what load balancers allow (60 s), longer than a pause of traffic."""
@@ -56,6 +52,7 @@ class Http1Wire:
     def __init__(self, service: str, config: ServiceConfig, *, telemetry: Telemetry, clock: Clock) -> None:
         self._service = service
         self._config = config
+        self._constant = _constant(config)
         self._telemetry = telemetry
         self._clock = clock
         self._origins: dict[str, _Origin] = {}
@@ -84,6 +81,7 @@ class Http1Wire:
         if has_other_ca:
             self._tls = None
         self._config = config
+        self._constant = _constant(config)
         known = set[str]() if has_other_ca else {*config.instances, *config.fallback}
         for address in [each for each in self._origins if each not in known]:
             for connection in self._origins.pop(address).idle:
@@ -153,9 +151,12 @@ class Http1Wire:
     async def _connect(self, origin: _Origin) -> Connection:
         limit = self._config.connect_timeout
         try:
+            tls = (
+                self._context() if origin.is_tls else None
+            )  # outside: reading certificates is not in the service's time
             async with asyncio.timeout(limit):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, origin.host, origin.port, ssl=self._context() if origin.is_tls else None
+                    Connection, origin.host, origin.port, ssl=tls
                 )
         except TimeoutError as error:
             raise self._not_reached(f"accepted no connection within {limit * 1000:.0f} ms") from error
@@ -183,18 +184,24 @@ class Http1Wire:
 
     def _message(self, request: ServiceRequest, origin: _Origin) -> bytes:
         """Head and body. Raises: ValueError for a path or a header that would be another request than it says."""
+        if not is_token(request.method):
+            raise ValueError(f"{request.endpoint}: {request.method!r} is no method")
         lines = [f"{request.method} {origin.path}{_target(request)} HTTP/1.1", origin.common]
-        has_type = False
+        has_type = has_accept = False
         for name, value in request.headers:
             lower = name.lower()
-            if lower in _OURS:
+            if lower in NEVER_GIVEN or lower in self._constant:
                 continue
-            if not _TOKEN(name) or _LINE_BREAKS(value):
+            if not is_sendable(name, value):
                 raise ValueError(
                     f"{request.endpoint}: the header {name!r} cannot be sent: its name or value breaks the line"
                 )
             has_type = has_type or lower == "content-type"
+            has_accept = has_accept or lower == "accept"
             lines.append(f"{name}: {value}")
+        lines += self._constant.values()
+        if not (has_accept or "accept" in self._constant):
+            lines.append("Accept: */*")
         if request.idempotency_key is not None:
             lines.append(f"Idempotency-Key: {_one_line(request.idempotency_key, request)}")
         if request.deadline.at != float("inf"):
@@ -205,7 +212,7 @@ class Http1Wire:
         lines += [f"{name}: {value}" for name, value in self._telemetry.trace_headers().items()]
         body = request.body
         if body is not None:
-            if not has_type:
+            if not has_type and "content-type" not in self._constant:
                 lines.append("Content-Type: application/json")
             lines.append(f"Content-Length: {len(body)}")
         elif request.method not in {"GET", "HEAD", "OPTIONS", "DELETE"}:
@@ -225,6 +232,8 @@ class Http1Wire:
                 return self._unknown("broke off in the middle of its answer")
             case Broken.OVERSIZE:
                 return self._unusable(f"with more than {self._config.max_response} bytes", error.status)
+            case Broken.HEAD:
+                return self._unusable(f"with headers of more than {MAX_HEAD} bytes", error.status)
             case Broken.ENCODING:
                 return self._unusable("in an encoding that was not asked for", error.status)
 
@@ -249,8 +258,13 @@ class _Origin:
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.is_tls else 80)
         self.path = parts.path.rstrip("/")
-        self.common = f"Host: {parts.netloc}\r\nUser-Agent: sagaql\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate"
+        self.common = f"Host: {parts.netloc}\r\nUser-Agent: sagaql\r\nAccept-Encoding: gzip, deflate"
         self.idle: deque[Connection] = deque()
+
+
+def _constant(config: ServiceConfig) -> dict[str, str]:
+    """The lines that go with every request, by the name of their header."""
+    return {each.name: f"{each.name}: {each.value}" for each in config.set_headers}
 
 
 def _target(request: ServiceRequest) -> str:
@@ -274,8 +288,11 @@ def _path(path: str) -> str | None:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a segment is `.` or `..`, which a server would resolve to another resource than the endpoint names."""
-    return "/." in path and any(segment in {".", ".."} for segment in path.split("/"))
+    """Whether a segment is `.` or `..`, which a server would resolve to another resource than the endpoint names; also where its
+    dots are encoded (the same path by RFC 3986, 6.2.2.2) or where parameters follow, which some servers cut off first."""
+    if "/." not in path and "/%2" not in path:
+        return False
+    return any(_ENCODED_DOT(".", segment).partition(";")[0] in {".", ".."} for segment in path.split("/"))
 
 
 def _one_line(text: str, request: ServiceRequest) -> str:

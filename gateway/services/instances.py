@@ -2,10 +2,12 @@
 
 Of two that are drawn by lot the cheaper one is taken, where an instance costs what its attempts take, times how many it has under
 way. An instance is left out for a while when it fails several times in a row, or when its health checks say so; when too few are
-left, health is disbelieved and all are used, or those of the fallback region, if there is one.
+left, health is disbelieved and all are used, or those of the fallback region, if there is one. What an operator has drained is
+never among them.
 
 Invariants: at most `max_ejected` of the instances are left out for their failures (with a fallback region: all may be); what a call
-has tried is avoided as long as there is something else; whatever is picked is told to `finished` exactly once.
+has tried is avoided as long as there is something else; one instance at least is not drained; whatever is picked is told to
+`finished` exactly once.
 State: per service and worker process.
 Source: Mitzenmacher, The power of two choices; Finagle's peak EWMA; Envoy's outlier detection and panic threshold. That a failure
 costs at least `penalty` keeps an instance that fails fast from being the cheapest of all: without it, it draws two thirds.
@@ -13,6 +15,7 @@ costs at least `penalty` keeps an instance that fails fast from being the cheape
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -20,6 +23,9 @@ from typing import Any, ClassVar
 
 from ..clock import Instant, Seconds
 from .outcome import Outcome
+
+STATES = ("well", "ejected", "unhealthy", "drained")
+"""What may be thought of an instance."""
 
 _START_SHARE = 0.1
 """What an instance is given at first while it starts slowly."""
@@ -72,6 +78,7 @@ class Instance:
         "ejections",
         "failed",
         "in_flight",
+        "is_drained",
         "is_well",
         "latency",
         "measured_at",
@@ -83,6 +90,8 @@ class Instance:
         self.in_flight = 0
         self.is_well = True
         """What its health checks say."""
+        self.is_drained = False
+        """Taken out by an operator: nothing new goes there, whatever else is known of it."""
         self.failed = 0
         """Failures in a row."""
         self.ejections = 0
@@ -103,9 +112,9 @@ class Instance:
     def cost(self, now: Instant, settings: BalanceSettings) -> float:
         """Seconds of work that one more attempt would stand behind. What is remembered fades, so a slow one is asked again."""
         fade = exp((self.measured_at - now) / settings.memory)
-        age = now - self.since
-        share = 1.0 if age >= settings.slow_start else max(_START_SHARE, age / settings.slow_start)
-        return (self.latency * fade + 1e-6) * (self.in_flight + 1) / share
+        cost = (self.latency * fade + 1e-6) * (self.in_flight + 1)
+        age, slow_start = now - self.since, settings.slow_start
+        return cost if age >= slow_start or not slow_start else cost / max(_START_SHARE, age / slow_start)
 
     def measure(self, took: float, now: Instant, settings: BalanceSettings) -> None:
         """A longer attempt counts at once, a shorter one bit by bit: an instance that becomes slow is left at once."""
@@ -140,22 +149,46 @@ class Instances:
     @property
     def addresses(self) -> list[str]:
         """All of them, those of the fallback region last."""
-        return [each.address for each in (*self._primary, *self._fallback)]
+        return [each.address for each in self._everyone]
 
     @property
     def in_flight(self) -> int:
-        return sum(each.in_flight for each in (*self._primary, *self._fallback))
+        return sum(each.in_flight for each in self._everyone)
 
     def configure(
         self, addresses: Sequence[str], fallback: Sequence[str], settings: BalanceSettings, *, now: Instant
     ) -> None:
         """Other instances or settings from now on: those that stay keep what is known of them; those that go end what they
-        have under way."""
-        known = {each.address: each for each in (*self._primary, *self._fallback)}
+        have under way. What is drained stays so, unless nothing else would be left: then all are used, as the settings say."""
+        known = {each.address: each for each in self._everyone}
         usual = max((each.latency for each in known.values()), default=0.0)
         self._settings = settings
         self._primary = [known.get(address) or Instance(address, since=now, latency=usual) for address in addresses]
         self._fallback = [known.get(address) or Instance(address, since=now, latency=usual) for address in fallback]
+        if all(each.is_drained for each in self._everyone):
+            for each in self._everyone:
+                each.is_drained = False
+
+    def drain(self, address: str) -> int:
+        """Send nothing new to an instance; what it has under way goes on. Returns how much that is.
+
+        Raises: LookupError for an address that is none of ours; ValueError for the last one that is left.
+        """
+        instance = self._named(address)
+        if not [each for each in self._everyone if not each.is_drained and each is not instance]:
+            raise ValueError(
+                f"{address} is the last instance that is not drained: add another one, or undrain one, first"
+            )
+        instance.is_drained = True
+        return instance.in_flight
+
+    def undrain(self, address: str, *, now: Instant) -> bool:
+        """Use an instance again, slowly at first. Returns whether that is news. Raises: LookupError."""
+        instance = self._named(address)
+        if instance.is_drained:
+            instance.is_drained, instance.since = False, now
+            return True
+        return False
 
     def pick(self, tried: Sequence[str], *, now: Instant) -> Instance:
         """The instance for the next attempt of a call that has `tried` some already; its attempt is counted as under way."""
@@ -186,7 +219,7 @@ class Instances:
 
     def set_well(self, address: str, is_well: bool, *, now: Instant) -> bool:
         """What a health check says of an instance. Returns whether that is news."""
-        for instance in (*self._primary, *self._fallback):
+        for instance in self._everyone:
             if instance.address == address and instance.is_well != is_well:
                 instance.is_well = is_well
                 if is_well:
@@ -195,11 +228,9 @@ class Instances:
         return False
 
     def counts(self) -> dict[str, int]:
-        """Instances by state: well, ejected, unhealthy. As of the last attempt."""
-        everyone = (*self._primary, *self._fallback)
-        usable = sum(each.is_usable(self._latest) for each in everyone)
-        unhealthy = sum(not each.is_well for each in everyone)
-        return {"well": usable, "unhealthy": unhealthy, "ejected": len(everyone) - usable - unhealthy}
+        """Instances by state, one of `STATES`. As of the last attempt."""
+        states = Counter(_state(each, self._latest) for each in self._everyone)
+        return {state: states[state] for state in STATES}
 
     def snapshot(self, now: Instant) -> list[dict[str, Any]]:
         """For operators: each instance and what is known of it."""
@@ -207,25 +238,40 @@ class Instances:
             {
                 "address": each.address,
                 "region": "fallback" if each in self._fallback else "primary",
-                "state": "well" if each.is_usable(now) else "unhealthy" if not each.is_well else "ejected",
+                "state": _state(each, now),
                 "latencySeconds": round(each.latency, 6),
                 "inFlight": each.in_flight,
                 "failedInARow": each.failed,
             }
-            for each in (*self._primary, *self._fallback)
+            for each in self._everyone
         ]
 
     # -- the choice ----------------------------------------------------------------------------------------------------
 
     def _candidates(self, tried: Sequence[str], now: Instant) -> list[Instance]:
         """Those that an attempt may go to: not tried yet, if possible; of the fallback region only when it must be."""
-        usable = [each for each in self._primary if each.is_usable(now)]
-        is_panic = not usable or len(usable) < self._settings.panic * len(self._primary)
+        usable = [each for each in self._primary if each.is_well and now >= each.ejected_until and not each.is_drained]
+        if usable and not tried and len(usable) == len(self._primary):
+            return usable  # the common case
+        primary = [each for each in self._primary if not each.is_drained]
+        is_panic = not usable or len(usable) < self._settings.panic * len(primary)
         if not is_panic and (fresh := _without(usable, tried)):
             return fresh
-        if standby := _without([each for each in self._fallback if each.is_usable(now)], tried):
+        fallback = [each for each in self._fallback if not each.is_drained]
+        if standby := _without([each for each in fallback if each.is_usable(now)], tried):
             return standby
-        return (_without(self._primary, tried) or self._primary) if is_panic else usable
+        return (_without(primary, tried) or primary or fallback) if is_panic else usable
+
+    @property
+    def _everyone(self) -> tuple[Instance, ...]:
+        """Those of the fallback region last."""
+        return (*self._primary, *self._fallback)
+
+    def _named(self, address: str) -> Instance:
+        found = next((each for each in self._everyone if each.address == address), None)
+        if found is None:
+            raise LookupError(f"there is no instance {address}: there are {', '.join(self.addresses)}")
+        return found
 
     def _cheaper_of_two(self, among: list[Instance], now: Instant) -> Instance:
         if len(among) == 1:
@@ -253,6 +299,14 @@ class Instances:
         instance.since = instance.ejected_until  # it comes back slowly
         instance.failed = settings.eject_after - 1  # and one failure puts it out again
         self.ejections += 1
+
+
+def _state(instance: Instance, now: Instant) -> str:
+    if instance.is_drained:
+        return "drained"
+    if not instance.is_well:
+        return "unhealthy"
+    return "well" if instance.is_usable(now) else "ejected"
 
 
 def _without(instances: list[Instance], tried: Sequence[str]) -> list[Instance]:

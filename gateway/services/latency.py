@@ -8,6 +8,9 @@ State: per service and worker process: two histograms an endpoint, this half min
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import accumulate
+from operator import add
+from typing import Any
 
 from ..clock import Instant, Seconds
 
@@ -50,6 +53,14 @@ class Latencies:
         """The time that a share `q` of recent attempts stayed below; None while too few are known to say."""
         return self._endpoints.get(endpoint, self._others).quantile(q, now)
 
+    def snapshot(self, now: Instant) -> dict[str, Any]:
+        """For operators: recent attempts of all endpoints that were answered or cut, and quantiles in seconds; None of none."""
+        together = _Recent()
+        for recent in (*self._endpoints.values(), self._others):
+            recent.add_to(together, now)
+        told = {f"p{q * 100:.0f}": together.of_all(q) for q in (0.5, 0.95, 0.99)}
+        return {"attempts": together.count, **{name: None if q is None else round(q, 4) for name, q in told.items()}}
+
 
 class _Recent:
     """The attempts of one endpoint."""
@@ -73,19 +84,27 @@ class _Recent:
         if now >= self._ends:  # asked after a pause: what was known before it may be too old
             self._turn(now)
         if q not in self._known:
-            self._known[q] = self._quantile(q)
+            self._known[q] = self._quantile(q) if self.count >= ENOUGH else None
         return self._known[q]
 
-    def _quantile(self, q: float) -> Seconds | None:
-        total = self._count + self._count_last
-        if total < ENOUGH:
-            return None
-        left = q * total
-        for upper, this, last in zip(_UPPER, self._this, self._last, strict=True):
-            left -= this + last
-            if left <= 0:
-                return Seconds(upper)
-        return Seconds(_UPPER[-1])
+    @property
+    def count(self) -> int:
+        return self._count + self._count_last
+
+    def add_to(self, other: _Recent, now: float) -> None:
+        """Count what is recent here there too."""
+        if now >= self._ends:
+            self._turn(now)
+        other._this = [sum(three) for three in zip(other._this, self._this, self._last, strict=True)]
+        other._count += self.count
+
+    def of_all(self, q: float) -> Seconds | None:
+        """The quantile, however few attempts there are; None where there is none."""
+        return self._quantile(q) if self.count else None
+
+    def _quantile(self, q: float) -> Seconds:
+        up_to = list(accumulate(map(add, self._this, self._last)))
+        return Seconds(_UPPER[min(bisect_left(up_to, q * self.count), len(_UPPER) - 1)])
 
     def _turn(self, now: float) -> None:
         """A new half begins; after a pause longer than one, what was known is too old."""

@@ -6,7 +6,7 @@ says which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from difflib import get_close_matches
 from random import Random
@@ -16,6 +16,7 @@ from typing import Self
 from ..clock import Clock
 from ..telemetry import Telemetry
 from .config import ServiceConfig
+from .headers import names_in
 from .service import ServiceClient
 from .wire import Wire
 
@@ -46,6 +47,7 @@ class Services(Mapping[str, ServiceClient]):
             name: ServiceClient(name, config, telemetry=telemetry, clock=clock, random=random, wire=wires.get(name))
             for name, config in configs.items()
         }
+        self._forwards = self._any_forwards()
 
     def __getitem__(self, name: str) -> ServiceClient:
         client = self._clients.get(name)
@@ -73,11 +75,21 @@ class Services(Mapping[str, ServiceClient]):
             if name in configs
             for sentence in client.configure(configs[name])
         ]
+        self._forwards = self._any_forwards()
         changed += [f"{name}: new here; it is called after a restart" for name in configs if name not in self._clients]
         changed += [
             f"{name}: gone; it is called as before until a restart" for name in self._clients if name not in configs
         ]
         return changed
+
+    def forwards(self, name: str) -> bool:
+        """Whether the client's header of that name, in lower case, goes to any service."""
+        return self._forwards(name)
+
+    def _any_forwards(self) -> Callable[[str], bool]:
+        return names_in(
+            tuple(sorted({each for client in self._clients.values() for each in client.config.send_headers}))
+        )
 
     async def start(self) -> None:
         """Make all ready; if one fails, those already started are closed again."""

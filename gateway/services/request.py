@@ -108,5 +108,8 @@ class ServiceResponse(msgspec.Struct, frozen=True, gc=False):
         return 200 <= self.status < 300
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a body raises that is not what was agreed: another shape or no JSON, text that is no UTF-8, nested too deep."""
+
 Handler = Callable[[ServiceRequest], Awaitable[ServiceResponse]]
 Policy = Callable[[Handler], Handler]

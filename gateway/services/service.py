@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cached_property
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from ..telemetry import Telemetry
 from .config import ServiceConfig, changes
 from .health import HealthChecks
 from .http1_wire import Http1Wire
-from .httpx_transport import HttpClient, http_client
+from .httpx_transport import HttpClient, OnBehalf, http_client
 from .policies import BreakerState
 from .request import ServiceRequest, ServiceResponse
 from .stack import Stack
@@ -74,6 +74,10 @@ class ServiceClient:
         given."""
         return http_client(self.name, self.call, clock=self._clock)
 
+    def http_of(self, on_behalf: OnBehalf) -> HttpClient:
+        """The same, for the calls of one operation. Cost: about 35 µs."""
+        return http_client(self.name, self.call, clock=self._clock, on_behalf=on_behalf)
+
     @property
     def config(self) -> ServiceConfig:
         return self._stack.config
@@ -86,11 +90,37 @@ class ServiceClient:
     def configure(self, config: ServiceConfig) -> list[str]:
         """Other settings from now on. What is under way goes on; what was learnt stays. Returns what changed, as sentences."""
         before, changed = self.config, changes(self.name, self.config, config)
+        drained = self._stack.instances.counts()["drained"]
         self._stack.configure(config, now=self._clock.now())
         self._wire.configure(config)
         if config.health != before.health:  # else settings that change often would put off the next round for ever
             self._health.configure()
+        if drained and not self._stack.instances.counts()["drained"]:
+            changed.append(f"{self.name}: no instance is drained any more")
         return changed
+
+    def drain(self, address: str) -> int:
+        """Send nothing new to an instance, until `undrain` or until it is no longer in the settings. Returns how much it still
+        has under way. Raises: LookupError, ValueError with a sentence."""
+        return self._stack.instances.drain(address)
+
+    def undrain(self, address: str) -> bool:
+        """Use an instance again. Returns whether it was drained. Raises: LookupError with a sentence."""
+        return self._stack.instances.undrain(address, now=self._clock.now())
+
+    def snapshot(self) -> dict[str, Any]:
+        """For operators, as JSON: how the service is doing, and each of its instances."""
+        now, permits = self._clock.now(), self._stack.bulkhead
+        return {
+            "service": self.name,
+            "breaker": self.breaker_state.value,
+            "inFlight": permits.in_flight,
+            "limit": permits.limit,
+            "waiting": permits.waiting,
+            "latencySeconds": self._stack.latencies.snapshot(now),
+            "budget": self._stack.budget.snapshot(now),
+            "instances": self._stack.instances.snapshot(now),
+        }
 
     @property
     def is_breaker_open(self) -> bool:

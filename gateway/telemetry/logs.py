@@ -26,7 +26,8 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 def json_log(stream: TextIO | None = None, *, level: str = "info") -> Log:
     """A log that writes to `stream` (standard error by default) what is at least as grave as `level`."""
-    return _wrap(structlog.PrintLogger(stream or sys.stderr), _LEVELS[level])
+    # One write a line, its end included: several processes may write to one file, and lines stay whole.
+    return _wrap(structlog.WriteLogger(stream or sys.stderr), _LEVELS[level])
 
 
 def silent_log() -> Log:

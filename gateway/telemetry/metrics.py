@@ -6,8 +6,32 @@ is bounded by the graph. Units stand in the names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+
+Together = Literal["sum", "max", "worst"]
+"""How the gauges of several processes become one: "worst" is the least of what is well and the most of what is not."""
+
+GAUGES: Mapping[str, Together] = {
+    "sagaql_operations_in_flight": "sum",
+    "sagaql_subscriptions": "sum",
+    "sagaql_settings_invalid": "max",
+    "sagaql_service_calls_in_flight": "sum",
+    "sagaql_service_calls_waiting": "sum",
+    "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
+    "sagaql_service_breaker_open": "max",  # open somewhere
+    "sagaql_sagas_open": "sum",
+    "sagaql_sagas_open_by_state": "sum",
+    "sagaql_sagas_oldest_open_age_seconds": "sum",  # of the one process that has sagas
+    "sagaql_journal_waiting_operations": "sum",
+    "sagaql_journal_checkpoint_age_seconds": "sum",
+    "sagaql_journal_bytes": "sum",
+    "sagaql_sagas_needing_attention": "sum",
+}
+"""Every gauge; counters and histograms are added up."""
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -29,6 +53,7 @@ class Metrics:
         self.operations_in_flight = Gauge(
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
         )
+        self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
         self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
         self.degraded = Counter(
             "sagaql_degraded_total",
@@ -91,7 +116,7 @@ class Metrics:
         self.instances = Gauge(
             "sagaql_service_instances",
             "Instances by what is thought of them.",
-            ["service", "state"],  # state: well | ejected | unhealthy
+            ["service", "state"],  # state: well | ejected | unhealthy | drained
             registry=registry,
         )
         self.ejections = Counter(
@@ -108,6 +133,24 @@ class Metrics:
             "sagaql_service_faults_total",
             "Faults that were injected on purpose.",
             ["service", "kind"],
+            registry=registry,
+        )
+
+        self.reloads = Counter(
+            "sagaql_settings_reloads_total",
+            "Times that the settings were read again.",
+            ["result"],  # applied | unchanged | invalid
+            registry=registry,
+        )
+        self.settings_invalid = Gauge(
+            "sagaql_settings_invalid",
+            "1 while the settings' file, as it was last read, cannot be applied.",
+            registry=registry,
+        )
+        self.game_day_headers = Counter(
+            "sagaql_game_day_headers_total",
+            "Headers that asked for faults.",
+            ["result"],  # taken | no_key | malformed | forged | expired | too_long | another_tenant | unknown
             registry=registry,
         )
 
@@ -150,6 +193,12 @@ class Metrics:
             registry=registry,
         )
         self.sagas_open = Gauge("sagaql_sagas_open", "Sagas begun and not ended.", ["saga"], registry=registry)
+        self.sagas_open_by_state = Gauge(
+            "sagaql_sagas_open_by_state", "Sagas begun and not ended, by what they do.", ["state"], registry=registry
+        )
+        self.sagas_oldest_open = Gauge(
+            "sagaql_sagas_oldest_open_age_seconds", "Age of the saga that has been open longest.", registry=registry
+        )
         self.sagas_needing_attention = Gauge(
             "sagaql_sagas_needing_attention", "Sagas that wait for a person.", ["saga"], registry=registry
         )
@@ -164,6 +213,20 @@ class Metrics:
             "Group commits of the journal.",
             buckets=_LATENCY,
             registry=registry,
+        )
+        self.journal_waiting = Gauge(
+            "sagaql_journal_waiting_operations", "Operations that wait for a commit.", registry=registry
+        )
+        self.journal_checkpoint_age = Gauge(
+            "sagaql_journal_checkpoint_age_seconds",
+            "Seconds since the last checkpoint; 0 while it covers everything.",
+            registry=registry,
+        )
+        self.journal_bytes = Gauge(
+            "sagaql_journal_bytes", "Size of the journal and its write-ahead log.", registry=registry
+        )
+        self.sagas_pruned = Counter(
+            "sagaql_journal_pruned_total", "Finished sagas removed after their retention.", registry=registry
         )
         self.commit_operations = Histogram(
             "sagaql_journal_commit_operations", "Operations in one group commit.", buckets=_BATCH, registry=registry

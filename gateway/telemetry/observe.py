@@ -33,6 +33,8 @@ class Telemetry:
         default_factory=lambda: [(None, {})], repr=False
     )
     """Of the span whose headers were asked for last: the calls of an operation that is not sampled all send the same."""
+    _last_sampled: list[tuple[Span | None, bool]] = field(default_factory=lambda: [(None, False)], repr=False)
+    """The span that was under way when it was asked last, and whether its trace is sampled out: asked once by each attempt."""
 
     @cached_property
     def tracer(self) -> Tracer:
@@ -49,8 +51,12 @@ class Telemetry:
     ) -> Generator[Span]:
         """A span around the body; `parent` holds incoming W3C headers (`traceparent`) when the parent is elsewhere.
 
-        A failure inside is recorded by its type only: messages may hold what must not leave the process.
+        A failure inside is recorded by its type only: messages may hold what must not leave the process. Below a trace that is
+        not recorded there is none: the body gets the span that is there.
         """
+        if parent is None and self.is_sampled_out:
+            yield trace.get_current_span()
+            return
         context = None if parent is None else _W3C.extract(dict(parent))
         with self.tracer.start_as_current_span(
             name, context, kind, attributes, record_exception=False, set_status_on_exception=False
@@ -64,8 +70,13 @@ class Telemetry:
     @property
     def is_sampled_out(self) -> bool:
         """Whether the trace under way was decided not to be recorded: then no span below it would be either."""
-        context = trace.get_current_span().get_span_context()
-        return context.is_valid and not context.trace_flags & TraceFlags.SAMPLED
+        span = trace.get_current_span()
+        known, is_out = self._last_sampled[0]
+        if span is not known:
+            context = span.get_span_context()
+            is_out = context.is_valid and not context.trace_flags & TraceFlags.SAMPLED
+            self._last_sampled[0] = span, is_out
+        return is_out
 
     def trace_headers(self) -> dict[str, str]:
         """W3C headers of the current span, to be sent to a service or kept in a journal."""

@@ -3,6 +3,7 @@
 from .client import Answer, GatewayUnderTest
 from .clock import Deadlock, VirtualClock, VirtualLoop, in_virtual_time, run_virtual
 from .journal import MemoryJournal
+from .websocket import WebSocketUnderTest, connected
 from .wire import ScriptedWire, Sent, after, answer, hang
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "Sent",
     "VirtualClock",
     "VirtualLoop",
+    "WebSocketUnderTest",
     "after",
     "answer",
+    "connected",
     "hang",
     "in_virtual_time",
     "run_virtual",

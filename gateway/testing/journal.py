@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..clock import Epoch
 from ..errors import SagasUnavailable
 from ..sagas.events import Event, decode_event, encode_event
-from ..sagas.journal import AlreadyThere, Begun, JournalConflict, SagaRecord, StoredSaga
+from ..sagas.journal import AlreadyThere, Begun, JournalConflict, SagaQuery, SagaRecord, StoredSaga
 from ..sagas.known import Owner
 from ..sagas.states import SagaState
 
@@ -66,7 +66,9 @@ class MemoryJournal:
         self._count_write()
         self._events[saga_id] += [encode_event(event) for event in events]
         if state is not None:
-            self._records[saga_id] = replace(self._records[saga_id], state=state, ended_at=ended_at)
+            record = self._records[saga_id]
+            key = record.secret_key if ended_at is None else None
+            self._records[saga_id] = replace(record, state=state, ended_at=ended_at, secret_key=key)
 
     async def find(self, saga_id: str) -> StoredSaga | None:
         record = self._records.get(saga_id)
@@ -81,6 +83,11 @@ class MemoryJournal:
     async def open_sagas(self) -> Sequence[SagaRecord]:
         return [record for record in self._records.values() if not record.state.is_settled]
 
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        found = [record for record in self._records.values() if _fits(record, query)]
+        found.sort(key=lambda record: (record.created_at, record.id), reverse=True)
+        return found[: query.limit]
+
     async def needing_attention(self) -> Mapping[str, int]:
         waiting = [record for record in self._records.values() if record.state is SagaState.NEEDS_ATTENTION]
         return Counter(record.saga for record in waiting)
@@ -91,3 +98,12 @@ class MemoryJournal:
         self.writes += 1
         if self.fail_at is not None and self.writes >= self.fail_at:
             raise SagasUnavailable("The saga journal cannot be written; nothing was begun.")
+
+
+def _fits(record: SagaRecord, query: SagaQuery) -> bool:
+    return (
+        (not query.states or record.state in query.states)
+        and query.saga in (None, record.saga)
+        and query.owner in (None, record.owner)
+        and (query.before is None or (record.created_at, record.id) < query.before)
+    )

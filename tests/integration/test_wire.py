@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class Visit:
     number: int
     """Counts the requests of this connection, from 1."""
     writer: asyncio.StreamWriter
+    fields: list[str]
+    """The lines of its headers, also of those that come twice."""
 
     async def write(self, data: bytes) -> None:
         self.writer.write(data)
@@ -62,12 +65,12 @@ async def read_visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
     headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in fields)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Visit(line, headers, body, number, writer)
+    return Visit(line, headers, body, number, writer, fields)
 
 
 @asynccontextmanager
 async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server, connections = Server(), set[asyncio.Task[None]]()
+    server, connections = Server(), dict[asyncio.Task[None], asyncio.StreamWriter]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
@@ -85,7 +88,7 @@ async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) ->
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(connected(reader, writer))
-        connections.add(task)
+        connections[task] = writer
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=256, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
@@ -93,9 +96,12 @@ async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) ->
         yield server
     finally:
         listener.close()
-        for task in connections:
+        for task, writer in connections.items():
             task.cancel()
-        await asyncio.gather(*connections)
+            writer.transport.abort()  # for one that came at the last moment: its task has not begun, and closes nothing
+        for ended in await asyncio.gather(*connections, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
 
 def always(data: bytes) -> Behaviour:
@@ -104,9 +110,11 @@ def always(data: bytes) -> Behaviour:
 
 @asynccontextmanager
 async def wire_to(
-    port: int, *, path: str = "", max_response: int = 1000, clock: LoopClock = CLOCK
+    port: int, *, path: str = "", max_response: int = 1000, clock: LoopClock = CLOCK, connect: float = 5.0
 ) -> AsyncIterator[Http1Wire]:
-    config = ServiceConfig(instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response)
+    config = ServiceConfig(  # a loaded machine is no service that is not there
+        instances=(f"http://127.0.0.1:{port}{path}",), max_response=max_response, connect_timeout=Seconds(connect)
+    )
     telemetry = Telemetry(log=json_log(StringIO(), level="error"))
     wire = Http1Wire("catalog", config, telemetry=telemetry, clock=clock)
     with telemetry.span("test"):
@@ -161,6 +169,7 @@ async def test_a_read_without_a_deadline_says_none() -> None:
         ),
         ("/a%2Fb", (), "GET /api/a%2Fb HTTP/1.1"),
         ("/what?now#then ü", (), "GET /api/what%3Fnow%23then%20%C3%BC HTTP/1.1"),
+        ("/a.b/%2Eb/..c/x%2e", (), "GET /api/a.b/%2Eb/..c/x%2e HTTP/1.1"),
     ],
 )
 async def test_foreign_text_cannot_leave_its_place_in_the_address(
@@ -171,7 +180,18 @@ async def test_foreign_text_cannot_leave_its_place_in_the_address(
     assert server.visits[0].line == line
 
 
-@pytest.mark.parametrize("path", ["stock", "/customers/../admin", "/.", "/a/.."])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "stock",
+        "/customers/../admin",
+        "/.",
+        "/a/..",
+        "/customers/%2e%2E/admin",
+        "/customers/.%2e",
+        "/customers/..;x=1/admin",
+    ],
+)
 async def test_a_path_that_would_climb_is_not_sent(path: str) -> None:
     async with serving(always(OK)) as server, wire_to(server.port) as wire:
         with pytest.raises(ValueError, match="GET /stock"):
@@ -184,6 +204,40 @@ async def test_a_line_break_in_a_header_is_not_sent() -> None:
         with pytest.raises(ValueError, match="breaks the line"):
             await ask(wire, replace(STOCK, headers=(("X-Tenant", "t\r\nX-Admin: yes"),)))
     assert server.visits == []
+
+
+@pytest.mark.parametrize("method", ["GET /admin HTTP/1.1\r\nX: y\r\n\r\nGET", "G ET", ""])
+async def test_a_method_that_is_another_request_is_not_sent(method: str) -> None:
+    async with serving(always(OK)) as server, wire_to(server.port) as wire:
+        with pytest.raises(ValueError, match="method"):
+            await ask(wire, replace(STOCK, method=method))
+    assert server.visits == []
+
+
+async def test_what_the_wire_writes_itself_is_there_once_whoever_else_gives_it() -> None:
+    """Two deadlines, keys or traces are none: a service takes either, and a client's own may have been forwarded."""
+    given = (
+        "Idempotency-Key",
+        "X-Request-Timeout-Ms",
+        "X-Request-Priority",
+        "traceparent",
+        "tracestate",
+        "Accept-Encoding",
+    )
+    async with serving(always(OK)) as server, wire_to(server.port) as wire:
+        headers = (*((name, "theirs") for name in given), ("Accept", "text/csv"))
+        deadline = Deadline.after(2.0, clock=CLOCK)
+        await ask(wire, replace(ORDER, headers=headers, deadline=deadline, priority=Priority.CRITICAL))
+    (visit,) = server.visits
+    assert len(visit.fields) == len(visit.headers)
+    assert "theirs" not in visit.headers.values()
+    assert visit.headers["accept"] == "text/csv"
+
+
+async def test_a_service_may_answer_in_any_type_unless_somebody_says_otherwise() -> None:
+    async with serving(always(OK)) as server, wire_to(server.port) as wire:
+        await ask(wire)
+    assert server.visits[0].headers["accept"] == "*/*"
 
 
 async def test_a_wire_that_was_not_started_says_so() -> None:
@@ -297,7 +351,7 @@ async def test_a_full_backlog_means_that_nothing_was_applied() -> None:
             for filler in fillers:
                 filler.setblocking(False)
                 filler.connect_ex(("127.0.0.1", port))
-            async with wire_to(port) as wire:
+            async with wire_to(port, connect=0.25) as wire:
                 with pytest.raises(ServiceUnavailable, match="no connection within 250 ms") as caught:
                     await ask(wire, ORDER)
         finally:
@@ -540,6 +594,17 @@ async def test_a_cancelled_request_takes_its_connection_along() -> None:
         assert repr(wire) == "<Http1Wire catalog 0 open, 0 idle>"
 
 
+async def test_whoever_still_waits_when_the_wire_is_closed_is_told_at_once() -> None:
+    async with serving(sleeps) as server, wire_to(server.port) as wire:
+        asking = asyncio.create_task(ask(wire, ORDER))
+        while not server.visits:  # noqa: ASYNC110 - what a server has seen sets no event
+            await asyncio.sleep(0.001)
+        await wire.close()
+        with pytest.raises(ServiceUnavailable) as caught:
+            await asyncio.wait_for(asking, 1.0)
+    assert caught.value.applied is None
+
+
 # -- TLS ---------------------------------------------------------------------------------------------------------------
 
 
@@ -589,6 +654,29 @@ async def test_an_unknown_certificate_and_one_for_another_name_are_refused(certi
             with pytest.raises(ServiceUnavailable, match="could not agree on TLS") as caught:
                 await ask(wire)
         assert (server.visits, caught.value.applied) == ([], False)
+
+
+class ReadsCertificatesSlowly(Http1Wire):
+    """As on a machine that has much else to do."""
+
+    def _context(self) -> ssl.SSLContext:
+        time.sleep(0.6)  # reading them does stop the loop
+        return super()._context()
+
+
+async def test_reading_certificates_is_not_in_the_time_that_a_connection_has(certificate: Path) -> None:
+    async with serving(always(OK), tls=server_tls(certificate)) as server:
+        config = ServiceConfig(
+            instances=(f"https://127.0.0.1:{server.port}",),
+            ca_file=str(certificate / "cert.pem"),
+            connect_timeout=Seconds(0.5),
+        )
+        wire = ReadsCertificatesSlowly("catalog", config, telemetry=Telemetry(), clock=CLOCK)
+        await wire.start()
+        try:
+            assert (await ask(wire)).status == 200
+        finally:
+            await wire.close()
 
 
 async def test_a_service_that_speaks_no_tls_is_not_reached() -> None:

@@ -26,6 +26,8 @@ def test_the_scenarios_have_exercised_what_they_are_for() -> None:
         "answered": 10_000,
         "cancelled": 1_000,
         "reconfigured": 50,
+        "paused": 50,
+        "SERVICE_CONTRACT_BROKEN": 50,
         "extra": 500,
         "ServiceBreakerOpen": 500,
         "ServiceBulkheadFull": 200,

@@ -17,7 +17,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.clock import Deadline, Instant, Seconds
-from gateway.errors import GatewayError, ServiceBreakerOpen, ServiceBulkheadFull, ServiceUnavailable
+from gateway.errors import (
+    GatewayError,
+    ServiceBreakerOpen,
+    ServiceBulkheadFull,
+    ServiceContractBroken,
+    ServiceUnavailable,
+)
 from gateway.services import (
     BalanceSettings,
     BreakerSettings,
@@ -39,6 +45,7 @@ from gateway.testing import VirtualClock, run_virtual
 CLOCK = VirtualClock()
 ADDRESSES = ("http://a", "http://b", "http://c", "http://d")
 SECONDS = 20.0
+RETRY_AFTER = ("1", "0", "999999999", "soon", "Thu, 01 Jan 99999999999 00:00:00 GMT", "Mon, 16 Jun 2025 00:00:00 GMT")
 
 
 class Broken(AssertionError):
@@ -61,7 +68,8 @@ def run(seed: int) -> Seen:
 
 
 class _Service:
-    """The wire: instances that are slow, refuse, break, hang or answer 503, by turns. It notes and checks every attempt."""
+    """The wire: instances that are slow, pause, refuse, break, hang, answer 503 or what cannot be used, and whose health checks say
+    one thing or the other, by turns. It notes and checks every attempt."""
 
     def __init__(self, scenario: _Scenario) -> None:
         self.scenario = scenario
@@ -70,23 +78,33 @@ class _Service:
         self.under_way: Counter[int] = Counter()
         self.extra_at: list[float] = []
         self.moods = {address: self._mood() for address in ADDRESSES}
+        self.paused_until = dict.fromkeys(ADDRESSES, 0.0)
 
     def _mood(self) -> dict[str, float]:
-        kind = self.random.choice(["well", "well", "well", "slow", "flaky", "down", "hangs", "overloaded"])
+        kind = self.random.choice(["well", "well", "well", "slow", "flaky", "down", "hangs", "overloaded", "sick"])
         return {
             "latency": self.random.choice([0.002, 0.02, 0.1]) * (10 if kind == "slow" else 1),
             "error": {"flaky": 0.3, "overloaded": 0.8}.get(kind, 0.02),
             "refuse": 1.0 if kind == "down" else 0.01,
             "hang": {"hangs": 0.7}.get(kind, 0.005),
             "late": 0.02,
+            "unusable": {"flaky": 0.2}.get(kind, 0.002),
+            "sick": 0.5 if kind == "sick" else 0.02,
         }
 
     def change(self) -> None:
-        self.moods[self.random.choice(ADDRESSES)] = self._mood()
+        address = self.random.choice(ADDRESSES)
+        self.moods[address] = self._mood()
+        if (
+            self.random.random() < 0.3
+        ):  # as a process that is stopped: what came meanwhile is answered afterwards, all at once
+            self.paused_until[address] = CLOCK.now() + self.random.choice([0.2, 1.0, 5.0])
+            self.scenario.seen.counts["paused"] += 1
 
     async def send(self, request: ServiceRequest, *, timeout: Seconds) -> ServiceResponse:  # noqa: ASYNC109  (the protocol's)
         if request.path == "/health":
-            return await self._answer(request)
+            is_sick = not self.is_healed and self.random.random() < self.moods[request.instance or ADDRESSES[0]]["sick"]
+            return ServiceResponse(503, {}, b"") if is_sick else await self._answer(request)
         self._check(request)
         call = id(request.tried)  # one list a call, shared by its attempts
         self.under_way[call] += 1
@@ -118,19 +136,24 @@ class _Service:
         self.scenario.expect(attempts <= 4, f"{call} was sent {attempts} times")
 
     async def _answer(self, request: ServiceRequest) -> ServiceResponse:
-        mood, draw = self.moods[request.instance or ADDRESSES[0]], self.random.random
+        address, draw = request.instance or ADDRESSES[0], self.random.random
+        mood = self.moods[address]
         if not self.is_healed:
+            if (pause := self.paused_until[address] - CLOCK.now()) > 0:
+                await asyncio.sleep(pause)
             if draw() < mood["refuse"]:
                 raise ServiceUnavailable("refused", service="s", applied=False)
             if draw() < mood["hang"]:
                 await asyncio.sleep(1_000)
             if draw() < mood["error"]:
                 await asyncio.sleep(0.001)
-                wait = {"retry-after": "1"} if draw() < 0.2 else {}
+                wait = {"retry-after": self.random.choice(RETRY_AFTER)} if draw() < 0.3 else {}
                 return ServiceResponse(self.random.choice([503, 500, 429]), wait, b"")
         await asyncio.sleep(mood["latency"] * self.random.lognormvariate(0, 0.5) if not self.is_healed else 0.005)
         if not self.is_healed and draw() < mood["late"]:
             raise ServiceUnavailable("broke off", service="s", applied=None)
+        if not self.is_healed and draw() < mood["unusable"]:
+            raise ServiceContractBroken("too long", service="s", applied=True)
         return ServiceResponse(200, {}, repr((request.share, request.headers, request.path, request.query)).encode())
 
     def configure(self, config: ServiceConfig) -> None: ...
@@ -293,19 +316,51 @@ class _Scenario:
             instances=ADDRESSES[:count],
             fallback=choose([(), (), ADDRESSES[3:]]),
             coalesce=choose([True, True, False]),
-            retry=Retry(attempts=choose([1, 3, 3])),
+            retry=Retry(attempts=choose([1, 3, 3]), longest_retry_after=Seconds(choose([0.0, 5.0]))),
             budget=BudgetSettings(ratio=choose([0.0, 0.09, 0.2]), reserve=choose([0.0, 0.1, 5.0])),
-            hedge=HedgeSettings(enabled=choose([True, False]), share=choose([0.05, 0.5]), quantile=choose([0.5, 0.95])),
-            breaker=BreakerSettings(
-                consecutive=choose([3, 10]), per=choose(["service", "endpoint"]), ramp=choose([0, 8, 64])
+            hedge=HedgeSettings(
+                enabled=choose([True, False]),
+                share=choose([0.05, 0.5]),
+                quantile=choose([0.5, 0.95]),
+                least=Seconds(choose([0.0, 0.005])),
             ),
-            bulkhead=BulkheadSettings(limit=limit, adaptive=choose([True, False]), least=2),
-            balance=BalanceSettings(eject_after=choose([2, 5])),
-            health=HealthSettings(path=choose(["", "/health"]), interval=Seconds(2.0)),
+            breaker=BreakerSettings(
+                consecutive=choose([3, 10]),
+                per=choose(["service", "endpoint"]),
+                ramp=choose([0, 8, 64]),
+                volume=choose([5, 20]),
+                window=Seconds(choose([1.0, 10.0])),
+                open_for=Seconds(choose([0.1, 1.0])),
+                probes=choose([1, 3]),
+                successes=choose([1, 3]),
+            ),
+            bulkhead=BulkheadSettings(
+                limit=limit,
+                queue=choose([None, 0, 3]),
+                wait=Seconds(choose([0.0, 0.1])),
+                adaptive=choose([True, False]),
+                least=2,
+            ),
+            balance=BalanceSettings(
+                memory=Seconds(choose([0.5, 10.0])),
+                eject_after=choose([1, 2, 5]),
+                eject_for=Seconds(choose([0.5, 5.0])),
+                max_ejected=choose([0.0, 0.5, 1.0]),
+                panic=choose([0.0, 0.5]),
+                slow_start=Seconds(choose([0.0, 10.0])),
+            ),
+            health=HealthSettings(
+                path=choose(["", "/health"]),
+                interval=Seconds(choose([0.5, 2.0])),
+                timeout=Seconds(choose([0.1, 1.0])),
+                unhealthy_after=choose([1, 2]),
+                healthy_after=choose([1, 2]),
+            ),
             faults=choose(
                 [FaultSettings(), FaultSettings(error=0.1, hang=0.02, garbage=0.05, lost=0.05, trickle=0.02)]
             ),
             attempt_timeout=choose([Seconds(0.3), Seconds(2.0)]),
+            attempt_timeout_floor=choose([Seconds(0.01), Seconds(0.25)]),
         )
         self.known |= {*config.instances, *config.fallback}
         return config

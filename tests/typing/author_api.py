@@ -14,8 +14,11 @@ from gateway import (
     Connection,
     Ctx,
     Done,
+    NotDone,
     Page,
+    Reject,
     Saga,
+    Secret,
     Service,
     StepCtx,
     Unknown,
@@ -30,10 +33,13 @@ from gateway import (
     newest,
     quorum,
     resolver,
+    signal,
     stale,
     step,
+    timer,
 )
 from gateway.loading import Loader
+from gateway.sagas import WaitStep
 
 shop = Service("shop")
 
@@ -174,7 +180,7 @@ class Reservation(msgspec.Struct):
 
 
 class PlaceOrder(Saga[Order, Stock], version=1):
-    @step
+    @step(overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
         return Reservation("r")
 
@@ -192,7 +198,7 @@ class PlaceOrder(Saga[Order, Stock], version=1):
 
 def refused_saga() -> type[Saga[Order, Stock]]:
     class Wrong(Saga[Order, Stock], version=1):
-        @step
+        @step(overtaken="tombstone")
         async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
             return Stock(quantity=1)  # type: ignore  # refused
 
@@ -202,5 +208,67 @@ def refused_saga() -> type[Saga[Order, Stock]]:
         @step(retry=3)  # type: ignore  # refused
         async def other(self, ctx: StepCtx) -> Reservation:
             return Reservation("r")
+
+    return Wrong
+
+
+class Paid(msgspec.Struct):
+    amount: int
+
+
+class TakeBooking(Saga[Order, Stock], version=1, deadline="2d"):
+    @step
+    async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+        return Reservation("r")
+
+    @reservation.undo
+    async def release(self, ctx: StepCtx, reservation: Done[Reservation]) -> None: ...
+
+    @reservation.lookup(settles_after="1m")
+    async def find(self, ctx: StepCtx, order: Order) -> Done[Reservation] | NotDone:
+        return Done(Reservation("r"))
+
+    cooling_off = timer("24h", after=["reservation"])
+    payment = signal(Paid, within="15m", after=["reservation"], otherwise=Reject("NOT_PAID", "Nobody paid."))
+
+    @step(pivot=True)
+    async def booking(self, reservation: Reservation, cooling_off: None, payment: Paid) -> int:
+        return payment.amount
+
+    thanks = signal(Paid, within=None, after=["booking"])
+
+    def result(self, order: Order, booking: int) -> Stock:
+        return Stock(quantity=booking)
+
+
+assert_type(TakeBooking.cooling_off, WaitStep[None])
+assert_type(TakeBooking.payment, WaitStep[Paid])
+
+
+def refused_waits(found: Secret[str]) -> type[Saga[Order, Stock]]:
+    assert_type(found.reveal(), str)
+    found.reveal().upper()
+    found.upper()  # type: ignore  # refused
+
+    class Wrong(Saga[Order, Stock], version=1):
+        endless = signal(Paid)  # type: ignore  # refused
+        instance = signal(Paid(1), within="1m")  # type: ignore  # refused
+        named = timer("1m", otherwise=Reject("NO", "No."))  # type: ignore  # refused
+
+        @step(overtaken="never")  # type: ignore  # refused
+        async def reservation(self, ctx: StepCtx, order: Order) -> Reservation:
+            return Reservation("r")
+
+        @step
+        async def other(self, ctx: StepCtx, order: Order) -> Reservation:
+            return Reservation("r")
+
+        @other.lookup  # type: ignore  # refused
+        async def find_other(self, ctx: StepCtx) -> Done[Stock] | NotDone:
+            return NotDone()
+
+        @other.lookup  # type: ignore  # refused
+        async def find_again(self, ctx: StepCtx) -> bool:
+            return True
 
     return Wrong

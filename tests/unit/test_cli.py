@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.cli import FAILED, INVALID, app
+from gateway.cli import app
+from gateway.clock import LoopClock
 from gateway.demonstration import NoDemonstration, checkout
+from gateway.edge.game_day import verified
 from gateway.server import PortTaken, hold_port, url_of
+from gateway.terminal import FAILED, INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET_ENVIRONMENT: dict[str, str | None] = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))
@@ -65,7 +68,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def test_without_a_command_it_says_what_there_is() -> None:
     said = run().output
 
-    assert all(command in said for command in ("demo", "serve", "check", "schema"))
+    assert all(command in said for command in ("demo", "serve", "check", "schema", "explain"))
 
 
 def test_the_version_is_one_line() -> None:
@@ -78,7 +81,8 @@ def test_the_version_is_one_line() -> None:
 
 def test_asking_for_help_imports_neither_the_graph_nor_the_server() -> None:
     # Only what this module adds: the package itself lists the author's names, and those are strawberry's.
-    slow = "{'gateway.app', 'gateway.settings', 'gateway.server', 'uvicorn', 'pydantic_settings'} & sys.modules.keys()"
+    ours = "'gateway.app', 'gateway.settings', 'gateway.server', 'gateway.execution', 'gateway.explanation_tree'"
+    slow = f"{{{ours}, 'uvicorn', 'pydantic_settings'}} & sys.modules.keys()"
     code = f"import sys, gateway; before = {slow}; import gateway.cli; print(sorted(({slow}) - before))"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
@@ -188,6 +192,54 @@ def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
 
     assert "Traceback" not in run(*missing).output
     assert "Traceback" in run("--debug", *missing).output
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+KEY = "a-key-of-thirty-two-characters-or-more"
+
+
+def test_a_plan_is_signed_and_its_header_printed_alone(project: Project) -> None:
+    project.settings(f'operation.game_day_key = "{KEY}"\nservices.reviews.url = "http://r"')
+
+    result = project.sagaql("faults", '{"reviews": {"error": 0.5, "seed": 7}}', "--for", "5m", "--tenant", "acme")
+
+    assert result.exit_code == 0
+    (line,) = result.stdout.splitlines()
+    name, _, value = line.partition(": ")
+    now = LoopClock().wall()
+    assert name == "X-SagaQL-Faults"
+    plan = verified([value], key=KEY, now=now, tenant="acme", services=["reviews"])
+    assert plan == '{"reviews": {"error": 0.5, "seed": 7}}'
+    assert "for tenant acme" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("plan", "lasts", "reason"),
+    [
+        ('{"revews": {"error": 1}}', "5m", "there is no service 'revews': did you mean 'reviews'?"),
+        ('{"reviews": {"explode": 1}}', "5m", "there is no fault 'explode'"),
+        ("nonsense", "5m", "the plan is not JSON"),
+        ('{"reviews": {"error": 1}}', "2d", "at most 24 h"),
+        ('{"reviews": {"error": 1}}', "soon", "is not a duration"),
+    ],
+)
+def test_a_plan_that_cannot_be_signed_is_a_sentence(project: Project, plan: str, lasts: str, reason: str) -> None:
+    project.settings(f'operation.game_day_key = "{KEY}"\nservices.reviews.url = "http://r"')
+
+    result = project.sagaql("faults", plan, "--for", lasts)
+
+    assert result.exit_code == INVALID
+    assert reason in result.stderr
+    assert result.stdout == ""
+    assert KEY not in result.stderr
+
+
+def test_without_a_key_nothing_is_signed(project: Project) -> None:
+    result = project.sagaql("faults", "{}")
+
+    assert result.exit_code == INVALID
+    assert "operation.game_day_key is not set" in result.stderr
 
 
 # -- init --------------------------------------------------------------------------------------------------------------

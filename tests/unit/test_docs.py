@@ -22,7 +22,9 @@ import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from gateway.errors import taxonomy
+from gateway.sagas import definition_of, draw
 from gateway.settings import Settings
+from mutations.place_order import PlaceOrder
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -146,6 +148,11 @@ def test_every_python_snippet_that_names_a_file_stands_in_it(snippet: Snippet) -
     known = _stripped((ROOT / named["path"]).read_text(encoding="utf-8"))
     strangers = [line for line in _stripped(snippet.text[named.end() :]) if line not in set(known)]
     assert strangers == [], f"{named['path']} does not have these lines"
+
+
+def test_the_guide_draws_the_saga_as_it_is_drawn() -> None:
+    guide = (ROOT / "docs" / "guides" / "writing-a-saga.md").read_text(encoding="utf-8")
+    assert f"```\n{draw(definition_of(PlaceOrder))}```" in guide
 
 
 def _stripped(text: str) -> list[str]:

@@ -233,7 +233,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, max_operations, drain, graphiql"
+            "known here: host, port, max_body, workers, max_operations, max_subscriptions, drain, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
@@ -319,6 +319,56 @@ def test_what_is_no_text_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "latin.toml"):
         with pytest.raises(SettingsInvalid, match=str(file)):
             load_settings(file, environ={})
+
+
+# -- game days ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_game_day_s_key_is_a_secret_of_32_characters(project: Project) -> None:
+    settings = project.load('operation.game_day_key = "${KEY}"', KEY="s3cret" * 6)
+
+    assert settings.operation.secret_of_game_days == "s3cret" * 6
+    assert "s3cret" not in f"{settings!r} {settings.model_dump_json()} {settings.redacted()}"
+    assert project.load().operation.secret_of_game_days is None
+
+
+@pytest.mark.parametrize("key", ['"s3cret"', '["s3cret"]', '""'])
+def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(project: Project, key: str) -> None:
+    (problem,) = project.problems(f"operation.game_day_key = {key}")
+
+    assert problem.startswith("operation.game_day_key")
+    assert "s3cret" not in problem
+
+
+# -- headers -----------------------------------------------------------------------------------------------------------
+
+
+def test_constants_of_a_service_are_secrets_from_the_environment(project: Project) -> None:
+    settings = project.load(
+        'services.stock = { url = "http://s:1", set_headers = { X-Api-Key = "${KEY}" } }', KEY="s3cret"
+    )
+
+    (header,) = settings.service_configs()["stock"].set_headers
+    assert (header.name, header.value) == ("x-api-key", "s3cret")
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+
+
+@pytest.mark.parametrize("value", ['["s3cret"]', '"s3cret\\n"', "{ s3cret = 1 }"])
+def test_a_constant_that_cannot_be_sent_is_told_without_its_value(project: Project, value: str) -> None:
+    (problem,) = project.problems(f"services.stock.set_headers = {{ x-api-key = {value} }}")
+
+    assert problem.startswith("services.stock")
+    assert "s3cret" not in problem
+
+
+def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(project: Project) -> None:
+    (problem,) = project.problems('services.stock.send_headers = ["X-Tenant", "Transfer-Encoding"]')
+
+    assert problem == (
+        "services.stock: send_headers names 'transfer-encoding': "
+        "it concerns the client's connection to us and ends there: leave it out"
+    )
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
@@ -429,3 +479,42 @@ def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
 
 def test_a_path_is_written_as_in_the_file() -> None:
     assert dotted(("identity", "tokens", 2, "subject")) == "identity.tokens[2].subject"
+
+
+# -- several workers ---------------------------------------------------------------------------------------------------
+
+
+def test_the_machines_bounds_are_divided_among_those_who_share_them_and_nobody_is_left_without() -> None:
+    settings = Settings.model_validate(
+        {
+            "graph": {"mutation": "mutations:Mutation"},
+            "server": {"workers": 3, "max_operations": 10},
+            "services": {
+                "wide": {"url": "http://wide:1", "bulkhead": {"limit": 10, "queue": 5}},
+                "narrow": {"url": "http://narrow:1", "bulkhead": {"limit": 1, "queue": 0}},
+                "learnt": {"url": "http://learnt:1", "bulkhead": {"limit": 4, "adaptive": True, "least": 4}},
+            },
+        }
+    )
+
+    assert settings.server.operations_each == 4
+    assert (settings.needs_saga_process, settings.callers) == (True, 4)
+    shares = {name: each.bulkhead for name, each in settings.service_configs(callers=settings.callers).items()}
+    assert {name: (each.limit, each.longest_queue) for name, each in shares.items()} == {
+        "wide": (3, 2),
+        "narrow": (1, 0),
+        "learnt": (1, 2),
+    }
+    assert {name: each.bulkhead.limit for name, each in settings.service_configs().items()} == {
+        "wide": 10,
+        "narrow": 1,
+        "learnt": 4,
+    }
+
+
+def test_one_worker_and_a_graph_without_mutations_need_no_saga_process() -> None:
+    alone = Settings.model_validate({"graph": {"mutation": "mutations:Mutation"}})
+    reading = Settings.model_validate({"server": {"workers": 2}})
+
+    assert (alone.needs_saga_process, alone.callers) == (False, 1)
+    assert (reading.needs_saga_process, reading.callers) == (False, 2)

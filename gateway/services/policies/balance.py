@@ -13,18 +13,16 @@ from msgspec.structs import replace
 
 from ...clock import Clock, Seconds
 from ...telemetry import Telemetry
-from ..instances import Instances
+from ..instances import STATES, Instances
 from ..outcome import Outcome, outcome_of
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
-
-_STATES = ("well", "ejected", "unhealthy")
 
 
 def balance(
     state: Instances, service: str, *, penalty: Callable[[], Seconds], telemetry: Telemetry, clock: Clock
 ) -> Policy:
     """Send the attempt to the instance that `state` picks; a failure counts as having taken at least `penalty`."""
-    for name in _STATES:  # asked when somebody looks, not told: free
+    for name in STATES:  # asked when somebody looks, not told: free
         telemetry.metrics.instances.labels(service, name).set_function(partial(_count, state, name))
     ejections = telemetry.metrics.ejections.labels(service)
 

@@ -104,7 +104,9 @@ class Breaker:
         self._cap: int | None = None  # of attempts under way, while ramping
 
     def configure(self, settings: BreakerSettings) -> None:
-        """Other settings from now on; state and counts stay."""
+        """Other settings from now on; state and counts stay, but for those of a window of another length."""
+        if settings.window != self._settings.window:
+            self._window = _Window(settings.window)
         self._settings = settings
 
     @property
@@ -252,7 +254,7 @@ class Breakers:
     def configure(self, settings: BreakerSettings) -> None:
         """Other settings from now on; states and counts stay, unless there are now other breakers."""
         if settings.per != self._settings.per:
-            self._endpoints = {}
+            self._whole, self._endpoints = Breaker(settings, self._jitter), {}
         self._settings = settings
         for each in (self._whole, *self._endpoints.values()):
             each.configure(settings)
@@ -294,6 +296,8 @@ class _Window:
         return sum(self._total), sum(self._failed)
 
     def _move_to(self, bucket: int) -> None:
+        if bucket == self._newest:
+            return
         for passed in range(max(self._newest, bucket - _BUCKETS) + 1, bucket + 1):
             self._total[passed % _BUCKETS] = self._failed[passed % _BUCKETS] = 0
         self._newest = max(self._newest, bucket)

@@ -13,8 +13,9 @@ Source: Nygard, Release It!; the hand-over from trio's CapacityLimiter; prioriti
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ...clock import Clock, Deadline, Instant, Seconds
@@ -38,7 +39,7 @@ class BulkheadSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     limit: int = 64
-    """Attempts under way at once. 64: 640 calls/s of a service that takes 100 ms."""
+    """Attempts under way at once, of all processes of the machine. 64: 640 calls/s of a service that takes 100 ms."""
     queue: int | None = None
     """Attempts that may wait for a permit; twice the limit if not given. 0 refuses at once."""
     wait: Seconds = Seconds(0.1)
@@ -61,6 +62,12 @@ class BulkheadSettings:
             )
         if self.adaptive and not 1 <= self.least <= self.limit:
             raise ValueError(f"bulkhead.least is {self.least}, limit {self.limit}: 1 <= least <= limit must hold")
+
+    def shared_by(self, processes: int) -> BulkheadSettings:
+        """The share of one of so many processes: rounded up, so none is without a permit."""
+        limit = math.ceil(self.limit / processes)
+        queue = None if self.queue is None else math.ceil(self.queue / processes)
+        return replace(self, limit=limit, queue=queue, least=min(self.least, limit))
 
     @property
     def longest_queue(self) -> int:

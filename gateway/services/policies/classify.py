@@ -48,5 +48,5 @@ def retry_after(value: str | None, *, now: datetime) -> Seconds | None:
         return Seconds(float(text))
     try:
         return Seconds(max(0.0, (parsedate_to_datetime(text) - now).total_seconds()))
-    except (ValueError, TypeError):  # TypeError: a date without a zone, which HTTP does not allow
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a zone, which HTTP does not allow
         return None

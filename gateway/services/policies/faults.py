@@ -77,13 +77,16 @@ def faults(settings: Callable[[], FaultSettings], service: str, *, telemetry: Te
     """Do to attempts what `settings`, or the request's own verified faults, say."""
     dice: dict[int, Random] = {}
     injected = telemetry.metrics.faults
+    nothing: FaultSettings | None = None
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
+            nonlocal nothing
             chosen = settings()
             if request.faults is not None:
                 chosen = planned(request.faults).get(service, chosen)
-            if chosen.is_off:
+            if chosen is nothing or chosen.is_off:
+                nothing = chosen  # its seven shares are looked at once, not on every attempt
                 return await attempt(request)
             random = dice.get(chosen.seed) or dice.setdefault(chosen.seed, Random(chosen.seed))  # noqa: S311
             if len(dice) > 16:
@@ -132,8 +135,20 @@ async def _forever() -> NoReturn:
 def planned(plan: str) -> Mapping[str, FaultSettings]:
     """A plan as it travels, JSON of service -> faults. Raises: ValueError for what is no plan."""
     known = {each.name for each in fields(FaultSettings)}
-    services = msgspec.json.decode(plan, type=dict[str, dict[str, float]])
+    try:
+        services = msgspec.json.decode(plan, type=dict[str, dict[str, float]])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ValueError(f'the plan is not JSON such as {{"reviews": {{"error": 0.5}}}}: {error}') from error
     for service, shares in services.items():
         if unknown := sorted(set(shares) - known):
             raise ValueError(f"{service}: there is no fault {unknown[0]!r} (there are: {', '.join(sorted(known))})")
-    return {service: FaultSettings(**shares) for service, shares in services.items()}  # type: ignore[arg-type]
+    return {service: _faults_of(service, shares) for service, shares in services.items()}
+
+
+def _faults_of(service: str, shares: Mapping[str, float]) -> FaultSettings:
+    if (seed := shares.get("seed", 0)) != int(seed):
+        raise ValueError(f"{service}: faults.seed is {seed}: it is a whole number")
+    try:
+        return FaultSettings(**{**shares, "seed": int(seed)})  # type: ignore[arg-type]  # a latency is a number of seconds
+    except ValueError as error:
+        raise ValueError(f"{service}: {error}") from error

@@ -101,6 +101,19 @@ class _Race:
     taking that cancellation back, so that one from outside, at the same time or later, still counts.
     """
 
+    __slots__ = (
+        "_attempt",
+        "_caller",
+        "_context",
+        "_hedge",
+        "_interrupted",
+        "_is_first_under_way",
+        "_may_start",
+        "_request",
+        "_timers",
+        "was_won_by_hedge",
+    )
+
     def __init__(
         self, attempt: Handler, request: ServiceRequest, *, timers: Timers, may_start: Callable[[], bool]
     ) -> None:
@@ -133,7 +146,8 @@ class _Race:
             return await self._second_instead_of(error)
         finally:
             timer.cancel()
-            await self._ended()
+            if self._hedge is not None:
+                await self._ended()
 
     async def _first(self, cancelling: int) -> ServiceResponse:
         assert self._caller is not None  # noqa: S101 - set by `run`
@@ -176,14 +190,15 @@ class _Race:
 
     async def _ended(self) -> None:
         """No attempt is under way any more, however often the caller is cancelled meanwhile."""
+        assert self._hedge is not None  # noqa: S101 - asked before
         hedge, cancelled = self._hedge, None
-        while hedge is not None and not hedge.done():
+        while not hedge.done():
             hedge.cancel()
             try:
                 await asyncio.wait({hedge})
             except asyncio.CancelledError as error:
                 cancelled = error
-        if hedge is not None and not hedge.cancelled():
+        if not hedge.cancelled():
             hedge.exception()  # read, so that nobody is warned of a failure that was answered by the other attempt
         if cancelled is not None:
             raise cancelled

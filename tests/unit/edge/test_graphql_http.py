@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.edge import GraphQLEndpoint
+from gateway.edge import GraphQLEndpoint, Requests
 from gateway.errors import GatewayError
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
@@ -63,7 +63,10 @@ async def ask(
     forwarded: frozenset[str] = frozenset(),
 ) -> Answer:
     endpoint = GraphQLEndpoint(
-        engine or Echo(), authenticator=authenticator or Anybody(), max_body=max_body, forwarded=forwarded
+        engine or Echo(),
+        authenticator=authenticator or Anybody(),
+        max_body=max_body,
+        requests=Requests(forwards=forwarded.__contains__),
     )
     pieces = [body] if isinstance(body, bytes) else body
     return await answer_of(endpoint, scope_of_request(method, "/graphql", query=query, headers=headers), pieces)
@@ -268,6 +271,24 @@ async def test_only_declared_headers_reach_a_service_and_only_that_one() -> None
         "inventory": [()],
         "reviews": [(("authorization", "Bearer customer"),)],
     }
+
+
+@in_virtual_time
+async def test_a_header_that_the_client_binds_to_its_connection_goes_no_further() -> None:
+    engine = Echo()
+    sent = {**POSTED, "x-tenant": "acme", "x-hop": "1", "connection": "close, X-Hop"}
+    await ask(headers=sent, engine=engine, forwarded=frozenset({"x-tenant", "x-hop"}))
+    assert engine.requests[0].headers == (("x-tenant", "acme"),)
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-admin: 1", "a\nb", "a\0b", "a\x7f"])
+@in_virtual_time
+async def test_a_forwarded_value_that_would_break_a_request_apart_is_refused(value: str) -> None:
+    engine = Echo()
+    sent = {**POSTED, "x-tenant": value}
+    found = await ask(headers=sent, engine=engine, forwarded=frozenset({"x-tenant"}))
+    assert (found.status, engine.requests) == (400, [])
+    assert (await ask(headers=sent, engine=engine)).status == 200  # it goes nowhere, so it harms nobody
 
 
 # -- the client leaves -------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.edge.graphql_http import allowed_priority
+from gateway.edge.requests import allowed_priority
 from gateway.errors import RequestError
 from gateway.services import Priority
 from gateway.testing import ScriptedWire, in_virtual_time

@@ -1,6 +1,6 @@
 """A host that does what a test tells it, and an engine whose one mutation is a saga."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated, Any
 
@@ -10,14 +10,29 @@ from gateway import Between, Ctx, Length, Saga, SagaProgress, StepCtx, entity, f
 from gateway import saga_field as field_of
 from gateway import step as saga_step
 from gateway.admission import Admission
-from gateway.clock import Epoch, Seconds
+from gateway.clock import NEVER, Epoch, Seconds
 from gateway.execution import Engine, GraphQLRequest, GraphQLResult
 from gateway.execution.document import Documents
 from gateway.execution.engine import OperationLimits
 from gateway.execution.plans import Plans
 from gateway.graph import build_graph
 from gateway.loading import Loaders
-from gateway.sagas import Host, IdempotencyConflict, Outcome, Owner, SagaState, SagaView, StepState, StepView, Ticket
+from gateway.sagas import (
+    Answer,
+    Host,
+    IdempotencyConflict,
+    Outcome,
+    Owner,
+    Request,
+    SagaHistory,
+    SagaQuery,
+    SagaRecord,
+    SagaState,
+    SagaView,
+    StepState,
+    StepView,
+    Ticket,
+)
 from gateway.services import Services
 from gateway.telemetry import Telemetry
 from gateway.testing import VirtualClock
@@ -135,6 +150,7 @@ class FakeHost:
         key: str | None,
         input_hash: str,
         trace: Mapping[str, str],
+        saga_id: str | None = None,
     ) -> Ticket | IdempotencyConflict:
         self.begun.append(
             {"saga": saga, "input": input_value, "owner": owner, "key": key, "hash": input_hash, "trace": dict(trace)}
@@ -150,8 +166,14 @@ class FakeHost:
     async def view(self, saga_id: str) -> SagaView | None:
         return self.seen if saga_id == self.seen.id else None
 
-    async def cancel(self, saga_id: str, *, reason: str) -> bool:
-        return False
+    async def history(self, saga_id: str, *, after: int = 0, timeout: Seconds = NEVER) -> SagaHistory | None:  # noqa: ASYNC109
+        return None
+
+    async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
+        return []
+
+    async def ask(self, saga_id: str, request: Request) -> Answer | None:
+        return None
 
 
 def engine(host: Host | None) -> Engine:

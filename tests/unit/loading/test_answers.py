@@ -130,10 +130,27 @@ async def test_one_broken_record_of_many_fails_the_whole_list_of_its_key() -> No
     assert found[1] == [Stock("b", 4)]
 
 
+LATIN = b'[{"sku": "\xe4", "quantity": 1}]'
+"""Not UTF-8, as JSON has to be."""
+DEEP = b'[{"sku": "a", "quantity": 1, "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"
+"""Deeper than anybody decodes."""
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[{]", b'{"sku": "a"}', b"null", b'[{"quantity": 1}]', b'[{"sku": "a", "quantity": 1}', b"\xff"],
-    ids=["empty", "html", "no json", "an object", "null", "no key", "cut off", "no text"],
+    [
+        b"",
+        b"<html>",
+        b"[{]",
+        b'{"sku": "a"}',
+        b"null",
+        b'[{"quantity": 1}]',
+        b'[{"sku": "a", "quantity": 1}',
+        b"\xff",
+        LATIN,
+        DEEP,
+    ],
+    ids=["empty", "html", "no json", "an object", "null", "no key", "cut off", "no text", "latin-1", "too deep"],
 )
 @in_virtual_time
 async def test_a_broken_payload_fails_every_key_and_is_counted_once(body: bytes) -> None:

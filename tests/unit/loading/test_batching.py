@@ -9,7 +9,11 @@ from enum import Enum
 import msgspec
 import pytest
 
+from gateway.clock import Deadline, Instant
 from gateway.errors import GatewayError, ServiceUnavailable
+from gateway.identity import ANONYMOUS
+from gateway.loading import Loads, Reading
+from gateway.services import Priority
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
 
 from .reading import (
@@ -209,3 +213,18 @@ async def test_a_new_generation_asks_again() -> None:
 def test_a_batch_of_nothing_cannot_be_declared() -> None:
     with pytest.raises(ValueError, match="max_batch must be at least 1, not 0"):
         INVENTORY.loader("/stock", keys="skus", key="sku", into=Stock, max_batch=0)
+
+
+@in_virtual_time
+async def test_a_question_carries_until_when_how_often_and_how_important_it_is() -> None:
+    """Of a loader and of a listing: else a call would outlive its operation, or be repeated where a saga repeats already."""
+    wire = ScriptedWire(
+        otherwise=lambda request: in_stock(request) if request.path == "/stock" else answer({"items": []})
+    )
+    deadline = Deadline(Instant(3.0))
+    reading = Reading(identity=ANONYMOUS, deadline=deadline, may_retry=False, priority=Priority.CRITICAL)
+    loads = Loads(loaders_over(wire), reading)
+    await loads.load(stock_by_sku, "a")
+    await loads.page(INVENTORY.pages("/all", into=Stock, params={}))
+    asked_ = [(request.deadline, request.may_retry, request.priority) for request in wire.requests]
+    assert asked_ == [(deadline, False, Priority.CRITICAL)] * 2

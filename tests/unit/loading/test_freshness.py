@@ -11,7 +11,7 @@ import pytest
 from gateway.clock import Instant, Seconds
 from gateway.errors import GatewayError
 from gateway.loading import LoaderCache, Loads, Page
-from gateway.testing import ScriptedWire, answer, in_virtual_time
+from gateway.testing import ScriptedWire, after, answer, in_virtual_time
 
 from .reading import (
     INVENTORY,
@@ -218,7 +218,17 @@ async def test_a_page_may_leave_out_cursor_and_total() -> None:
     assert await loads.page(listing, {"first": 1}) == Page([], None, None)
 
 
-@pytest.mark.parametrize("body", [b"garbage", b'{"items": [{"sku": "a"}]}', b"[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"garbage",
+        b'{"items": [{"sku": "a"}]}',
+        b"[]",
+        b'{"items": [{"sku": "\xe4", "quantity": 1}]}',
+        b'{"items": [], "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=["garbage", "half a record", "a list", "latin-1", "too deep"],
+)
 @in_virtual_time
 async def test_a_broken_page_fails_is_counted_and_is_not_cached(body: bytes) -> None:
     telemetry = quiet()
@@ -310,3 +320,14 @@ async def test_a_loader_s_cache_is_bounded() -> None:
     bound = loaders.loader(fresh).cache
     assert len(bound) == 120
     assert f"/{fresh.max_entries} entries" in repr(bound)
+
+
+@in_virtual_time
+async def test_an_answer_that_took_long_is_fresh_for_less_long() -> None:
+    """It tells of when it was asked for, as far as anybody knows."""
+    wire = ScriptedWire(otherwise=after(1.5, in_stock))
+    loaders = loaders_over(wire)
+    await request_of(loaders).load(fresh, "a")
+    await asyncio.sleep(1.0)
+    await request_of(loaders).load(fresh, "a")
+    assert asked(wire) == [["a"], ["a"]]

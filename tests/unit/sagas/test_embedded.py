@@ -14,12 +14,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway.clock import Epoch, Seconds
 from gateway.errors import Draining, Overloaded, SagaNotFound, SagasUnavailable, ServiceContractBroken
 from gateway.sagas import (
+    Cancel,
     Completed,
     Done,
+    EmbeddedHost,
     Failed,
     IdempotencyConflict,
     NeedsAttention,
     Owner,
+    Refused,
     Reject,
     Rejected,
     Saga,
@@ -27,6 +30,8 @@ from gateway.sagas import (
     SagaState,
     StepCtx,
     StepState,
+    Taken,
+    Ticket,
     Unknown,
     step,
 )
@@ -142,7 +147,7 @@ async def test_an_undo_is_told_what_is_known() -> None:
     told: list[object] = []
 
     class Telling(Saga[Order, int], version=1):
-        @step(retry=FAST)
+        @step(retry=FAST, overtaken="tombstone")
         async def known(self, ctx: StepCtx, order: Order) -> Receipt:
             return Receipt("r")
 
@@ -150,7 +155,7 @@ async def test_an_undo_is_told_what_is_known() -> None:
         async def undo_known(self, known: Done[Receipt] | Unknown) -> None:
             told.append(known)
 
-        @step(retry=FAST)
+        @step(retry=FAST, overtaken="tombstone")
         async def unknown(self, ctx: StepCtx, known: Receipt) -> Receipt:
             raise ServiceContractBroken("odd", service="world", applied=True)
 
@@ -185,16 +190,16 @@ async def test_a_cancelled_saga_is_undone() -> None:
     host = host_of(MemoryJournal(), world, sagas=[Patient])
     await host.start()
     ticket = await begin(host, Patient)
-    assert await host.cancel(ticket.saga_id, reason="changed my mind")
+    assert await host.ask(ticket.saga_id, Cancel("changed my mind")) == Taken()
     assert (await settle(host, ticket, within=100)).outcome == Failed("CANCELLED", ())
-    assert not await host.cancel(ticket.saga_id, reason="again")
+    assert await host.ask(ticket.saga_id, Cancel("again")) == Refused("the saga is COMPENSATED and has ended")
     await host.stop(Seconds(1))
 
 
 @in_virtual_time
 async def test_the_sagas_deadline_turns_it_back_once_the_attempt_in_flight_has_ended() -> None:
     class Hurried(Saga[Order, int], version=1, deadline="8s"):
-        @step(timeout="5s")
+        @step(timeout="5s", overtaken="tombstone")
         async def one(self, ctx: StepCtx, order: Order) -> Receipt:
             return await ctx.send(Write("/one"), {})
 
@@ -241,7 +246,7 @@ async def test_a_jump_of_the_wall_clock_is_noticed() -> None:
 
 
 class Buggy(Saga[Order, int], version=1):
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def bug(self, ctx: StepCtx, order: Order) -> int:
         match order.sku:
             case "value":
@@ -298,7 +303,7 @@ async def test_an_exception_of_the_authors_is_logged_with_its_traceback() -> Non
 @in_virtual_time
 async def test_a_rejected_undo_is_a_failed_undo() -> None:
     class Stubborn(Saga[Order, int], version=1):
-        @step
+        @step(overtaken="tombstone")
         async def one(self, order: Order) -> int:
             return 1
 
@@ -345,6 +350,29 @@ async def test_without_a_key_every_begin_is_a_new_saga() -> None:
     await host.start()
     assert (await begin(host, key=None)).saga_id != (await begin(host, key=None)).saga_id
     await host.stop(Seconds(1))
+
+
+@in_virtual_time
+async def test_a_begin_that_is_sent_again_under_its_id_is_one_saga_with_a_key_or_without() -> None:
+    world = World(lambda path, nth: "hang")
+    host = host_of(MemoryJournal(), world, max_open=2)
+    await host.start()
+    for key in ("k", None):
+        minted = Ticket(f"minted with {key}", created=True)
+        together = [begin_under(host, minted.saga_id, key=key) for _ in range(3)]
+        assert await begin_under(host, minted.saga_id, key=key) == minted
+        assert await asyncio.gather(*together) == [minted] * 3
+    with pytest.raises(Overloaded):
+        await begin(host, key="another")
+    assert await begin_under(host, "minted with None", key=None) == Ticket("minted with None", created=True)
+    assert (await begin_under(host, "minted anew", key="k")) == Ticket("minted with k", created=False)
+    await asyncio.sleep(0.01)
+    assert sorted(world.calls) == ["/authorize", "/authorize", "/reserve", "/reserve"]
+    await host.stop(Seconds(0))
+
+
+async def begin_under(host: EmbeddedHost, saga_id: str, *, key: str | None) -> object:
+    return await host.begin(PlaceOrder, Order(), owner=OWNER, key=key, input_hash="h", trace={}, saga_id=saga_id)
 
 
 @in_virtual_time
@@ -616,7 +644,9 @@ def test_the_observer_hears_what_a_step_invalidates_when_done_and_when_undone(is
     @in_virtual_time
     async def story() -> None:
         listener = Listener([], is_broken)
-        world = World(lambda path, nth: "reject" if path == "/three" else "ok")
+        world = World(
+            lambda path, nth: {"/three": "reject", "/one": "lost before" if nth == 1 else "ok"}.get(path, "ok")
+        )
         host = host_of(MemoryJournal(), world, observer=listener)
         await host.start()
         assert (await settle(host, await begin(host, Chain))).status is SagaState.COMPENSATED
@@ -686,3 +716,24 @@ async def test_a_step_reads_through_the_reader() -> None:
     await host.start()
     assert (await settle(host, await begin(host, Reading))).result() == 21
     await host.stop(Seconds(1))
+
+
+@in_virtual_time
+async def test_the_age_of_the_oldest_and_what_open_sagas_do_are_asked_for() -> None:
+    def read(name: str, **labels: str) -> float:
+        return telemetry.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    telemetry, _ = quiet()
+    host = host_of(
+        MemoryJournal(), World(lambda path, nth: "hang" if path == "/capture" else "ok"), telemetry=telemetry
+    )
+    await host.start()
+    assert read("sagaql_sagas_oldest_open_age_seconds") == 0
+    tickets = [await begin(host, key="old")]
+    await asyncio.sleep(2)
+    tickets.append(await begin(host, key="new"))
+    await asyncio.sleep(1)
+    assert read("sagaql_sagas_oldest_open_age_seconds") == pytest.approx(3)
+    assert read("sagaql_sagas_open_by_state", state="RUNNING") == 2
+    assert read("sagaql_sagas_open_by_state", state="FORWARD_ONLY") == 0
+    await host.stop(Seconds(0))

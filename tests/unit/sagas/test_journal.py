@@ -246,3 +246,56 @@ async def test_all_operations_of_a_commit_that_fails_are_refused(tmp_path: Path)
     assert {type(answer) for answer in answers} <= {Begun, SagasUnavailable}
     assert {saga.id for saga in await journal.open_sagas()} == set(begun)
     await journal.close()
+
+
+async def test_histories_that_are_asked_for_together_are_read_together_and_fail_alone(tmp_path: Path) -> None:
+    journal = sqlite_journal(tmp_path)
+    await journal.open()
+    await asyncio.gather(*(journal.begin(record(f"s{i}", key=f"k{i}"), [STARTED, INTENDED]) for i in range(300)))
+    reader, statements = journal._reader, list[str]()
+    assert reader is not None
+    editor = sqlite3.connect(tmp_path / "deep" / "sagas.db")
+    editor.execute("UPDATE events SET payload = x'7b7d' WHERE saga_id = 's7'")
+    editor.commit()
+    editor.close()
+    reader.set_trace_callback(statements.append)
+    ids = [*(f"s{i}" for i in range(300)), "nobody", "s1"]
+    found = await asyncio.gather(*(journal.find(saga_id) for saga_id in ids), return_exceptions=True)
+    assert len([text for text in statements if text.startswith("SELECT")]) == 6, "three for every 256"
+    assert isinstance(found[7], msgspec.ValidationError)
+    assert (found[300], found[301]) == (None, found[1])
+    for i, stored in enumerate(found[:300]):
+        if i != 7:
+            assert not isinstance(stored, BaseException)
+            assert stored is not None
+            assert (stored.record.id, stored.events) == (f"s{i}", (STARTED, INTENDED))
+    await journal.close()
+
+
+async def test_a_history_is_not_lost_to_others_when_one_who_asked_goes_away(tmp_path: Path) -> None:
+    journal = sqlite_journal(tmp_path)
+    await journal.open()
+    await journal.begin(record(), [STARTED])
+    leaving, staying = (asyncio.create_task(journal.find("s1")) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    stored = await staying
+    assert stored is not None
+    assert stored.events == (STARTED,)
+    await journal.close()
+
+
+async def test_the_metrics_of_the_file_are_asked_for(tmp_path: Path) -> None:
+    telemetry = quiet()
+    journal = sqlite_journal(tmp_path, telemetry=telemetry)
+    assert total(telemetry, "sagaql_journal_bytes") == 0
+    await journal.open()
+    await journal.begin(record(), [STARTED])
+    size = sum((tmp_path / "deep" / name).stat().st_size for name in ("sagas.db", "sagas.db-wal"))
+    assert total(telemetry, "sagaql_journal_bytes") == size > 0
+    waiting = [asyncio.ensure_future(journal.begin(record(f"w{i}", key=f"w{i}"), [STARTED])) for i in range(3)]
+    assert total(telemetry, "sagaql_journal_waiting_operations") == 0, "they have not run yet"
+    await asyncio.gather(*waiting)
+    assert total(telemetry, "sagaql_journal_waiting_operations") == 0
+    assert total(telemetry, "sagaql_journal_checkpoint_age_seconds") == 0, "it makes none"
+    await journal.close()

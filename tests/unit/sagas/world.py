@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -150,7 +151,7 @@ class World:
 class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
     """reservation and authorization beside one another, then capture (the pivot), then shipment."""
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def reservation(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/reserve"), {"sku": order.sku})
 
@@ -158,7 +159,7 @@ class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
     async def release(self, ctx: StepCtx, reservation: Done[Receipt] | Unknown) -> None:
         await ctx.send(Write("/release"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def authorization(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/authorize"), {"sku": order.sku})
 
@@ -181,7 +182,7 @@ class PlaceOrder(Saga[Order, Receipt], version=1, deadline="60s"):
 class Chain(Saga[Order, int], version=1, deadline="60s"):
     """Three steps one after another, each undone; no pivot."""
 
-    @step(retry=FAST, invalidates=["one"])
+    @step(retry=FAST, invalidates=["one"], overtaken="tombstone")
     async def one(self, ctx: StepCtx, order: Order) -> Receipt:
         return await ctx.send(Write("/one"), {})
 
@@ -189,7 +190,7 @@ class Chain(Saga[Order, int], version=1, deadline="60s"):
     async def undo_one(self, ctx: StepCtx) -> None:
         await ctx.send(Write("/undo-one"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def two(self, ctx: StepCtx, one: Receipt) -> Receipt:
         return await ctx.send(Write("/two"), {})
 
@@ -197,7 +198,7 @@ class Chain(Saga[Order, int], version=1, deadline="60s"):
     async def undo_two(self, ctx: StepCtx, one: Receipt) -> None:
         await ctx.send(Write("/undo-two"), {"undo": ctx.forward_key})
 
-    @step(retry=FAST)
+    @step(retry=FAST, overtaken="tombstone")
     async def three(self, ctx: StepCtx, two: Receipt) -> Receipt:
         return await ctx.send(Write("/three"), {})
 
@@ -215,6 +216,12 @@ def quiet() -> tuple[Telemetry, io.StringIO]:
     return Telemetry(log=json_log(stream)), stream
 
 
+Hosting = Callable[[EmbeddedHost], EmbeddedHost]
+"""Puts something before a host, which then stands for it in every test that makes one."""
+
+HOSTING: ContextVar[Hosting] = ContextVar("hosting", default=lambda host: host)
+
+
 def host_of(
     journal: Journal,
     world: World,
@@ -226,7 +233,7 @@ def host_of(
     max_open: int = 100,
     new_id: Callable[[], str] = new_saga_id,
 ) -> EmbeddedHost:
-    return EmbeddedHost(
+    host = EmbeddedHost(
         sagas,
         journal,
         sender=world,
@@ -237,6 +244,7 @@ def host_of(
         max_open=max_open,
         new_id=new_id,
     )
+    return HOSTING.get()(host)
 
 
 async def begin(

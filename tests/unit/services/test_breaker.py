@@ -477,3 +477,48 @@ def test_what_an_error_says_of_the_service(error: BaseException, outcome: Outcom
 def test_impossible_settings_fail_when_built(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         BreakerSettings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_another_window_holds_from_now_on() -> None:
+    state = Breaker(BreakerSettings(window=Seconds(10.0)), lambda: 0.0)
+    state.configure(BreakerSettings(window=Seconds(1.0)))
+    for number in range(40):  # half of them fail, but only five in a window
+        attempt(state, FAILURE if number % 2 else SUCCESS, at=number / 5)
+    assert state.state is BreakerState.CLOSED
+
+
+def test_a_service_that_was_left_alone_is_no_longer_when_its_endpoints_decide() -> None:
+    """Nobody asks the breaker of the whole any more, so nobody could find out that it may close."""
+    state = Breakers(BreakerSettings(), lambda: 0.0)
+    for _ in range(10):
+        attempt(state.of("GET /stock"), FAILURE)
+    seen = [state.is_open]
+    for settings_ in (BreakerSettings(per="endpoint"), BreakerSettings()):
+        state.configure(settings_)
+        seen.append(state.is_open)
+    assert seen == [True, False, False]
+
+
+def test_what_failed_before_it_was_open_is_not_held_against_it_afterwards() -> None:
+    state = Breaker(BreakerSettings(consecutive=1000, volume=4, ramp=0), lambda: 0.0)
+    for _ in range(4):
+        attempt(state, FAILURE)
+    for _ in range(3):
+        attempt(state, SUCCESS, at=1.0)  # probes, well within the window
+    attempt(state, FAILURE, at=1.1)
+    assert state.state is BreakerState.CLOSED
+
+
+@in_virtual_time
+async def test_each_attempt_is_told_once() -> None:
+    """Two probes that succeed are not enough where three are asked for."""
+    wire = ScriptedWire(broken_off, otherwise=answer())
+    client = catalog(wire, breaker=BreakerSettings(consecutive=1, ramp=0))
+    with pytest.raises(ServiceUnavailable):
+        await client.call(STOCK)
+    await asyncio.sleep(1.0)
+    seen = list[BreakerState]()
+    for _ in range(3):
+        await client.call(STOCK)
+        seen.append(client.breaker_state)
+    assert seen == [BreakerState.HALF_OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]

@@ -43,6 +43,7 @@ async def test_a_thousand_identical_reads_are_one_call() -> None:
         replace(PUBLIC, method="POST", is_read=True, body=b"{}"),
         replace(PUBLIC, priority=Priority.SHEDDABLE),
         replace(PUBLIC, may_hedge=False),
+        replace(PUBLIC, may_retry=False),
     ],
 )
 @in_virtual_time
@@ -51,6 +52,15 @@ async def test_what_could_be_answered_otherwise_is_a_call_of_its_own(other: Serv
     client = catalog(wire)
     await asyncio.gather(client.call(PUBLIC), client.call(other))
     assert len(wire.sent) == 2
+
+
+@in_virtual_time
+async def test_two_batches_in_bodies_of_their_own_are_two_calls() -> None:
+    wire = ScriptedWire(otherwise=after(0.05, answer()))
+    client, batch = catalog(wire), replace(PUBLIC, method="POST", is_read=True)
+    bodies = [b'{"skus":["a"]}', b'{"skus":["b"]}']
+    await asyncio.gather(*(client.call(replace(batch, body=body)) for body in bodies))
+    assert [request.body for request in wire.requests] == bodies
 
 
 @pytest.mark.parametrize("request_", [STOCK, replace(ORDER, share=1), replace(PUBLIC, faults="{}")])

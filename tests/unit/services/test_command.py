@@ -77,7 +77,17 @@ async def test_a_lost_answer_is_asked_for_again_under_the_same_key() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b'{"id":"r1"}', b'{"id":"r1","quantity":"2"}', b'{"id":', b'{"id":"\xff","quantity":1}'],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"id":"r1"}',
+        b'{"id":"r1","quantity":"2"}',
+        b'{"id":',
+        b'{"id":"\xff","quantity":1}',
+        b'{"id":"r1","quantity":1,"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=range(8),
 )
 @in_virtual_time
 async def test_a_2xx_of_the_wrong_shape_was_applied_and_is_not_used(body: bytes) -> None:

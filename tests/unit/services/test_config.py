@@ -34,7 +34,23 @@ def test_an_unknown_key_is_refused_at_every_level(values: dict[str, object]) -> 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "catalog:8000", "ftp://catalog", "http://", "http://me:secret@catalog", "http://catalog?x=1", "http://c#x"],
+    [
+        "",
+        "catalog:8000",
+        "ftp://catalog",
+        "http://",
+        "http://me:secret@catalog",
+        "http://catalog?x=1",
+        "http://c#x",
+        "http://catalog:99999",
+        "http://catalog:0",
+        "http://catalog:http",
+        "http://[::1",
+        "http://bücher.example",
+        "http://cata log",
+        "http://catalog/a b",
+        "http://" + "a" * 64 + ".example",
+    ],
 )
 def test_only_an_address_is_an_address_and_it_is_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
@@ -51,3 +67,10 @@ def test_a_limit_of_nothing_is_refused(field: str) -> None:
 def test_certificates_that_are_not_there_are_told_when_built() -> None:
     with pytest.raises(ValueError, match="there is no such file"):
         ServiceConfig(instances=("https://catalog",), ca_file="/nowhere/ca.pem")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8000/api", "https://xn--bcher-kva.example", "http://10.0.0.1", "http://a_b:1"]
+)
+def test_an_address_may_be_of_any_family_and_have_a_path(url: str) -> None:
+    assert ServiceConfig(instances=(url,)).instances == (url,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace as replace_config
 from typing import Any
 
 import pytest
@@ -103,3 +104,24 @@ def test_impossible_faults_fail_when_built(knob: dict[str, float], reason: str) 
 def test_what_is_no_plan_is_refused(plan: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - msgspec's words, or ours
         planned(plan)
+
+
+@in_virtual_time
+async def test_attempts_while_it_is_off_do_not_change_what_comes_when_it_is_on() -> None:
+    """Else the same seed would not bring the same faults: how much traffic there was before is nobody's to repeat."""
+
+    async def seen(*, before: int) -> list[int]:
+        handle, statuses = stack(ScriptedWire(otherwise=answer()), seed=7), list[int]()
+        for _ in range(before):
+            await handle(once())
+        handle.configure(replace_config(handle.config, faults=FaultSettings(seed=7, error=0.5)), now=CLOCK.now())
+        for _ in range(20):
+            try:
+                statuses.append((await handle(once())).status)
+            except ServiceUnavailable:
+                statuses.append(503)
+        return statuses
+
+    first = await seen(before=0)
+    assert await seen(before=5) == first
+    assert {*first} == {200, 503}

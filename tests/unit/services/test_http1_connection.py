@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.services.http1_connection import Broken, Connection, ExchangeBroken
+from gateway.services.http1_connection import MAX_HEAD, Broken, Connection, ExchangeBroken
 from gateway.services.request import ServiceResponse
 from gateway.testing import in_virtual_time, run_virtual
 
@@ -227,9 +228,143 @@ async def test_a_switch_of_protocols_is_no_answer() -> None:
 @in_virtual_time
 async def test_what_comes_after_nobody_waits_any_more_is_nobody_s() -> None:
     connection, pipe, answer = begun()
-    connection.abort()
     answer.cancel()
+    connection.abort()
     connection.data_received(OK)
     connection.connection_lost(None)
     assert pipe.is_closed
     assert repr(connection) == "<Connection closed, 0 exchanges>"
+
+
+@in_virtual_time
+async def test_an_answer_to_nothing_changes_nothing_in_the_answer_before_it() -> None:
+    connection, _, answer = begun()
+    connection.data_received(OK + b"HTTP/1.1 503 No\r\nRetry-After: 600\r\nX-A: 9\r\nContent-Length: 0\r\n\r\n")
+    found = await answer
+    assert (found.status, found.headers) == (200, {"x-a": "1, 2"})
+    assert not connection.is_reusable
+
+
+@in_virtual_time
+async def test_what_stands_in_trailers_is_no_header() -> None:
+    """They come when the answer has been understood already (RFC 9110, 6.5.1)."""
+    connection, _, answer = begun()
+    trailers = b"Content-Encoding: br\r\nRetry-After: 600\r\nKeep-Alive: timeout=900\r\n"
+    connection.data_received(CHUNKED.replace(b"X-Trailer: t\r\n", trailers))
+    found = await answer
+    assert (found.body, found.headers, connection.keep_alive) == (b"abcde", {}, None)
+    assert connection.is_reusable
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"a" * 995 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 1000),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nX-A: " + b"a" * 965 + b"\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X-A: " + b"a" * 995 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=", b"a" * 1000),
+    ],
+    ids=["headers", "a value", "early hints", "trailers", "a chunk's extension"],
+)
+@in_virtual_time
+async def test_what_is_no_body_is_given_up_too_when_it_does_not_end(begin: bytes, more: bytes) -> None:
+    connection, pipe, answer = begun()
+    connection.data_received(begin)
+    for _ in range(MAX_HEAD // len(more) + 1):
+        assert not answer.done()
+        connection.data_received(more)
+    assert await broken(answer) is Broken.HEAD
+    assert pipe.is_closed
+
+
+@in_virtual_time
+async def test_a_body_in_many_small_chunks_is_held_as_what_it_is() -> None:
+    connection, _, answer = begun(max_response=100_000)
+    connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    tracemalloc.start()
+    for _ in range(50):
+        connection.data_received(b"2\r\nab\r\n" * 1000)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 400_000
+    connection.data_received(b"0\r\n\r\n")
+    assert (await answer).body == b"ab" * 50_000
+
+
+@in_virtual_time
+async def test_a_body_compressed_in_several_members_is_given_whole() -> None:
+    """RFC 1952, 2.2: members simply follow one another. Half of an answer is worse than none."""
+    body = gzip.compress(b'{"a": ') + gzip.compress(b"1}") + b"\0\0"
+    connection, _, answer = begun()
+    connection.data_received(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    assert (await answer).body == b'{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        (gzip.compress(b"{}") + b"more", Broken.CUT_OFF),
+        (gzip.compress(b"{}") + gzip.compress(b"more")[:-1], Broken.CUT_OFF),
+        (zlib.compress(b"{}") + b"more", Broken.CUT_OFF),
+        (gzip.compress(b"") * 17, Broken.CUT_OFF),
+        (gzip.compress(b"a" * 600) + gzip.compress(b"b" * 600), Broken.OVERSIZE),
+    ],
+    ids=["text", "half a member", "text after deflate", "too many members", "too much"],
+)
+@in_virtual_time
+async def test_what_follows_a_compressed_body_is_not_overlooked(body: bytes, how: Broken) -> None:
+    connection, _, answer = begun()
+    connection.data_received(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    assert await broken(answer) is how
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Encoding: br\r\nContent-Encoding: gzip\r\n",
+        b"Content-Encoding: gzip, gzip\r\n",
+        b"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n",
+    ],
+)
+@in_virtual_time
+async def test_what_is_encoded_twice_was_not_asked_for(headers: bytes) -> None:
+    body = gzip.compress(b"{}")
+    connection, _, answer = begun()
+    connection.data_received(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (headers, len(body), body))
+    assert await broken(answer) is Broken.ENCODING
+
+
+@in_virtual_time
+async def test_a_body_that_is_compressed_for_the_way_was_not_asked_for() -> None:
+    connection, _, answer = begun()
+    connection.data_received(CHUNKED.replace(b"chunked", b"gzip, chunked", 1))
+    assert await broken(answer) is Broken.ENCODING
+
+
+@in_virtual_time
+async def test_a_status_that_is_none_is_no_answer_to_wait_for() -> None:
+    connection, _, answer = begun()
+    connection.data_received(b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+    assert await broken(answer) is Broken.NOT_HTTP
+
+
+@in_virtual_time
+async def test_a_connection_that_the_service_is_closing_is_not_used_although_it_is_still_open() -> None:
+    """The loop tells of its end a turn later: a write that went out in between would be of unknown outcome."""
+    connection, _, answer = begun()
+    connection.data_received(OK)
+    await answer
+    connection.eof_received()
+    assert not connection.is_reusable
+
+
+@in_virtual_time
+async def test_whoever_still_waits_when_a_connection_is_closed_is_told() -> None:
+    connection, _, answer = begun()
+    connection.abort()
+    assert await broken(answer) is Broken.CLOSED

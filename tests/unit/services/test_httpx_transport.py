@@ -106,3 +106,22 @@ async def test_closing_the_http_client_leaves_the_service_open() -> None:
             await client.http.get("/stock")
         assert wire.is_started
     assert not wire.is_started
+
+
+@in_virtual_time
+async def test_a_cookie_that_was_set_for_one_caller_is_sent_for_no_other() -> None:
+    """One client serves everybody: a session of one would be the session of all."""
+    wire = ScriptedWire(answer({}, headers={"set-cookie": "session=ann; Path=/"}), answer({}))
+    client = catalog(wire).http
+    first = await client.get("/login")
+    await client.get("/orders")
+    assert first.headers["set-cookie"] == "session=ann; Path=/"  # whoever asked may read it
+    assert "cookie" not in dict(wire.requests[1].headers)
+
+
+@in_virtual_time
+async def test_no_proxy_of_the_environment_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    wire = ScriptedWire(answer())
+    await catalog(wire).http.get("/stock")
+    assert len(wire.sent) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from math import exp
 from random import Random
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_five_failures_in_a_row_leave_it_out_and_each_time_for_longer() -> None:
     assert state.ejections == 0
     fail(state, A, times=1)
     assert picks(state, 4.9) == {B}
-    assert state.counts() == {"well": 1, "ejected": 1, "unhealthy": 0}
+    assert state.counts() == {"well": 1, "ejected": 1, "unhealthy": 0, "drained": 0}
     assert picks(state, 5.1) == {A, B}
     fail(state, A, times=1, at=5.1)  # it is on probation
     assert picks(state, 15.0) == {B}
@@ -225,3 +226,36 @@ async def test_every_retry_goes_to_another_instance() -> None:
 
 def stock() -> ServiceRequest:
     return ServiceRequest(service=STOCK.service, path=STOCK.path, endpoint=STOCK.endpoint)
+
+
+def test_without_a_slow_start_an_instance_that_is_left_out_can_still_be_compared() -> None:
+    """All are left out, so all are used: those that come back later have an age below nothing."""
+    state = instances(A, B, C, slow_start=Seconds(0.0), max_ejected=1.0, eject_after=1)
+    for address in (A, B, C):
+        fail(state, address, times=1)
+    assert state.counts()["ejected"] == 3
+    assert attempt(state, Outcome.SUCCESS, 1.0) in {A, B, C}
+
+
+def test_an_instance_that_becomes_slow_is_known_as_slow_at_once() -> None:
+    instance = Instance(A, since=Instant(0.0), latency=0.01)
+    instance.measure(1.0, Instant(0.0), BalanceSettings())
+    assert instance.latency == 1.0
+    instance.measure(0.01, Instant(1.0), BalanceSettings())
+    assert 0.8 < instance.latency < 1.0
+
+
+def test_an_instance_that_comes_back_is_given_a_tenth_at_first() -> None:
+    state, settings = instances(A, B), BalanceSettings()
+    fail(state, A)
+    (instance,) = (each for each in state._primary if each.address == A)
+    back, usual = instance.cost(Instant(5.0), settings), instance.cost(Instant(15.0), settings)
+    fade = exp(-10.0 / settings.memory)
+    assert back == pytest.approx(10 * usual / fade, rel=0.001)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_work_is_spread_although_nothing_has_ended_yet(seed: int) -> None:
+    state = instances(A, B, seed=seed)
+    counts = Counter(state.pick((), now=Instant(0.0)).address for _ in range(40))
+    assert counts == {A: 20, B: 20}

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from gateway.clock import Instant, Seconds
-from gateway.services import BulkheadSettings, ServiceRequest, ServiceResponse
+from gateway.services import AnsweredUnavailable, BulkheadSettings, ServiceRequest, ServiceResponse
 from gateway.services.limit import AdaptiveLimit
 from gateway.testing import ScriptedWire, answer, in_virtual_time
 
@@ -113,3 +113,23 @@ async def test_it_settles_near_what_a_service_bears(workers: int) -> None:
     watching.cancel()
     settled = sorted(seen[len(seen) // 2 :])
     assert 0.9 * workers <= settled[len(settled) // 2] <= 2 * workers
+
+
+def test_after_an_outage_it_grows_from_its_least_and_not_from_below() -> None:
+    service = Service(least=10)
+    for number in range(300):
+        service.learnt.dropped(Instant(1.0 + number))
+    service.now = 400.0
+    assert service.learnt.value == 10
+    assert max(seen_values(service, 60, 0.05)) > 15
+
+
+@pytest.mark.parametrize(("status", "limit"), [(429, 9), (503, 9), (500, 10)])
+@in_virtual_time
+async def test_only_a_refusal_of_too_much_is_a_sign_of_too_much(status: int, limit: int) -> None:
+    """A service whose every tenth answer is a bug of its own would be held at its least."""
+    adaptive = BulkheadSettings(limit=10, adaptive=True)
+    client = catalog(ScriptedWire(answer(status=status)), bulkhead=adaptive)
+    with pytest.raises(AnsweredUnavailable):
+        await client.call(STOCK)
+    assert client.stack.bulkhead.limit == limit

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
@@ -101,3 +102,14 @@ async def test_below_an_operation_that_is_not_sampled_no_span_is_made_and_its_co
     assert sent == [ours]
     assert int(ours["traceparent"][-2:], 16) & 1 == 0
     assert measured(telemetry, ATTEMPTS + "_count", labels("ok")) == 1
+
+
+@in_virtual_time
+async def test_no_id_of_a_path_stands_in_a_span() -> None:
+    telemetry, spans = recording()
+    await catalog(ScriptedWire(answer()), telemetry=telemetry).call(
+        replace(STOCK, path="/stock/secret-7", endpoint="GET /stock/{sku}")
+    )
+    (span,) = spans.get_finished_spans()
+    assert (span.attributes or {})["url.template"] == "/stock/{sku}"
+    assert "secret-7" not in span.to_json()

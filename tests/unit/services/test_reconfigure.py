@@ -87,7 +87,7 @@ async def test_health_checks_begin_and_end_with_their_path() -> None:
         assert client.stack.instances.counts()["unhealthy"] == 2
         running.configure({"catalog": OLD})
         await asyncio.sleep(20)
-        assert client.stack.instances.counts() == {"well": 1, "ejected": 0, "unhealthy": 0}
+        assert client.stack.instances.counts() == {"well": 1, "ejected": 0, "unhealthy": 0, "drained": 0}
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 

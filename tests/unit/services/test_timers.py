@@ -43,7 +43,12 @@ def test_on_another_loop_it_begins_anew() -> None:
         await rang.wait()
         return elapsed() == pytest.approx(0.1)
 
+    async def left_behind() -> bool:
+        timers.at(Instant(0.05), lambda: None)
+        return True
+
     assert run_virtual(run())
+    assert run_virtual(left_behind())  # its loop ends before it rings
     assert run_virtual(run())
 
 

@@ -195,3 +195,23 @@ async def test_an_operation_is_counted_under_its_type_and_outcome(text: str, kin
         "sagaql_operation_duration_seconds_count", {"type": kind, "outcome": outcome}
     )
     assert counted == 1
+
+
+class Writes(StringIO):
+    """Remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def test_a_line_is_one_write_so_that_processes_who_share_a_file_do_not_mix_theirs() -> None:
+    stream = Writes()
+    json_log(stream).info("started")
+
+    assert len(stream.pieces) == 1
+    assert stream.pieces[0].endswith("}\n")

@@ -1,0 +1,1 @@
+"""`make bench-sagas`: what durable mutations cost, and how many there can be."""

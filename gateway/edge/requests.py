@@ -1,0 +1,112 @@
+"""What a client asks for, whatever the transport: parameters and headers become a `GraphQLRequest`.
+
+Invariant: nothing that the client wrote goes on unless it is declared and a header may hold it; a priority above normal needs a
+scope; faults are verified or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+
+from ..clock import Seconds
+from ..errors import RequestError
+from ..execution import GraphQLRequest
+from ..identity import Identity
+from ..services import Priority
+from ..services.headers import is_sendable, named_by_connection
+from .game_day import HEADER, FaultsHeader
+
+DEADLINE_HEADER = "x-request-timeout-ms"
+"""How long the client will wait; the same header tells services what is left."""
+
+PRIORITY_HEADER = "x-request-priority"
+"""How important the operation is to the client; the same header tells services."""
+
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Reads requests for one application."""
+
+    forwards: Callable[[str], bool] = frozenset[str]().__contains__
+    """Whether a client header, named in lower case, may go to a service."""
+    critical_scope: str = "critical"
+    faults: FaultsHeader | None = None
+
+    def read(
+        self, parameters: Mapping[str, Any], headers: Headers, *, identity: Identity, only_queries: bool = False
+    ) -> GraphQLRequest:
+        """Raises: RequestError for what is no request, NoGameDay and FaultsRefused for faults that are not to be had."""
+        optional(parameters, "extensions", dict, "an object")
+        may_be_critical = identity.has(self.critical_scope)
+        return GraphQLRequest(
+            text=_text(parameters),
+            operation_name=optional(parameters, "operationName", str, "a string"),
+            variables=optional(parameters, "variables", dict, "an object") or {},
+            identity=identity,
+            timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
+            idempotency_key=headers.get("idempotency-key"),
+            priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=may_be_critical),
+            faults=self._plan(headers, identity),
+            headers=self._forwardable(headers),
+            trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            only_queries=only_queries,
+        )
+
+    def _plan(self, headers: Headers, identity: Identity) -> str | None:
+        """The faults that were asked for, verified."""
+        return None if self.faults is None else self.faults.plan(headers.getlist(HEADER), tenant=identity.tenant)
+
+    def _forwardable(self, headers: Headers) -> tuple[tuple[str, str], ...]:
+        """What may go on. Raises: RequestError for a value that would break a service's request apart."""
+        of_this_connection = named_by_connection(headers.getlist("connection"))
+        kept = [each for each in headers.items() if self.forwards(each[0]) and each[0] not in of_this_connection]
+        for name, value in kept:
+            if not is_sendable(name, value):
+                raise RequestError(f"the header {name} holds a character that no header may hold")
+        return tuple(kept)
+
+
+def asked_timeout(header: str | None) -> Seconds | None:
+    """Seconds of the deadline header, given in milliseconds. Raises: RequestError for anything but a positive number."""
+    if header is None:
+        return None
+    if not is_number(header) or len(header) > 9 or int(header) == 0:
+        raise RequestError(f"{DEADLINE_HEADER} must be a number of milliseconds above zero")
+    return Seconds(int(header) / 1000)
+
+
+def allowed_priority(header: str | None, *, may_be_critical: bool) -> Priority:
+    """What the client asks for; one that may not be critical is treated as normal, so that it may send the same to every gateway.
+
+    Raises: RequestError for a word that is none.
+    """
+    if header is None:
+        return Priority.NORMAL
+    asked = next((each for each in Priority if each.word == header.strip().lower()), None)
+    if asked is None:
+        raise RequestError(f"{PRIORITY_HEADER} must be one of {', '.join(each.word for each in Priority)}")
+    return asked if may_be_critical or asked is not Priority.CRITICAL else Priority.NORMAL
+
+
+def is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _text(parameters: Mapping[str, Any]) -> str:
+    text = parameters.get("query")
+    if not isinstance(text, str) or not text.strip():
+        raise RequestError("the request has no query: send the document as the string member query")
+    return text
+
+
+def optional(parameters: Mapping[str, Any], name: str, kind: type[Any], what: str) -> Any:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise RequestError(f"{name} must be {what}")
+    return value or None

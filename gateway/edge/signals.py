@@ -1,0 +1,74 @@
+"""`POST /sagas/{id}/signals/{name}`: what a saga waits for, told by a service that speaks no GraphQL, such as a payment webhook.
+
+Invariants: only who has `sagas.signal_scope`; the answer is given after the journal has the signal; sending it again is safe and
+answered the same, so a sender may repeat until it reads 200.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..errors import Forbidden, GatewayError, RequestError, SagaNotFound, Unauthenticated
+from ..identity import Authenticator, Identity
+from ..sagas import Host, Refused, Signal, Taken
+from .graphql_http import ClientGone, read_body
+
+CONFLICT = 409
+"""The saga does not take it: another signal is meant, or it waits no longer."""
+
+
+def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_body: int) -> Route:
+    """The route. `scope`: what its callers must have."""
+
+    async def receive(request: Request) -> Response:
+        try:
+            identity = await authenticator.authenticate(request.headers)
+            _ensure_may_signal(identity, scope)
+            payload = _payload(await read_body(request, limit=max_body))
+            signal = Signal(request.path_params["name"], f"{identity.tenant}/{identity.subject}", payload)
+            answer = await host.ask(request.path_params["id"], signal)
+        except ClientGone:
+            return Response(status_code=400)  # nobody reads it
+        except GatewayError as error:
+            return _refusal(error)
+        if answer is None:
+            return _refusal(SagaNotFound("there is no such saga"))
+        return _answered(answer)
+
+    return Route("/sagas/{id}/signals/{name}", receive, methods=["POST"])
+
+
+def _ensure_may_signal(identity: Identity, scope: str) -> None:
+    """Raises: Unauthenticated, Forbidden."""
+    if identity.has(scope):
+        return
+    if identity.is_anonymous:
+        raise Unauthenticated(f"send a token that has the scope {scope!r}")
+    raise Forbidden(f"this needs the scope {scope!r}")
+
+
+def _payload(body: bytes) -> msgspec.Raw:
+    """As the journal will hold it. Raises: RequestError for what is no JSON."""
+    try:
+        value: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from error
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _answered(answer: Taken | Refused) -> Response:
+    if isinstance(answer, Refused):
+        return JSONResponse({"taken": False, "reason": answer.why}, status_code=CONFLICT)
+    return JSONResponse({"taken": True, "repeated": answer.is_repeated})
+
+
+def _refusal(error: GatewayError) -> Response:
+    body = {"taken": False, "code": error.code, "reason": error.message, "retryable": error.retryable}
+    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    return JSONResponse(body, status_code=error.status, headers=headers)

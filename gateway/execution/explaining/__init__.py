@@ -1,0 +1,19 @@
+"""What an operation will cost and how it fails, told without running it. Start with `explain.py`; words: `explanation.py`."""
+
+from .as_json import as_json
+from .calls import ServiceMissing
+from .explain import explain
+from .explanation import Call, ExplainedField, Explanation
+from .selections import TooLarge
+from .values import VariablesUnfit
+
+__all__ = [
+    "Call",
+    "ExplainedField",
+    "Explanation",
+    "ServiceMissing",
+    "TooLarge",
+    "VariablesUnfit",
+    "as_json",
+    "explain",
+]

@@ -1,0 +1,315 @@
+"""GraphQL over WebSocket: the protocol's rules, what a slow or silent client costs, and that nothing outlives a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import pytest
+
+from gateway.edge import GraphQLWebSocket, Requests
+from gateway.edge.graphql_ws import MAX_OPERATIONS, Close
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.execution import GraphQLRequest, GraphQLResult
+from gateway.identity import ANONYMOUS, Identity
+from gateway.testing import connected, in_virtual_time
+
+ADA = Identity("shop", "ada", frozenset({"customer"}))
+
+
+class OneToken:
+    async def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        match headers.get("authorization"):
+            case None:
+                return ANONYMOUS
+            case "Bearer ada":
+                return ADA
+            case _:
+                raise Unauthenticated("this token is not known")
+
+
+class Counting:
+    """An engine whose every operation counts to `up_to`; None never ends. Remembers how far each was asked."""
+
+    def __init__(self, up_to: int | None = 2) -> None:
+        self.up_to = up_to
+        self.requests: list[GraphQLRequest] = []
+        self.asked = 0
+        self.under_way = 0
+
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        self.requests.append(request)
+        self.under_way += 1
+        try:
+            number = 0
+            while self.up_to is None or number < self.up_to:
+                number += 1
+                self.asked = number
+                yield GraphQLResult(data={"number": number})
+                if self.up_to is None:
+                    await asyncio.sleep(0.001)
+        finally:
+            self.under_way -= 1
+
+    def refuse(self, error: Exception) -> GraphQLResult:
+        known = error if isinstance(error, GatewayError) else GatewayError("masked")
+        return GraphQLResult(
+            errors=[{"message": known.message, "extensions": known.extensions()}], is_request_error=True
+        )
+
+
+class Waiting(Counting):
+    """Nothing ever happens."""
+
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        self.under_way += 1
+        try:
+            await asyncio.Event().wait()
+            yield GraphQLResult()
+        finally:
+            self.under_way -= 1
+
+
+def endpoint(engine: Counting | None = None) -> GraphQLWebSocket:
+    return GraphQLWebSocket(
+        engine or Counting(), authenticator=OneToken(), requests=Requests(forwards={"x-tenant"}.__contains__)
+    )
+
+
+# -- the protocol ------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_an_operation_is_answered_by_its_events_and_then_completed() -> None:
+    async with connected(endpoint()) as socket:
+        assert socket.subprotocol == "graphql-transport-ws"
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        assert await socket.receive() == {"id": "a", "type": "next", "payload": {"data": {"number": 1}}}
+        assert await socket.receive() == {"id": "a", "type": "next", "payload": {"data": {"number": 2}}}
+        assert await socket.receive() == {"id": "a", "type": "complete"}
+
+
+@in_virtual_time
+async def test_the_id_of_an_operation_that_has_ended_may_be_used_again() -> None:
+    async with connected(endpoint(Counting(1))) as socket:
+        await socket.introduce()
+        for _ in range(2):
+            await socket.subscribe("a", "{ number }")
+            assert (await socket.receive())["type"] == "next"
+            assert (await socket.receive())["type"] == "complete"
+
+
+@in_virtual_time
+async def test_a_ping_is_answered_before_and_after_the_introduction() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
+        await socket.introduce()
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
+
+
+@in_virtual_time
+async def test_what_is_no_graphql_request_is_an_error_of_that_operation_alone() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.introduce()
+        await socket.send(id="a", type="subscribe", payload={"query": 7})
+        answer = await socket.receive()
+        assert (answer["id"], answer["type"]) == ("a", "error")
+        assert answer["payload"][0]["extensions"]["code"] == "BAD_REQUEST"
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("no JSON", Close.BAD_MESSAGE),
+        ("[]", Close.BAD_MESSAGE),
+        ('{"type": 1}', Close.BAD_MESSAGE),
+        ('{"type": "connection_init"}', Close.TOO_MANY_INITS),
+        ('{"type": "start"}', Close.BAD_MESSAGE),
+        ('{"type": "subscribe", "payload": {"query": "{ a }"}}', Close.BAD_MESSAGE),
+        ('{"type": "subscribe", "id": "a"}', Close.BAD_MESSAGE),
+    ],
+)
+async def test_a_broken_message_closes_the_connection_with_the_protocols_code(message: str, code: Close) -> None:
+    async with connected(endpoint()) as socket:
+        await socket.introduce()
+        await socket.send_text(message)
+        assert await socket.closed() == code
+
+
+async def test_a_binary_message_closes_the_connection() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.introduce()
+        await socket.outbox.put({"type": "websocket.receive", "bytes": b"{}"})
+        assert await socket.closed() == Close.BAD_MESSAGE
+
+
+@in_virtual_time
+async def test_two_operations_of_one_id_close_the_connection() -> None:
+    async with connected(endpoint(Waiting())) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await socket.subscribe("a", "subscription { number }")
+        assert await socket.closed() == Close.DUPLICATE
+
+
+@in_virtual_time
+async def test_more_operations_than_a_connection_may_have_are_refused_one_by_one() -> None:
+    engine = Waiting()
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce()
+        for number in range(MAX_OPERATIONS + 1):
+            await socket.subscribe(str(number), "subscription { number }")
+        answer = await socket.receive()
+        assert (answer["id"], answer["type"]) == (str(MAX_OPERATIONS), "error")
+        assert engine.under_way == MAX_OPERATIONS
+
+
+# -- who ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [{"Authorization": "Bearer ada"}, {"headers": {"authorization": "Bearer ada"}}])
+async def test_credentials_come_with_the_introduction_because_browsers_cannot_set_headers(
+    payload: dict[str, str],
+) -> None:
+    engine = Counting(1)
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce(payload)
+        await socket.subscribe("a", "{ number }")
+        await socket.receive()
+    assert engine.requests[0].identity == ADA
+
+
+@in_virtual_time
+async def test_what_the_introduction_says_is_forwarded_like_headers_are() -> None:
+    engine = Counting(1)
+    async with connected(endpoint(engine), headers={"x-other": "1"}) as socket:
+        await socket.introduce({"X-Tenant": "north"})
+        await socket.subscribe("a", "{ number }")
+        await socket.receive()
+    assert engine.requests[0].headers == (("x-tenant", "north"),)
+
+
+@in_virtual_time
+async def test_credentials_that_are_not_valid_close_the_connection() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.send(type="connection_init", payload={"Authorization": "Bearer eve"})
+        assert await socket.closed() == Close.FORBIDDEN
+
+
+@in_virtual_time
+async def test_nobody_is_served_before_the_introduction() -> None:
+    engine = Counting()
+    async with connected(endpoint(engine)) as socket:
+        await socket.subscribe("a", "{ number }")
+        assert await socket.closed() == Close.UNAUTHORIZED
+    assert engine.requests == []
+
+
+@in_virtual_time
+async def test_who_does_not_introduce_itself_in_time_is_closed() -> None:
+    async with connected(endpoint()) as socket:
+        assert await socket.closed(within=11) == Close.INIT_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_taken"),
+    [("https://gateway.test", True), ("https://evil.test", False), ("null", False), (None, True)],
+)
+async def test_a_page_of_another_origin_is_refused_before_the_connection_is_there(
+    origin: str | None, is_taken: bool
+) -> None:
+    headers = {} if origin is None else {"origin": origin}
+    async with connected(endpoint(), headers=headers) as socket:
+        assert socket.is_accepted is is_taken
+
+
+async def test_another_protocol_is_refused() -> None:
+    async with connected(endpoint(), subprotocols=["graphql-ws"]) as socket:
+        assert not socket.is_accepted
+
+
+# -- what a connection costs -------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_an_operation_that_the_client_completes_is_cancelled() -> None:
+    engine = Waiting()
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 1
+        await socket.send(id="a", type="complete")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 0
+
+
+@in_virtual_time
+async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
+    engine, before = Waiting(), len(asyncio.all_tasks())
+    gateway = endpoint(engine)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        for number in range(5):
+            await socket.subscribe(str(number), "subscription { number }")
+        await asyncio.sleep(0.01)
+        assert (engine.under_way, len(gateway)) == (5, 1)
+    assert (engine.under_way, len(gateway)) == (0, 0)
+    assert len(asyncio.all_tasks()) == before
+
+
+@in_virtual_time
+async def test_the_next_event_is_asked_for_when_the_network_has_taken_the_last_one() -> None:
+    engine, is_stuck = Counting(up_to=1_000), asyncio.Event()
+    gateway = endpoint(engine)
+
+    async def slow(scope: object, receive: object, send: object) -> None:
+        async def slowly(message: Mapping[str, object]) -> None:
+            await send(message)  # type: ignore[operator]
+            if '"next"' in str(message.get("text", "")):
+                await is_stuck.wait()
+
+        await gateway(scope, receive, slowly)  # type: ignore[arg-type]
+
+    async with connected(slow) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await socket.receive()
+        await asyncio.sleep(5)
+        assert engine.asked == 1
+        is_stuck.set()
+        assert (await socket.receive())["payload"] == {"data": {"number": 2}}
+
+
+@in_virtual_time
+async def test_a_silent_client_is_pinged_and_stays_if_it_answers() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.introduce()
+        for _ in range(3):
+            assert await socket.receive(within=60) == {"type": "ping"}
+            await socket.send(type="pong")
+
+
+@in_virtual_time
+async def test_a_client_that_stays_silent_is_closed() -> None:
+    async with connected(endpoint()) as socket:
+        await socket.introduce()
+        assert await socket.closed(within=120) == Close.SILENT
+
+
+@in_virtual_time
+async def test_a_gateway_that_leaves_tells_its_clients_to_connect_again() -> None:
+    gateway, engine = endpoint(), Waiting()
+    gateway = endpoint(engine)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(0.01)
+        await gateway.leave()
+        assert await socket.closed() == Close.GOING_AWAY
+    assert engine.under_way == 0
