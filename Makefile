@@ -19,8 +19,10 @@ help: ## this list
 demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-C
 	@exec $(BIN)/sagaql demo
 
+# Real processes with real time are tested one after the other, all else by two at once.
 test: .stamps/venv web ## all tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/e2e
+	@$(BIN)/python -m pytest -q tests/e2e
 
 check: .stamps/venv ## format, lint, strict types, import contracts: no test is run
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }

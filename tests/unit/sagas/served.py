@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,15 @@ class SagaProcess:
         )
 
 
+_FOLDER = tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True)
+"""Of all tests of this process, and gone with it: a socket's path must be short."""
+
+_NUMBERS = count()
+
+
 def new_place() -> Path:
-    """A meeting place of its own, in a folder that goes with the process."""
-    return meeting_place(Path(tempfile.mkdtemp(prefix="sagas-")) / "journal.sqlite3")
+    """A meeting place of its own."""
+    return meeting_place(Path(_FOLDER.name) / f"{next(_NUMBERS)}.sqlite3")
 
 
 class ServedHost:
