@@ -60,8 +60,8 @@ INSTANCES: Faults = (
         "                if elapsed > instance.latency:\n",
         "                if elapsed < 0:\n",
     ),
-    ("work under way costs nothing", " * (self.in_flight + 1) / share", " / share"),
-    ("without a slow start it divides by nothing", " or not settings.slow_start\n", "\n"),
+    ("work under way costs nothing", " * (self.in_flight + 1)\n", "\n"),
+    ("without a slow start it divides by nothing", " or not slow_start else", " else"),
     (
         "known instances are met like strangers",
         "self._primary = [known.get(address) or Instance",
@@ -110,8 +110,8 @@ LATENCY: Faults = (
         "self._quantile(q) if self.count >= ENOUGH else None",
         "self._quantile(q) if self.count else None",
     ),
-    ("the quantile is taken from the wrong end", "left = q * self.count", "left = (1 - q) * self.count"),
-    ("the last half is forgotten", "left -= this + last", "left -= this"),
+    ("the quantile is taken from the wrong end", "(up_to, q * self.count)", "(up_to, (1 - q) * self.count)"),
+    ("the last half is forgotten", "map(add, self._this, self._last)", "self._this"),
     ("endpoints are without number", "if len(self._endpoints) < MAX_ENDPOINTS:", "if endpoint:"),
     (
         "a quantile that was told once is told for ever",

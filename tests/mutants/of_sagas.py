@@ -97,7 +97,7 @@ CORE: Faults = (
         "return said_no and not progress.any_in({StepState.UNDO_SKIPPED})",
         "return said_no",
     ),
-    ("what is due later is done now", "if action.due <= now), None)", "if True), None)"),
+    ("what is due later is done now", "if action.due > now:", "if False:"),
 )
 
 FOLDING: Faults = (
