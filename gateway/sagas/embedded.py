@@ -26,7 +26,7 @@ from .context import Reader, Sender
 from .core import advance, interruptions
 from .definition import Definition, Saga, definition_of
 from .events import Event, SagaStarted
-from .folding import CorruptHistory, begun, replay
+from .folding import begun, replay
 from .host import IdempotencyConflict, SagaHistory, SagaStartError, SagaView, Ticket
 from .journal import HASH_VERSION, AlreadyThere, Journal, Mendable, SagaQuery, SagaRecord, StoredSaga
 from .known import Owner
@@ -417,10 +417,9 @@ class EmbeddedHost:
             progress = replay(definition.plan, stored.events)
             saga = self._running_saga(definition, stored.record, progress=progress, next_seq=len(stored.events))
         except (
-            CorruptHistory,
+            ValueError,
             msgspec.MsgspecError,
             SecretKeyUnknown,
-            ValueError,
         ):  # one broken history must not keep the others from going on
             self._telemetry.log.exception("saga cannot be recovered", saga=record.saga, saga_id=record.id)
             self._telemetry.metrics.sagas_needing_attention.labels(record.saga).inc()

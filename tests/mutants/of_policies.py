@@ -242,7 +242,7 @@ BALANCE: Faults = (
 OBSERVE: Faults = (
     ("a cancelled attempt is counted as well", 'clock.now(), "cancelled"', 'clock.now(), "ok"'),
     ("a refusal is counted as well", '"ok" if response.status < 400', '"ok" if response.status < 500'),
-    ("a span is made for what nobody samples", "if telemetry.is_sampled_out:", "if not telemetry:"),
+    ("no attempt has a span", "if telemetry.is_sampled_out:", "if telemetry:"),
     (
         "every failure has the same name",
         "error.code if isinstance(error, GatewayError) else GatewayError.code",

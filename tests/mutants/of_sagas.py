@@ -340,7 +340,7 @@ EMBEDDED: Faults = (
     ),
     (
         "one broken history keeps all others from going on",
-        "            CorruptHistory,\n",
+        "            ValueError,\n",
         "",
     ),
     (

@@ -356,8 +356,11 @@ class History:
     def _retried(self, event: OperatorRetried) -> None:
         step = event.step
         assert step not in self.done or step in self.undoing | self.stuck, "tried again what was done"
-        for kind in ("step", "undo") if step not in self.finding | self.stuck else ("step", "undo", "find"):
-            self._not_before(kind, step, event.at)
+        self._not_before("step", step, event.at)
+        if step in self.undoing:  # one that was never begun is due at once, whatever the wall clock says by then
+            self._not_before("undo", step, event.at)
+        if step in self.finding | self.stuck:
+            self._not_before("find", step, event.at)
         if step in self.stuck:
             self.stuck -= {step}
             if self.plan.steps[step].is_found_out and step in self.maybe:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from datetime import UTC, datetime
 from enum import Enum
+from types import ModuleType
 from typing import Annotated, Any, Optional
 
 import msgspec
@@ -175,12 +177,15 @@ def test_a_key_that_is_no_field_of_the_graph_is_read_beside_it() -> None:
     assert (key, loader_codec(loader).hydrate(row)) == ("o", Amount(minor_units=4))
 
 
-def test_a_lazy_loader_says_how_to_write_it_and_what_is_not_there() -> None:
+def test_a_lazy_loader_says_how_to_write_it_and_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = ModuleType("a_shop.amounts")
+    declared.__dict__["by_id"] = by_id = SHOP.loader("/x", keys="ids", key="id", into=Amount)
+    monkeypatch.setitem(sys.modules, "a_shop.amounts", declared)
     with pytest.raises(ValueError, match=r'write "package.module:name"'):
-        lazy_loader("resolvers.product")
-    with pytest.raises(LookupError, match=r"resolvers.product has no loader named 'nothing'"):
-        lazy_loader("resolvers.product:nothing").resolve()
-    assert isinstance(lazy_loader("resolvers.product:products_by_key").resolve(), Loader)
+        lazy_loader("a_shop.amounts")
+    with pytest.raises(LookupError, match=r"a_shop.amounts has no loader named 'nothing'"):
+        lazy_loader("a_shop.amounts:nothing").resolve()
+    assert lazy_loader("a_shop.amounts:by_id").resolve() is by_id
 
 
 def test_a_declaration_is_not_asked_for_values() -> None:

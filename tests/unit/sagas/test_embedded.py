@@ -36,6 +36,7 @@ from gateway.sagas import (
     step,
 )
 from gateway.sagas.events import UndoDone
+from gateway.sagas.journal import SagaRecord
 from gateway.telemetry import Telemetry
 from gateway.testing import VirtualClock, in_virtual_time
 from gateway.testing.journal import MemoryJournal
@@ -432,6 +433,40 @@ async def test_when_the_journal_fails_nothing_is_begun_and_nothing_more_is_sent(
         with pytest.raises(SagasUnavailable):
             await begin(host, Chain, key="other")
         await host.stop(Seconds(1))
+
+
+class _Mending(MemoryJournal):
+    """Fails at the chosen write; can be written again at once, but takes a second to tell which sagas are open."""
+
+    async def failed(self) -> None:
+        while self.is_healthy:
+            await asyncio.sleep(0.1)
+
+    async def mend(self) -> bool:
+        self.fail_at = None
+        return True
+
+    async def open_sagas(self) -> Sequence[SagaRecord]:
+        await asyncio.sleep(1)
+        return await super().open_sagas()
+
+
+@in_virtual_time
+async def test_nothing_is_begun_while_a_mended_journal_is_read_again_and_then_every_saga_goes_on() -> None:
+    world, journal = World(), _Mending(fail_at=2)
+    host = host_of(journal, world)
+    await host.start()
+    ticket = await begin(host, Chain)
+    await asyncio.sleep(0.5)
+    assert journal.is_healthy, "mended already"
+    assert not host.is_healthy
+    with pytest.raises(SagasUnavailable):  # else the recovery would find it too, and run it a second time
+        await begin(host, Chain, key="other")
+    await asyncio.sleep(1)
+    assert host.is_healthy
+    assert isinstance((await host.wait(ticket.saga_id, timeout=Seconds(10))).outcome, Completed)
+    assert isinstance((await settle(host, await begin(host, Chain, key="other"))).outcome, Completed)
+    await host.stop(Seconds(1))
 
 
 # -- stopping and starting ---------------------------------------------------------------------------------------------
