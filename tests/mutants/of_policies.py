@@ -318,8 +318,10 @@ FAULTS: Faults = (
     ),
     (
         "off draws numbers",
-        "                nothing = chosen  # its seven shares are looked at once, not on every attempt\n"
-        "                return await attempt(request)\n",
+        (
+            "                nothing = chosen  # its seven shares are looked at once, not on every attempt\n"
+            "                return await attempt(request)\n"
+        ),
         "                nothing = chosen\n",
     ),
     ("a request's own plan is ignored", "chosen = planned(request.faults).get(service, chosen)", "pass"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -436,11 +437,22 @@ async def test_when_the_journal_fails_nothing_is_begun_and_nothing_more_is_sent(
 
 
 class _Mending(MemoryJournal):
-    """Fails at the chosen write; can be written again at once, but takes a second to tell which sagas are open."""
+    """Fails at the second write; can be written again at once, but takes a second to tell which sagas are open."""
+
+    def __init__(self) -> None:
+        super().__init__(fail_at=2)
+        self._failure = asyncio.Event()
+
+    async def append(self, *given: Any, **named: Any) -> None:
+        try:
+            await super().append(*given, **named)
+        except SagasUnavailable:
+            self._failure.set()
+            raise
 
     async def failed(self) -> None:
-        while self.is_healthy:
-            await asyncio.sleep(0.1)
+        await self._failure.wait()
+        self._failure.clear()
 
     async def mend(self) -> bool:
         self.fail_at = None
@@ -453,7 +465,7 @@ class _Mending(MemoryJournal):
 
 @in_virtual_time
 async def test_nothing_is_begun_while_a_mended_journal_is_read_again_and_then_every_saga_goes_on() -> None:
-    world, journal = World(), _Mending(fail_at=2)
+    world, journal = World(), _Mending()
     host = host_of(journal, world)
     await host.start()
     ticket = await begin(host, Chain)
