@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from . import cli_journal as cli_journal  # which adds its commands to `sagaql sagas`
 from .cli_sagas import sagas_app
 from .terminal import (
     FAILED,

@@ -345,11 +345,11 @@ class SagaSettings(Concern):
     """A file, relative to gateway.toml, to which each checkpoint is added as a line. Copy it to where nobody who can write the
     journal can write: with it `verify` finds edits, truncation and roll-back; without one it finds accidents."""
     signing_key: SecretStr | None = None
-    """Signs checkpoints and prunings: one line, made by `sagas.new_signing_key`. Write ${NAME} and keep it in the environment.
-    None: they are unsigned, and say so."""
+    """Signs checkpoints and prunings: one line, made by `sagaql sagas new-key signing`. Write ${NAME} and keep it in the
+    environment. None: they are unsigned, and say so."""
     secret_key: SecretStr | None = None
-    """Seals what sagas declare as Secret in the journal: 32 random bytes as base64. Write ${NAME} and keep it in the environment.
-    None: no saga may hold secrets. There is no default that would be everybody's."""
+    """Seals what sagas declare as Secret in the journal: 32 random bytes as base64, made by `sagaql sagas new-key secret`. Write
+    ${NAME} and keep it in the environment. None: no saga may hold secrets; a default would be everybody's."""
     old_secret_keys: tuple[SecretStr, ...] = ()
     """Keys that `secret_key` was before: they open what they sealed. One may be dropped when all sagas begun under it have ended,
     and their clients retry no more."""

@@ -48,6 +48,8 @@ def told(context: typer.Context, *, invalid: int = INVALID) -> Generator[None]:
             say(f"✗ {problem}")
         code = invalid if error.exit_code == INVALID else error.exit_code
         raise _exit(context, code) from error
+    except typer.Exit:
+        raise
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:  # the outermost border: nobody above could say it better

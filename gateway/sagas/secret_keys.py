@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .vault import KEY_BYTES, NONCE_BYTES, Vault
 
-MAKE_ONE = "python -c 'import gateway.sagas as s; print(s.new_secret_key())'"
+MAKE_ONE = "`sagaql sagas new-key secret`"
 """What a person types to get a key."""
 
 _ID_BYTES = 8

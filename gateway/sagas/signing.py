@@ -92,5 +92,7 @@ def _decoded(text: str, prefix: str) -> bytes:
     except ValueError:
         raw = b""
     if not text.strip().startswith(prefix) or len(raw) != 32:
-        raise ValueError(f'not a key: it is one line, "{prefix}" and 43 letters, as new_signing_key() makes it')
+        raise ValueError(
+            f'not a key: it is one line, "{prefix}" and 43 letters, as `sagaql sagas new-key signing` makes it'
+        )
     return raw

@@ -223,7 +223,7 @@ async def test_after_a_rotation_an_honest_retry_is_still_known(tmp_path: Path) -
 def test_check_refuses_a_graph_with_secrets_and_no_key_and_says_how_to_make_one(tmp_path: Path) -> None:
     (problem,) = [each for each in problems(settings(tmp_path), GRAPH) if "secrets" in each]
     assert "PayByToken v1 holds secrets" in problem
-    assert "new_secret_key" in problem
+    assert "new-key secret" in problem
     assert "secrets" not in " ".join(problems(settings(tmp_path, secret_key=new_secret_key()), GRAPH))
 
 

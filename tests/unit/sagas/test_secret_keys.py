@@ -102,7 +102,7 @@ def test_an_input_has_a_fingerprint_under_each_key_and_they_differ() -> None:
     "text", ["", "short", base64.b64encode(bytes(31)).decode(), base64.b64encode(bytes(33)).decode(), "ä" * 44]
 )
 def test_what_is_no_key_is_refused_with_the_command_that_makes_one_and_not_told(text: str) -> None:
-    with pytest.raises(ValueError, match="new_secret_key") as raised:
+    with pytest.raises(ValueError, match="new-key secret") as raised:
         KeyRing(text)
     assert not text or text not in str(raised.value)
 

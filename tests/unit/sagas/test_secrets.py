@@ -200,7 +200,7 @@ async def test_a_saga_that_waits_for_a_person_keeps_its_key_until_it_has_ended()
 
 @in_virtual_time
 async def test_without_a_key_a_saga_with_secrets_is_not_served_and_it_says_how_to_get_one() -> None:
-    with pytest.raises(SagaStartError, match=r"Pay v1 holds secrets.*new_secret_key.*secret_key ="):
+    with pytest.raises(SagaStartError, match=r"Pay v1 holds secrets.*new-key secret.*secret_key ="):
         await host_with(MemoryJournal(), Shop(), keys=None).start()
 
 
