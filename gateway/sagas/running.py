@@ -122,7 +122,9 @@ class RunningSaga:
         self.has_settled = False
         """Whether it was settled by this loop: one that was led back only to take a signal was not."""
         self._news = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._rings_at: float | None = None
+        """On the loop's clock; None once it has rung."""
 
     def __repr__(self) -> str:
         return f"<RunningSaga {self.record.saga} {self.progress.state} {self._next_seq} events>"
@@ -287,13 +289,16 @@ class RunningSaga:
     def _ring_by(self, wake_at: Epoch) -> None:
         """Most waits are for the same far deadline: an alarm that rings earlier is left, since a turn too many decides nothing."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        due = now + min(LONGEST_SLEEP, max(0.0, wake_at - self._around.clock.wall()))
+        due = loop.time() + min(LONGEST_SLEEP, max(0.0, wake_at - self._around.clock.wall()))
+        if self._rings_at is not None and self._rings_at <= due:
+            return
         if self._alarm is not None:
-            if now < self._alarm.when() <= due:
-                return
             self._alarm.cancel()
-        self._alarm = loop.call_at(due, self._news.set)
+        self._alarm, self._rings_at = loop.call_at(due, self._ring), due
+
+    def _ring(self) -> None:
+        self._rings_at = None
+        self._news.set()
 
     # -- attempts ------------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def readable() -> Graph:
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The wire is proven on the loop that serves and on Python's own; the rest on the latter."""
-    if item.path.name == "test_wire.py":
+    """The wire and the host of sagas are proven on the loop that serves and on Python's own; the rest on the latter."""
+    if item.path.name in ("test_wire.py", "test_saga_host.py"):
         return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.SelectorEventLoop}

@@ -36,6 +36,18 @@ async def test_many_sagas_at_once_share_commits_and_all_end(tmp_path: Path) -> N
     await host.stop(Seconds(5))
 
 
+async def test_whatever_is_tried_again_in_real_time_is_however_short_the_delay(tmp_path: Path) -> None:
+    """The serving loop counts milliseconds: a delay below half of one is none, and its handle no timer's."""
+    lost = ("lost before", "lost after", "ok")
+    world = World(lambda path, nth: "ok" if path.startswith("/undo") else lost[nth % 3])
+    host = host_of(SqliteJournal(tmp_path / "sagas.db", telemetry=quiet()[0]), world, clock=LoopClock())
+    await host.start()
+    views = await asyncio.gather(*[settle(host, await begin(host, Chain, key=f"k{number}")) for number in range(60)])
+    assert all(view.status.is_final for view in views)
+    assert host.open_count == 0
+    await host.stop(Seconds(5))
+
+
 async def test_a_chain_of_n_steps_costs_n_plus_one_durable_writes(tmp_path: Path) -> None:
     telemetry, _ = quiet()
     host = host_of(
