@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -223,7 +223,7 @@ def _to_file(lines: Iterable[bytes], target: Path) -> int:
 
 
 @contextmanager
-def _new_file(target: Path) -> Iterator[Path]:
+def _new_file(target: Path) -> Generator[Path]:
     """A file beside `target` that takes its name at the end, and is gone if there is none. Raises: Refused."""
     if target.exists():
         raise Refused([f"{target} is there already: name a new file, nothing is replaced"], exit_code=INVALID)
