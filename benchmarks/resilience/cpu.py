@@ -121,7 +121,7 @@ _LOADS: dict[str, Callable[[Call, int], Awaitable[float]]] = {"waves": _waves, "
 
 @asynccontextmanager
 async def _httpx(url: str, limits: httpx.Limits) -> AsyncGenerator[Call]:
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=2.0) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30.0) as client:
 
         async def call(_: int) -> object:
             response = await client.get("/stock", params=READ.query)

@@ -46,6 +46,7 @@ class RetryBudget:
         self._settings = settings
         self._step = settings.window / _BUCKETS
         self._newest = 0
+        self._moves_at = 0.0
         self._first = [0] * _BUCKETS
         self._extra = [0] * _BUCKETS
         self.spent = self.refused = 0
@@ -63,12 +64,13 @@ class RetryBudget:
 
     def deposit(self, now: Instant) -> None:
         """A first attempt is being sent."""
-        self._move_to(int(now // self._step))
+        if now >= self._moves_at:
+            self._move(now)
         self._first[self._newest % _BUCKETS] += 1
 
     def withdraw(self, now: Instant) -> bool:
         """Whether an extra attempt may be sent; if so it is counted."""
-        self._move_to(int(now // self._step))
+        self._move(now)
         if sum(self._extra) + 1 > self._granted():
             self.refused += 1
             return False
@@ -78,7 +80,7 @@ class RetryBudget:
 
     def snapshot(self, now: Instant) -> dict[str, Any]:
         """For operators: extra attempts in the window beside what it grants, and all since the start."""
-        self._move_to(int(now // self._step))
+        self._move(now)
         return {
             "extra": sum(self._extra),
             "granted": round(self._granted(), 1),
@@ -101,11 +103,12 @@ class RetryBudget:
                 first[bucket % _BUCKETS] += self._first[old % _BUCKETS]
                 extra[bucket % _BUCKETS] += self._extra[old % _BUCKETS]
         self._step, self._newest, self._first, self._extra = step, newest, first, extra
+        self._moves_at = (newest + 1) * step
 
-    def _move_to(self, bucket: int) -> None:
+    def _move(self, now: Instant) -> None:
         """Forget what is older than the window. A ring: the slot of a tenth is its number modulo ten."""
-        if bucket == self._newest:
-            return
+        bucket = int(now // self._step)
         for passed in range(max(self._newest, bucket - _BUCKETS) + 1, bucket + 1):
             self._first[passed % _BUCKETS] = self._extra[passed % _BUCKETS] = 0
         self._newest = max(self._newest, bucket)
+        self._moves_at = (self._newest + 1) * self._step

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, ClassVar
 
-from ..clock import Instant, Seconds
-from .outcome import Outcome
+from ..clock import FOREVER, Instant, Seconds
+from .outcome import FAILURE, SUCCESS, Outcome
 
 STATES = ("well", "ejected", "unhealthy", "drained")
 """What may be thought of an instance."""
@@ -138,6 +138,8 @@ class Instances:
         self._primary = [Instance(address, since=long_ago) for address in addresses]
         self._fallback = [Instance(address, since=long_ago) for address in fallback]
         self._latest = Instant(0.0)
+        self._all_usable_from = Instant(float("-inf"))
+        """From when on every instance of the primary region may be used, as things stand: `_note_change` keeps it true."""
         self.ejections = 0
         """Since the start."""
 
@@ -168,6 +170,7 @@ class Instances:
         if all(each.is_drained for each in self._everyone):
             for each in self._everyone:
                 each.is_drained = False
+        self._note_change()
 
     def drain(self, address: str) -> int:
         """Send nothing new to an instance; what it has under way goes on. Returns how much that is.
@@ -180,6 +183,7 @@ class Instances:
                 f"{address} is the last instance that is not drained: add another one, or undrain one, first"
             )
         instance.is_drained = True
+        self._note_change()
         return instance.in_flight
 
     def undrain(self, address: str, *, now: Instant) -> bool:
@@ -187,6 +191,7 @@ class Instances:
         instance = self._named(address)
         if instance.is_drained:
             instance.is_drained, instance.since = False, now
+            self._note_change()
             return True
         return False
 
@@ -204,18 +209,16 @@ class Instances:
         """How the attempt ended. A failure counts as having taken at least `penalty`; one that was broken off by us counts
         only if it had already taken longer than is usual, as the loser of a hedge has."""
         instance.in_flight -= 1
-        match outcome:
-            case Outcome.SUCCESS:
-                instance.failed = 0
-                instance.measure(elapsed, now, self._settings)
-            case Outcome.FAILURE:
-                instance.failed += 1
-                instance.measure(max(elapsed, penalty), now, self._settings)
-                if instance.failed >= self._settings.eject_after:
-                    self._eject(instance, now)
-            case Outcome.IGNORED:
-                if elapsed > instance.latency:
-                    instance.measure(elapsed, now, self._settings)
+        if outcome is SUCCESS:
+            instance.failed = 0
+            instance.measure(elapsed, now, self._settings)
+        elif outcome is FAILURE:
+            instance.failed += 1
+            instance.measure(max(elapsed, penalty), now, self._settings)
+            if instance.failed >= self._settings.eject_after:
+                self._eject(instance, now)
+        elif elapsed > instance.latency:
+            instance.measure(elapsed, now, self._settings)
 
     def set_well(self, address: str, is_well: bool, *, now: Instant) -> bool:
         """What a health check says of an instance. Returns whether that is news."""
@@ -224,6 +227,7 @@ class Instances:
                 instance.is_well = is_well
                 if is_well:
                     instance.since = now
+                self._note_change()
                 return True
         return False
 
@@ -250,9 +254,9 @@ class Instances:
 
     def _candidates(self, tried: Sequence[str], now: Instant) -> list[Instance]:
         """Those that an attempt may go to: not tried yet, if possible; of the fallback region only when it must be."""
-        usable = [each for each in self._primary if each.is_well and now >= each.ejected_until and not each.is_drained]
-        if usable and not tried and len(usable) == len(self._primary):
-            return usable  # the common case
+        if not tried and now >= self._all_usable_from:
+            return self._primary  # the common case
+        usable = [each for each in self._primary if each.is_usable(now) and not each.is_drained]
         primary = [each for each in self._primary if not each.is_drained]
         is_panic = not usable or len(usable) < self._settings.panic * len(primary)
         if not is_panic and (fresh := _without(usable, tried)):
@@ -299,6 +303,14 @@ class Instances:
         instance.since = instance.ejected_until  # it comes back slowly
         instance.failed = settings.eject_after - 1  # and one failure puts it out again
         self.ejections += 1
+        self._note_change()
+
+    def _note_change(self) -> None:
+        """Something was said of an instance, or there are others."""
+        is_whole = all(each.is_well and not each.is_drained for each in self._primary)
+        self._all_usable_from = (
+            max((each.ejected_until for each in self._primary), default=FOREVER) if is_whole else FOREVER
+        )
 
 
 def _state(instance: Instance, now: Instant) -> str:

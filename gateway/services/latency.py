@@ -27,7 +27,8 @@ _UPPER = [0.0005 * 1.1**step for step in range(124)]
 """Upper ends of the buckets: from 0.5 ms to about a minute, each a tenth longer, so a quantile errs by a tenth at most."""
 
 _EVERY = 16
-"""A quantile is computed anew after so many attempts: it costs 10 µs, and moves slowly."""
+"""A quantile is computed anew after so many attempts, or a sixty-fourth of those in the window if that is more: it costs 10 µs, and
+the more attempts it is of, the slower it moves."""
 
 
 class Latencies:
@@ -69,6 +70,7 @@ class _Recent:
         self._this = [0] * len(_UPPER)
         self._last = [0] * len(_UPPER)
         self._count = self._count_last = 0
+        self._renew_at = _EVERY
         self._ends = 0.0
         self._known: dict[float, Seconds | None] = {}
 
@@ -77,8 +79,8 @@ class _Recent:
             self._turn(now)
         self._this[min(bisect_left(_UPPER, seconds), len(_UPPER) - 1)] += 1
         self._count += 1
-        if self._count % _EVERY == 0:
-            self._known.clear()
+        if self._count >= self._renew_at:
+            self._renew()
 
     def quantile(self, q: float, now: float) -> Seconds | None:
         if now >= self._ends:  # asked after a pause: what was known before it may be too old
@@ -112,4 +114,9 @@ class _Recent:
         self._last, self._count_last = (self._this, self._count) if is_recent else ([0] * len(_UPPER), 0)
         self._this, self._count = [0] * len(_UPPER), 0
         self._ends = now + HALF
+        self._renew()
+
+    def _renew(self) -> None:
+        """What is known of this window is computed anew when it is asked for."""
         self._known.clear()
+        self._renew_at = self._count + max(_EVERY, self.count // 64)

@@ -31,6 +31,10 @@ class Outcome(StrEnum):
     IGNORED = "ignored"
 
 
+SUCCESS, FAILURE, IGNORED = Outcome
+"""By a name of the module's: a member of an enum's costs four times as much to look up, and these are on every call's path."""
+
+
 class AnsweredUnavailable(ServiceUnavailable):
     """The service answered, with "not now" (5xx, 429): its answer is kept for those who want to read it."""
 

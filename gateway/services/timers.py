@@ -1,77 +1,77 @@
 """Many timers on one of the loop's: for those that are set on every attempt and hardly ever ring.
 
-A timer of the loop costs about 15 µs to set and to take back where fifty calls are under way; one of these costs less than one.
-What is taken back stays in the heap until its time comes, and the loop's own timer is set to the earliest, whether that still
-wants to ring or not.
+A timer of the loop costs about 15 µs to set and to take back where fifty calls are under way; one of these costs less than one,
+because it is only put into a dict and taken out of it. The loop's own timer is set to the earliest that was ever set, whether that
+is still wanted or not; when it rings, all that are set are looked through, for those that are due and for the next. A timeout is a
+multiple of what calls take, so nearly all are gone by then and the loop's timer rings far seldomer than timers are set.
 
-Invariant: a timer rings at its instant, not before; one that was taken back never rings. At most (attempts a second) x (longest
-timeout) are kept.
+Invariant: a timer rings at its instant, not before, those of one instant in the order in which they were set; one that was taken
+back never rings, and nothing of it is kept.
 State: the timers of one service, on one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable
-from heapq import heappop, heappush
-from itertools import count
 from types import TracebackType
-from typing import Self
+from typing import NewType, Self
 
-from ..clock import Instant
+from ..clock import FOREVER, Instant
 
 
-class Timer:
-    """One that was set. `cancel` takes it back."""
-
-    __slots__ = ("ring",)
-
-    def __init__(self, ring: Callable[[], object]) -> None:
-        self.ring: Callable[[], object] | None = ring
-
-    def cancel(self) -> None:
-        self.ring = None
+TimerId = NewType("TimerId", int)
 
 
 class Timers:
     """Timers on the running loop; on another loop it begins anew."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
-        self._numbers = count()
+        self._set_now: dict[int, tuple[Instant, Callable[[], object]]] = {}
+        self._next_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = float("inf")
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._set_now)
 
-    def at(self, instant: Instant, ring: Callable[[], object]) -> Timer:
+    def at(self, instant: Instant, ring: Callable[[], object]) -> TimerId:
         """Call `ring` at the instant of the loop's clock."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         if loop is not self._loop:
-            self._loop, self._heap, self._handle, self._rings_at = loop, [], None, float("inf")
-        timer = Timer(ring)
-        heappush(self._heap, (instant, next(self._numbers), timer))
+            self._loop, self._handle, self._rings_at = loop, None, float("inf")
+            self._set_now.clear()
         if instant < self._rings_at:
-            self._set(loop, instant)
-        return timer
+            self._ring_at(instant, loop)
+        self._next_id = timer = self._next_id + 1
+        self._set_now[timer] = instant, ring
+        return timer  # type: ignore[return-value]  # a TimerId: the call that says so costs as much as all this
 
-    def _set(self, loop: asyncio.AbstractEventLoop, instant: float) -> None:
+    def cancel(self, timer: TimerId) -> None:
+        """Take it back; nothing happens if it rang already, or was taken back."""
+        self._set_now.pop(timer, None)
+
+    def _ring_at(self, instant: float, loop: asyncio.AbstractEventLoop) -> None:
         if self._handle is not None:
             self._handle.cancel()
         self._rings_at = instant
         self._handle = loop.call_at(instant, self._ring, loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, heap = max(self._rings_at, loop.time()), self._heap
+        now = max(self._rings_at, loop.time())
         self._handle, self._rings_at = None, float("inf")
-        while heap and (heap[0][0] <= now or heap[0][2].ring is None):
-            timer = heappop(heap)[2]
-            if timer.ring is not None:
-                timer.ring()
-        if heap and heap[0][0] < self._rings_at:
-            self._set(loop, heap[0][0])
+        due = sorted((instant, timer) for timer, (instant, _) in self._set_now.items() if instant <= now)
+        for _, timer in due:
+            _, ring = self._set_now.pop(timer, _TAKEN_BACK)  # perhaps by one that rang just now
+            ring()
+        earliest = min((instant for instant, _ in self._set_now.values()), default=None)
+        if earliest is not None and earliest < self._rings_at:
+            self._ring_at(earliest, loop)
+
+
+_TAKEN_BACK: tuple[Instant, Callable[[], object]] = FOREVER, lambda: None
 
 
 class Expiry:
@@ -97,7 +97,7 @@ class Expiry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._timers.cancel(self._timer)
         if self.has_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

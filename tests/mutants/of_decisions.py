@@ -35,7 +35,7 @@ INSTANCES: Faults = (
         "out > settings.max_ejected * len(peers)",
     ),
     ("what ended stays counted as under way", "        instance.in_flight -= 1\n", ""),
-    ("failures need not be in a row", "                instance.failed = 0\n", ""),
+    ("failures need not be in a row", "            instance.failed = 0\n", ""),
     ("a fast failure is cheap", "max(elapsed, penalty), now", "elapsed, now"),
     (
         "the dearer of two is taken",
@@ -51,14 +51,29 @@ INSTANCES: Faults = (
     ("health checks are not believed", "self.is_well and now >= self.ejected_until", "now >= self.ejected_until"),
     ("what is left out is used", "self.is_well and now >= self.ejected_until", "self.is_well"),
     (
+        "what is drained is used as long as nothing was tried",
+        "is_whole = all(each.is_well and not each.is_drained for",
+        "is_whole = all(each.is_well for",
+    ),
+    (
+        "what is ejected is used as long as nothing was tried",
+        "max((each.ejected_until for each in self._primary), default=FOREVER)",
+        "-FOREVER",
+    ),
+    (
+        "an ejection changes nothing",
+        "        self.ejections += 1\n        self._note_change()\n",
+        "        self.ejections += 1\n",
+    ),
+    (
         "no panic: the last one is given everything",
         "is_panic = not usable or len(usable) < self._settings.panic * len(primary)",
         "is_panic = not usable",
     ),
     (
         "the loser of a hedge hides a slow instance",
-        "                if elapsed > instance.latency:\n",
-        "                if elapsed < 0:\n",
+        "        elif elapsed > instance.latency:\n",
+        "        elif elapsed < 0:\n",
     ),
     ("work under way costs nothing", " * (self.in_flight + 1)\n", "\n"),
     ("without a slow start it divides by nothing", " or not slow_start else", " else"),
@@ -98,7 +113,7 @@ BUDGET: Faults = (
     ("another window begins from nothing", "            self._count_in(step)", "            self.__init__(settings)"),
     (
         "first attempts count for an older tenth",
-        '"""A first attempt is being sent."""\n        self._move_to(int(now // self._step))\n',
+        '"""A first attempt is being sent."""\n        if now >= self._moves_at:\n            self._move(now)\n',
         '"""A first attempt is being sent."""\n',
     ),
 )
@@ -115,8 +130,13 @@ LATENCY: Faults = (
     ("endpoints are without number", "if len(self._endpoints) < MAX_ENDPOINTS:", "if endpoint:"),
     (
         "a quantile that was told once is told for ever",
-        "        if self._count % _EVERY == 0:\n            self._known.clear()\n",
+        "        if self._count >= self._renew_at:\n            self._renew()\n",
         "",
+    ),
+    (
+        "a quantile of many is computed anew as often as one of few",
+        "max(_EVERY, self.count // 64)",
+        "_EVERY",
     ),
     (
         "asked after a pause, it tells of before",
@@ -152,12 +172,14 @@ LIMIT: Faults = (
 )
 
 TIMERS: Faults = (
-    ("what is due now rings later", "heap[0][0] <= now or", "heap[0][0] < now or"),
+    ("what is due now rings later", "if instant <= now)", "if instant < now)"),
     (
         "after one has rung nobody is waited for",
-        "        if heap and heap[0][0] < self._rings_at:\n            self._set(loop, heap[0][0])\n",
+        "        if earliest is not None and earliest < self._rings_at:\n            self._ring_at(earliest, loop)\n",
         "",
     ),
+    ("they ring in the order in which they were set", "due = sorted((instant, timer)", "due = list((instant, timer)"),
+    ("one that another took back keeps the next from ringing", "pop(timer, _TAKEN_BACK)", "pop(timer)"),
     (
         "an earlier one does not bring the loop's forward",
         "        if instant < self._rings_at:\n",
@@ -165,8 +187,8 @@ TIMERS: Faults = (
     ),
     (
         "what was taken back rings",
-        "    def cancel(self) -> None:\n        self.ring = None",
-        "    def cancel(self) -> None:\n        pass",
+        "        self._set_now.pop(timer, None)",
+        "        pass",
     ),
     ("on another loop nothing rings", "if loop is not self._loop:", "if self._loop is None:"),
     (
@@ -179,7 +201,7 @@ TIMERS: Faults = (
         "self._task.uncancel() <= self._cancelling and",
         "self._task.cancelling() - 1 <= self._cancelling and",
     ),
-    ("it cuts what comes after its body", "        self._timer.cancel()\n", ""),
+    ("it cuts what comes after its body", "        self._timers.cancel(self._timer)\n", ""),
 )
 
 HEALTH: Faults = (

@@ -113,7 +113,7 @@ BREAKER: Faults = (
     ),
     (
         "what is ignored counts as a failure",
-        "        if outcome is Outcome.IGNORED:\n            return\n        self._window",
+        "        if outcome is IGNORED:\n            return\n        self._window",
         "        self._window",
     ),
     ("a late outcome of an earlier state counts", "        if permit != self._generation:\n            return\n", ""),
@@ -126,8 +126,8 @@ BREAKER: Faults = (
     ),
     (
         "a success is told twice",
-        "            decides.tell(permit, Outcome.SUCCESS, now=clock.now())\n",
-        "            decides.tell(permit, Outcome.SUCCESS, now=clock.now())\n" * 2,
+        "            decides.tell(permit, SUCCESS, now=clock.now())\n",
+        "            decides.tell(permit, SUCCESS, now=clock.now())\n" * 2,
     ),
     (
         "every opening is as short as the first",
@@ -236,7 +236,7 @@ BALANCE: Faults = (
         "elapsed=Seconds(0.0), penalty=Seconds(0.0)",
     ),
     ("ejections are not counted", "                    ejections.inc()\n", ""),
-    ("a failure is told as a success", "outcome_of(error), elapsed=elapsed", "Outcome.SUCCESS, elapsed=elapsed"),
+    ("a failure is told as a success", "outcome_of(error), elapsed=elapsed", "SUCCESS, elapsed=elapsed"),
 )
 
 OBSERVE: Faults = (

@@ -11,10 +11,10 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ...clock import Clock, Seconds
+from ...clock import NEVER, Clock, Seconds
 from ...telemetry import Telemetry
 from ..instances import STATES, Instances
-from ..outcome import Outcome, outcome_of
+from ..outcome import SUCCESS, outcome_of
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 
@@ -42,7 +42,7 @@ def balance(
                     telemetry.log.warning("instance left out", service=service, instance=instance.address)
                 raise
             now = clock.now()
-            state.finished(instance, Outcome.SUCCESS, elapsed=Seconds(now - began), penalty=Seconds(0.0), now=now)
+            state.finished(instance, SUCCESS, elapsed=Seconds(now - began), penalty=NEVER, now=now)
             return response
 
         return handle

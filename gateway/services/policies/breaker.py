@@ -18,7 +18,7 @@ from typing import ClassVar, Literal, NewType
 from ...clock import Clock, Instant, Seconds
 from ...errors import ServiceBreakerOpen
 from ...telemetry import Telemetry
-from ..outcome import Outcome, outcome_of
+from ..outcome import FAILURE, IGNORED, SUCCESS, Outcome, outcome_of
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 _BUCKETS = 10
@@ -84,6 +84,9 @@ class BreakerSettings:
             )
 
 
+_CLOSED, _OPEN, _HALF_OPEN = BreakerState  # as `SUCCESS` of `outcome.py`: looked up on every call's path
+
+
 class Breaker:
     """The decision, pure: asked for a permit and told the outcome, both with the time.
 
@@ -93,7 +96,7 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, jitter: Callable[[], float]) -> None:
         self._settings = settings
         self._jitter = jitter
-        self._state = BreakerState.CLOSED
+        self._state = _CLOSED
         self._generation = 0
         self._consecutive = 0
         self._window = _Window(settings.window)
@@ -116,7 +119,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        return self._state is BreakerState.OPEN
+        return self._state is _OPEN
 
     @property
     def is_ramping(self) -> bool:
@@ -138,12 +141,12 @@ class Breaker:
 
     def ask(self, now: Instant) -> Permit | None:
         """A permit for one attempt, to be returned by `tell` exactly once; or None: send nothing."""
-        if self._state is BreakerState.CLOSED and self._cap is None:
+        if self._state is _CLOSED and self._cap is None:
             return Permit(self._generation)
-        if self._state is BreakerState.OPEN:
+        if self._state is _OPEN:
             if now < self._open_until:
                 return None
-            self._enter(BreakerState.HALF_OPEN)
+            self._enter(_HALF_OPEN)
         if self._under_way >= (self._settings.probes if self._cap is None else self._cap):
             return None
         self._under_way += 1
@@ -153,7 +156,7 @@ class Breaker:
         """What became of the attempt that held `permit`."""
         if permit != self._generation:
             return
-        if self._state is BreakerState.HALF_OPEN:
+        if self._state is _HALF_OPEN:
             self._under_way -= 1
             self._after_probe(outcome, now)
             return
@@ -167,10 +170,10 @@ class Breaker:
         return Seconds(max(0.0, self._open_until - now) if self.is_open else 0.0)
 
     def _after_attempt(self, outcome: Outcome, now: Instant) -> None:
-        if outcome is Outcome.IGNORED:
+        if outcome is IGNORED:
             return
-        self._window.count(now, failed=outcome is Outcome.FAILURE)
-        if outcome is Outcome.SUCCESS:
+        self._window.count(now, failed=outcome is FAILURE)
+        if outcome is SUCCESS:
             self._consecutive = 0
             return
         self._consecutive += 1
@@ -184,7 +187,7 @@ class Breaker:
         )
 
     def _ramp_up(self, outcome: Outcome) -> None:
-        if outcome is not Outcome.SUCCESS or self._cap is None:
+        if outcome is not SUCCESS or self._cap is None:
             return
         self._cap += 1
         if self._cap > self._settings.ramp:
@@ -195,12 +198,12 @@ class Breaker:
             self._under_way = 0
 
     def _after_probe(self, outcome: Outcome, now: Instant) -> None:
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             self._open(now)
-        elif outcome is Outcome.SUCCESS:
+        elif outcome is SUCCESS:
             self._succeeded += 1
             if self._succeeded >= self._settings.successes:
-                self._enter(BreakerState.CLOSED)
+                self._enter(_CLOSED)
                 if self._settings.ramp > self._settings.probes:
                     self._cap = self._settings.probes
                 else:
@@ -214,7 +217,7 @@ class Breaker:
         longest = min(self._settings.open_cap, self._settings.open_for * 2 ** min(self._openings, 32))
         self._openings += 1
         self._open_until = Instant(now + longest * (1 - self._settings.spread * self._jitter()))
-        self._enter(BreakerState.OPEN)
+        self._enter(_OPEN)
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state
@@ -279,6 +282,7 @@ class _Window:
     def __init__(self, length: Seconds) -> None:
         self._step = length / _BUCKETS
         self._newest = 0
+        self._moves_at = 0.0
         self.clear()
 
     def clear(self) -> None:
@@ -286,7 +290,8 @@ class _Window:
         self._failed = [0] * _BUCKETS
 
     def count(self, now: Instant, *, failed: bool) -> None:
-        self._move_to(int(now // self._step))
+        if now >= self._moves_at:
+            self._move_to(int(now // self._step))
         slot = self._newest % _BUCKETS
         self._total[slot] += 1
         self._failed[slot] += failed
@@ -296,11 +301,10 @@ class _Window:
         return sum(self._total), sum(self._failed)
 
     def _move_to(self, bucket: int) -> None:
-        if bucket == self._newest:
-            return
         for passed in range(max(self._newest, bucket - _BUCKETS) + 1, bucket + 1):
             self._total[passed % _BUCKETS] = self._failed[passed % _BUCKETS] = 0
         self._newest = max(self._newest, bucket)
+        self._moves_at = (self._newest + 1) * self._step
 
 
 def breaker(state: Breakers, service: str, *, telemetry: Telemetry, clock: Clock) -> Policy:
@@ -318,7 +322,7 @@ def breaker(state: Breakers, service: str, *, telemetry: Telemetry, clock: Clock
             except BaseException as error:
                 decides.tell(permit, outcome_of(error), now=clock.now())
                 raise
-            decides.tell(permit, Outcome.SUCCESS, now=clock.now())
+            decides.tell(permit, SUCCESS, now=clock.now())
             return response
 
         return handle

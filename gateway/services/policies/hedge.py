@@ -145,7 +145,7 @@ class _Race:
                 raise
             return await self._second_instead_of(error)
         finally:
-            timer.cancel()
+            self._timers.cancel(timer)
             if self._hedge is not None:
                 await self._ended()
 

@@ -1,12 +1,15 @@
 """Quantiles of recent attempts, and the timeout that is learnt from them."""
 
 import asyncio
+from collections.abc import Iterable
+from itertools import accumulate
 
 import pytest
 from msgspec.structs import replace
 
 from gateway.clock import Instant, Seconds
 from gateway.errors import ServiceTimeout
+from gateway.services import latency
 from gateway.services.latency import ENOUGH, MAX_ENDPOINTS, Latencies
 from gateway.services.request import ServiceRequest
 from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time
@@ -69,6 +72,21 @@ def test_what_is_old_is_forgotten_though_nothing_came_since() -> None:
     latencies = told(Latencies(), *[0.01] * 64)
     assert quantile(latencies, READ, 0.99, at=31) == pytest.approx(0.01, rel=0.1)
     assert quantile(latencies, READ, 0.99, at=62) is None
+
+
+def test_a_quantile_of_many_is_computed_anew_after_a_sixty_fourth_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = list[int]()
+
+    def accumulate_counted(counts: Iterable[int]) -> Iterable[int]:
+        computed.append(1)
+        return accumulate(counts)
+
+    latencies = told(Latencies(), *[0.01] * 6400)
+    monkeypatch.setattr(latency, "accumulate", accumulate_counted)
+    for _ in range(6400):
+        told(latencies, 0.01)
+        assert quantile(latencies, READ, 0.99) == pytest.approx(0.01, rel=0.1)
+    assert 40 <= len(computed) <= 64
 
 
 def test_what_takes_longer_than_a_minute_counts_as_a_minute() -> None:

@@ -18,10 +18,57 @@ async def test_timers_ring_in_the_order_of_their_instants_whatever_the_order_the
     for instant in (0.5, 0.1, 0.3, 0.1, 0.9):
         timers.at(Instant(instant), lambda instant=instant: rang.append((instant, elapsed())))  # type: ignore[misc]
     taken_back = timers.at(Instant(0.2), lambda: rang.append((0.2, 0.2)))
-    taken_back.cancel()
+    timers.cancel(taken_back)
     await asyncio.sleep(1)
     assert rang == [(each, each) for each in (0.1, 0.1, 0.3, 0.5, 0.9)]
     assert len(timers) == 0
+
+
+@in_virtual_time
+async def test_those_that_are_due_together_ring_by_their_instants_then_in_the_order_they_were_set_in() -> None:
+    timers, rang = Timers(), list[str]()
+    await asyncio.sleep(1)
+    for name, instant in (("c", 0.4), ("d", 0.4), ("a", 0.2), ("b", 0.3)):
+        timers.at(Instant(instant), lambda name=name: rang.append(name))  # type: ignore[misc]
+    await asyncio.sleep(0.1)
+    assert rang == ["a", "b", "c", "d"]
+
+
+@in_virtual_time
+async def test_one_that_rings_may_take_back_another_that_is_due_and_set_a_new_one() -> None:
+    timers, rang = Timers(), list[str]()
+    second = timers.at(Instant(0.3), lambda: rang.append("second"))
+
+    def first() -> None:
+        rang.append("first")
+        timers.cancel(second)
+        timers.at(Instant(0.3), lambda: rang.append("third"))
+
+    timers.at(Instant(0.2), first)
+    await asyncio.sleep(1)
+    assert rang == ["first", "third"]
+
+
+@in_virtual_time
+async def test_one_taken_back_by_another_of_the_same_moment_does_not_ring() -> None:
+    timers, rang = Timers(), list[str]()
+    await asyncio.sleep(1)
+    timers.at(Instant(0.2), lambda: timers.cancel(later))
+    later = timers.at(Instant(0.3), lambda: rang.append("taken back"))
+    timers.at(Instant(0.4), lambda: rang.append("the next"))
+    await asyncio.sleep(1)
+    assert (rang, len(timers)) == (["the next"], 0)
+
+
+@in_virtual_time
+async def test_nothing_is_kept_of_one_that_was_taken_back() -> None:
+    timers = Timers()
+    for _ in range(3):
+        timer = timers.at(Instant(60.0), lambda: None)
+        assert len(timers) == 1
+        timers.cancel(timer)
+        timers.cancel(timer)
+        assert len(timers) == 0
 
 
 @in_virtual_time
