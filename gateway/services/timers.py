@@ -20,8 +20,8 @@ from typing import NewType, Self
 
 from ..clock import FOREVER, Instant
 
-
 TimerId = NewType("TimerId", int)
+"""What takes a timer back: a number of its `Timers`."""
 
 
 class Timers:

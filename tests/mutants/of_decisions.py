@@ -337,7 +337,9 @@ RECORDS: Faults = (
 DECISIONS: list[Mutant] = [
     *mutants_of("services/outcome.py", (f"{_SERVICES}/test_breaker.py", f"{_SERVICES}/test_retry.py"), OUTCOME),
     *mutants_of(
-        "services/instances.py", (f"{_SERVICES}/test_instances.py", f"{_SERVICES}/test_reconfigure.py"), INSTANCES
+        "services/instances.py",
+        (f"{_SERVICES}/test_instances.py", f"{_SERVICES}/test_reconfigure.py", f"{_SERVICES}/test_draining.py"),
+        INSTANCES,
     ),
     *mutants_of("services/budget.py", (f"{_SERVICES}/test_budget.py",), BUDGET),
     *mutants_of("services/latency.py", (f"{_SERVICES}/test_latency.py",), LATENCY),

@@ -232,8 +232,8 @@ BALANCE: Faults = (
     ("the wire is not told the instance", "attempt(replace(request, instance=instance.address))", "attempt(request)"),
     (
         "every answer took no time",
-        "elapsed=Seconds(now - began), penalty=Seconds(0.0)",
-        "elapsed=Seconds(0.0), penalty=Seconds(0.0)",
+        "elapsed=Seconds(now - began), penalty=NEVER",
+        "elapsed=NEVER, penalty=NEVER",
     ),
     ("ejections are not counted", "                    ejections.inc()\n", ""),
     ("a failure is told as a success", "outcome_of(error), elapsed=elapsed", "SUCCESS, elapsed=elapsed"),
