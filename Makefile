@@ -43,7 +43,7 @@ wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
 
-bench: .stamps/venv ## what executing an operation costs, compiled and not; writes benchmarks/results/execution.json
+bench: .stamps/venv .stamps/peers ## what a query costs, by its plan and served, beside peers; writes benchmarks/results/execution.json
 	@$(BIN)/python -m benchmarks.execution
 
 bench-resilience: .stamps/venv ## what the resilience stack costs and is good for; writes benchmarks/results/resilience.json
@@ -83,6 +83,13 @@ clean: ## remove all that make has made, the demo's data included
 	@mkdir -p .stamps
 	@$(PYTHON) -m venv .venv-dbos
 	@.venv-dbos/bin/python -m pip install -qq --disable-pip-version-check -r $< && touch $@ || { rm -rf .venv-dbos; echo "DBOS cannot be installed: the run goes on without it"; }
+
+# The peers of other languages: without Node, or where they cannot be installed, the run goes on without them.
+.stamps/peers: benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json
+	@mkdir -p .stamps
+	@if ! command -v npm > /dev/null; then echo "graphql-yoga and Mercurius are left out, for want of Node with npm"; \
+	elif (cd benchmarks/peers/node && npm ci --no-audit --no-fund --silent); then touch $@; \
+	else rm -rf benchmarks/peers/node/node_modules; echo "graphql-yoga and Mercurius cannot be installed: the run goes on without them"; fi
 
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)

@@ -90,11 +90,12 @@ def wires() -> dict[str, ScriptedWire]:
 
 
 def _served(request: ServiceRequest) -> ServiceResponse:
-    return _answer(request.path, request.query)
+    return served(request.path, request.query)
 
 
 @cache
-def _answer(path: str, query: tuple[tuple[str, str], ...]) -> ServiceResponse:
+def served(path: str, query: tuple[tuple[str, str], ...]) -> ServiceResponse:
+    """What the service behind `path` answers."""
     asked = [value for _, value in query]
     match path:
         case "/products":

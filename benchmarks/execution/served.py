@@ -1,0 +1,336 @@
+"""Whole gateways beside one another: CPU that a server spends on a client's query, from its socket to its services' and back.
+
+The server has one core, the load and the stand-in services the other. Contenders run all the time and take turns; each is asked the
+same, and every answer is compared with that of the plain peer, whose resolvers have nothing clever in them. Queries come with
+variables, as clients send them, and no two of A and D at once ask for the same product; ours shares no call between queries
+(`coalesce = false`), since the others do not. A figure is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks.execution.graph import SERVICES
+from benchmarks.figures import Figure, at_least, at_most
+
+ROOT = Path(__file__).parents[2]
+NODE = ROOT / "benchmarks" / "peers" / "node"
+ROUNDS, AT_ONCE, STARTS_WITHIN = 5, 8, 30.0
+TURNS = {"A": 200, "B": 80, "C": 60, "D": 400}
+"""Queries in a turn: enough for ours to last some 0.3 s of CPU, thirty of the ticks in which it is counted."""
+
+TARGETS = {"A": 20.0, "B": 40.0, "C": 35.0, "D": 10.0}
+"""CPU of what a Python user writes today / ours."""
+
+GROWTH = (100, 1_000, 10_000)
+FIRST = {"B": 50, "C": 1_000}
+KEYS = 100
+"""Different products that A and D ask for."""
+
+TEXTS = {
+    "A": "query A($key: String!) { product(key: $key) { id name stock { quantity warehouse } price { amount currency } "
+    "reviews { stars body } } }",
+    "B": "query B($first: Int!) { products(first: $first) { id name reviews { id stars body author { id name } } } }",
+    "C": "query C($first: Int!) { products(first: $first) { sku name description category brand weight pieces isNew } }",
+    "D": "query D($key: String!) { product(key: $key) { id name } }",
+}
+
+
+_TOML = """
+[graph]
+query = "benchmarks.execution.graph:Query"
+[server]
+port = {port}
+"""
+
+
+@dataclass
+class Contender:
+    """One server. `spent`, `waits`: seconds of CPU a query by round, seconds of waiting of each query, by workload."""
+
+    name: str
+    pid: int
+    url: str
+    started_in: float
+    spent: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TEXTS})
+    waits: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TEXTS})
+    calls: dict[str, float] = field(default_factory=dict)
+    good: set[tuple[tuple[str, str], bytes]] = field(default_factory=set)
+    """Questions and answers that were compared already."""
+
+    def cpu(self) -> float:
+        """Seconds of its process so far, in steps of the kernel's tick (10 ms)."""
+        after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak(self) -> float:
+        """MiB of memory at its most."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def figures() -> list[Figure]:
+    return asyncio.run(_figures())
+
+
+async def _figures() -> list[Figure]:
+    _pin(1)
+    async with AsyncExitStack() as open_:
+        folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
+        port = _free_port()
+        services = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "benchmarks.execution.services", str(port)]
+        await open_.enter_async_context(_running("services", command, services + "/count", core=1))
+        connector = aiohttp.TCPConnector(
+            keepalive_timeout=2
+        )  # shorter than any server's own, so none is closed under a query
+        client = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
+        contenders: list[Contender] = []
+        for name, make in _commands(folder, services).items():
+            port = _free_port()
+            running = _running(name, make(port), f"http://127.0.0.1:{port}/livez", core=0)
+            contenders.append(await open_.enter_async_context(running))
+        truth = await _truth(client, contenders)
+        for contender in contenders:
+            for workload in TEXTS:
+                await _turn(client, contender, workload, truth, count=20)
+                contender.calls[workload] = await _calls(client, contender, workload, services)
+        for _ in range(ROUNDS):
+            for workload, count in TURNS.items():
+                for contender in contenders:
+                    began = contender.cpu()
+                    contender.waits[workload] += await _turn(client, contender, workload, truth, count=count)
+                    contender.spent[workload].append((contender.cpu() - began) / count)
+        print(_table(contenders), flush=True)
+        return [*_compared(contenders), *await _grown(client, contenders[0])]
+
+
+# -- contenders --------------------------------------------------------------------------------------------------------
+
+
+def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str]]]:
+    """By name, ours first: the command that serves on a port."""
+    python = sys.executable
+
+    def ours(port: int) -> list[str]:
+        tables = "".join(f'[services.{name}]\nurl = "{services}"\ncoalesce = false\n' for name in SERVICES)
+        (folder / "gateway.toml").write_text(_TOML.format(port=port) + tables, encoding="utf-8")
+        return [python, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml")]
+
+    found: dict[str, Callable[[int], list[str]]] = {
+        "SagaQL": ours,
+        "plain": lambda port: [python, "-m", "benchmarks.peers.plain", str(port), services],
+        "tuned": lambda port: [python, "-m", "benchmarks.peers.tuned", str(port), services],
+    }
+    node = shutil.which("node")
+    if node is None or not (NODE / "node_modules").is_dir():
+        print("  graphql-yoga and Mercurius are left out, for want of Node or of their packages")
+        return found
+    for name in ("yoga", "mercurius"):
+        found[name] = lambda port, name=name: [node, str(NODE / f"{name}.mjs"), str(port), services]  # type: ignore[misc]
+    return found
+
+
+@asynccontextmanager
+async def _running(name: str, command: list[str], live: str, *, core: int) -> AsyncGenerator[Contender]:
+    """The server, once it answers; ended at the end."""
+    began = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NODE_ENV": "production"}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        os.sched_setaffinity(process.pid, {core % (os.cpu_count() or 1)})
+        async with aiohttp.ClientSession() as client:
+            while not await _answers(client, live):
+                if process.returncode is not None or time.monotonic() - began > STARTS_WITHIN:
+                    raise RuntimeError(f"{name} does not start: {' '.join(command)}")
+                await asyncio.sleep(0.02)
+        yield Contender(name, process.pid, live.rpartition("/")[0] + "/graphql", time.monotonic() - began)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _answers(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def _pin(core: int) -> None:
+    os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def _variables(workload: str, number: int) -> dict[str, Any]:
+    return {"key": str(number % KEYS)} if workload in "AD" else {"first": FIRST[workload]}
+
+
+async def _ask(client: aiohttp.ClientSession, contender: Contender, workload: str, variables: dict[str, Any]) -> bytes:
+    async with client.post(contender.url, json={"query": TEXTS[workload], "variables": variables}) as response:
+        body = await response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{contender.name} answers {response.status}: {body[:300]!r}")
+        return body
+
+
+Truth = dict[tuple[str, str], Any]
+"""The data by workload and variables."""
+
+
+async def _turn(
+    client: aiohttp.ClientSession, contender: Contender, workload: str, truth: Truth, *, count: int
+) -> list[float]:
+    """`count` queries, `AT_ONCE` at a time, each answer compared. Seconds that each took."""
+    numbers, waits = iter(range(count)), list[float]()
+
+    async def ask_on() -> None:
+        for number in numbers:
+            variables = _variables(workload, number)
+            began = time.perf_counter()
+            body = await _ask(client, contender, workload, variables)
+            waits.append(time.perf_counter() - began)
+            which = workload, str(variables)
+            if (which, body) not in contender.good:
+                if _data(contender, body) != truth[which]:
+                    raise RuntimeError(f"{contender.name} answers {which} otherwise: {body[:300]!r}")
+                contender.good.add((which, body))
+
+    await asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
+    return waits
+
+
+async def _truth(client: aiohttp.ClientSession, contenders: list[Contender]) -> Truth:
+    """What the plain peer says, which has nothing that could be wrong by being clever."""
+    plain = _named(contenders, "plain")
+    asked = [(workload, _variables(workload, number)) for workload in TEXTS for number in range(KEYS)]
+    return {
+        (workload, str(variables)): _data(plain, await _ask(client, plain, workload, variables))
+        for workload, variables in {str(each): each for each in asked}.values()
+    }
+
+
+def _data(contender: Contender, body: bytes) -> Any:
+    answer = json.loads(body)
+    if answer.get("errors"):
+        raise RuntimeError(f"{contender.name} has errors: {answer['errors'][:3]}")
+    return _with_own_ids(answer["data"]) if contender.name == "SagaQL" else answer["data"]
+
+
+def _with_own_ids(plain: Any) -> Any:
+    """Ours are of the whole graph (base64 of type and key), the peers' are the services' keys."""
+    if isinstance(plain, dict):
+        return {
+            name: base64.urlsafe_b64decode(inner + "==").decode().partition(":")[2]
+            if name == "id"
+            else _with_own_ids(inner)
+            for name, inner in plain.items()
+        }
+    return [_with_own_ids(inner) for inner in plain] if isinstance(plain, list) else plain
+
+
+async def _calls(client: aiohttp.ClientSession, contender: Contender, workload: str, services: str) -> float:
+    """Requests to services that one query makes when it is alone."""
+    before = await _count(client, services)
+    for number in range(5):
+        await _ask(client, contender, workload, _variables(workload, number))
+    return (await _count(client, services) - before) / 5
+
+
+async def _count(client: aiohttp.ClientSession, services: str) -> int:
+    async with client.get(services + "/count") as response:
+        return int(await response.read())
+
+
+# -- what comes of it --------------------------------------------------------------------------------------------------
+
+
+def _compared(contenders: list[Contender]) -> list[Figure]:
+    ours = contenders[0]
+    found = [
+        at_least(
+            f"{name} CPU, plain Python / ours",
+            TARGETS[name],
+            _ratio(_named(contenders, "plain"), ours, name),
+            unit=" x",
+        )
+        for name in TEXTS
+    ]
+    for peer, workloads in (("yoga", "ABCD"), ("mercurius", "BC")):
+        other = next((each for each in contenders if each.name == peer), None)
+        if other is not None:
+            found += [
+                at_least(f"{name} CPU, {peer} / ours", 1.0, _ratio(other, ours, name), unit=" x") for name in workloads
+            ]
+    return found
+
+
+def _named(contenders: list[Contender], name: str) -> Contender:
+    return next(each for each in contenders if each.name == name)
+
+
+def _ratio(other: Contender, ours: Contender, workload: str) -> float:
+    return statistics.median(
+        theirs / mine for theirs, mine in zip(other.spent[workload], ours.spent[workload], strict=True)
+    )
+
+
+async def _grown(client: aiohttp.ClientSession, ours: Contender) -> list[Figure]:
+    """C with more and fewer items: what an item costs must not grow with their number."""
+    spent: list[float] = []
+    for items in GROWTH:
+        count = max(4, 30_000 // items)
+        for _ in range(4):
+            await _ask(client, ours, "C", {"first": items})
+        began = ours.cpu()
+        for _ in range(count):
+            await _ask(client, ours, "C", {"first": items})
+        spent.append((ours.cpu() - began) / count)
+        print(
+            f"  C with {items:>6} items: {spent[-1] * 1e3:8.2f} ms, {spent[-1] / items * 1e6:6.2f} µs an item",
+            flush=True,
+        )
+    return [at_most("C, an item of 10,000 / an item of 1,000", 1.25, spent[2] / spent[1] / 10, unit=" x")]
+
+
+def _table(contenders: list[Contender]) -> str:
+    lines = ["  contender   " + "".join(f"{name:>10}" for name in TEXTS) + "   ms of CPU a query"]
+    tables: dict[str, Callable[[Contender, str], float]] = {
+        "": lambda each, name: statistics.median(each.spent[name]) * 1e3,
+        f"p50, ms, {AT_ONCE} at once": lambda each, name: statistics.median(each.waits[name]) * 1e3,
+        f"p99, ms, {AT_ONCE} at once": lambda each, name: statistics.quantiles(each.waits[name], n=100)[98] * 1e3,
+        "calls, of a query alone": lambda each, name: each.calls[name],
+    }
+    for title, told in tables.items():
+        lines += [f"  {title}"] if title else []
+        lines += [f"  {each.name:<12}" + "".join(f"{told(each, name):>10.3g}" for name in TEXTS) for each in contenders]
+    lines.append("  memory at its most, and start")
+    lines += [f"  {each.name:<12}{each.peak():>10.0f} MiB {each.started_in:>8.2f} s" for each in contenders]
+    return "\n".join(lines)
