@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from random import SystemRandom
+from random import Random
 from typing import Any
 
 import strawberry
@@ -22,6 +22,7 @@ from .admission import Admission
 from .clock import Clock, LoopClock
 from .edge import (
     FaultsHeader,
+    Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
     Requests,
@@ -54,6 +55,7 @@ from .telemetry import Telemetry, json_log, tracer_provider
 from .telemetry.merging import merged
 
 GRAPHIQL_PATH = "/graphiql"
+GRAPHQL_PATH = "/graphql"
 
 __all__ = ["Application", "create_app", "load_graph"]
 
@@ -150,8 +152,13 @@ def create_app(
         hosting=hosting or embedded,
         siblings=siblings,
     )
-    app = Starlette(
-        routes=_routes(settings, gateway, authenticator or _authenticator(settings), clock=clock),
+    authenticator = authenticator or _authenticator(settings)
+    requests = _requests(settings, gateway, clock=clock)
+    endpoint = _endpoint(settings, gateway, authenticator, requests)
+    app = Front(
+        endpoint,
+        path=GRAPHQL_PATH,
+        routes=_routes(settings, gateway, endpoint, authenticator, requests),
         lifespan=_lifespan(settings, gateway, steered=steered),
     )
     app.state.gateway = gateway
@@ -170,7 +177,7 @@ def compose(
     siblings: Siblings | None,
 ) -> Application:
     """Every floor, from the bottom up."""
-    random = SystemRandom()
+    random = Random()  # noqa: S311 - it spreads load and waits, and keeps nobody out; the system's costs a call each time
     callers, operations, streams = (
         (1, settings.server.max_operations, settings.server.max_subscriptions)
         if siblings is None
@@ -255,8 +262,8 @@ def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
     )
 
 
-def _routes(settings: Settings, gateway: Application, authenticator: Authenticator, *, clock: Clock) -> list[Any]:
-    requests = Requests(
+def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requests:
+    return Requests(
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
         faults=FaultsHeader(
@@ -266,7 +273,12 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
             metrics=gateway.telemetry.metrics,
         ),
     )
-    endpoint = GraphQLEndpoint(
+
+
+def _endpoint(
+    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests
+) -> GraphQLEndpoint:
+    return GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
@@ -274,6 +286,15 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         is_draining=lambda: gateway.admission.is_draining,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
     )
+
+
+def _routes(
+    settings: Settings,
+    gateway: Application,
+    endpoint: GraphQLEndpoint,
+    authenticator: Authenticator,
+    requests: Requests,
+) -> list[Any]:
     sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
     gateway.on_leave(sockets.leave)
     pages = (
@@ -282,8 +303,8 @@ def _routes(settings: Settings, gateway: Application, authenticator: Authenticat
         else []
     )
     return [
-        Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", sockets),
+        Route(GRAPHQL_PATH, endpoint),
+        WebSocketRoute(GRAPHQL_PATH, sockets),
         *_signal_routes(settings, gateway, authenticator),
         *health_routes(
             status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)

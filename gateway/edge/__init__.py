@@ -1,6 +1,7 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
 from .authentication import StaticTokens, hashed
+from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
 from .graphql_ws import GraphQLWebSocket
@@ -11,6 +12,7 @@ from .signals import signal_route
 
 __all__ = [
     "FaultsHeader",
+    "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
     "Requests",

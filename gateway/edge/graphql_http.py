@@ -7,12 +7,13 @@ happens, the answer is a GraphQL answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Protocol
 
 import orjson
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
@@ -25,7 +26,7 @@ from .requests import Requests, is_number
 class Executes(Protocol):
     """What the edge needs of the engine."""
 
-    async def answer(self, request: GraphQLRequest) -> GraphQLResult: ...
+    def answer(self, request: GraphQLRequest) -> Coroutine[Any, Any, GraphQLResult]: ...
     def refuse(self, error: Exception) -> GraphQLResult: ...
 
 
@@ -67,13 +68,13 @@ class GraphQLEndpoint:
         self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        if self._page is not None and is_a_person(request):
+        method, headers = scope["method"], Headers(scope=scope)
+        if self._page is not None and method == "GET" and is_a_person(Request(scope)):
             await RedirectResponse(self._page)(scope, receive, send)
             return
-        media_type = chosen_media_type(request.headers.get("accept"))
+        media_type = chosen_media_type(headers.get("accept"))
         try:
-            result = await self._result(request, receive, media_type)
+            result = await self._result(scope, headers, receive, media_type)
         except ClientGone:
             return
         except asyncio.CancelledError:
@@ -83,35 +84,40 @@ class GraphQLEndpoint:
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
-        await self._response(result, request, media_type or JSON)(scope, receive, send)
+        await self._respond(result, send, media_type or JSON, method=method)
 
-    def _response(self, result: GraphQLResult, request: Request, media_type: str) -> Response:
+    async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
         try:
-            return respond(result, media_type, method=request.method)
+            body = orjson.dumps(result.as_json())
         except TypeError as error:  # a scalar or an author's extensions hold what JSON cannot
-            return respond(self._engine.refuse(error), media_type, method=request.method)
+            result = self._engine.refuse(error)
+            body = orjson.dumps(result.as_json())
+        headers = [*_headers(result, media_type, method=method), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": _status(result, media_type), "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _result(self, request: Request, receive: Receive, media_type: str | None) -> GraphQLResult:
+    async def _result(self, scope: Scope, headers: Headers, receive: Receive, media_type: str | None) -> GraphQLResult:
         if media_type is None:
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
-        identity = await self._authenticator.authenticate(request.headers)
+        identity = await self._authenticator.authenticate(headers)
         graphql = self._requests.read(
-            await self._parameters(request),
-            request.headers,
+            await self._parameters(scope, headers, receive),
+            headers,
             identity=identity,
-            only_queries=request.method == "GET",
+            only_queries=scope["method"] == "GET",
         )
         return await while_connected(self._engine.answer(graphql), receive)
 
-    async def _parameters(self, request: Request) -> Mapping[str, Any]:
-        if request.method == "GET":
-            return _from_query(request)
-        if request.method != "POST":
-            raise MethodNotAllowed(f"{request.method} is not served here: use POST, or GET for queries")
-        content_type = request.headers.get("content-type", "")
+    async def _parameters(self, scope: Scope, headers: Headers, receive: Receive) -> Mapping[str, Any]:
+        method = scope["method"]
+        if method == "GET":
+            return _from_query(QueryParams(scope["query_string"]))
+        if method != "POST":
+            raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
+        content_type = headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != JSON:
             raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
-        return _from_body(await read_body(request, limit=self._max_body))
+        return _from_body(await read_body(receive, headers, limit=self._max_body))
 
 
 def is_a_person(request: Request) -> bool:
@@ -123,20 +129,37 @@ def is_a_person(request: Request) -> bool:
     )
 
 
-async def while_connected(work: Any, receive: Receive) -> GraphQLResult:
-    """`work`'s result, unless the client leaves first: then `work` is cancelled. Raises: ClientGone."""
-    working = asyncio.ensure_future(work)
-    listening = asyncio.ensure_future(_disconnect(receive))
+async def while_connected(work: Coroutine[Any, Any, GraphQLResult], receive: Receive) -> GraphQLResult:
+    """`work`'s result, unless the client leaves first: then `work` is cancelled. Raises: ClientGone.
+
+    `work` runs in the caller's own task, and is interrupted as `asyncio.timeout` does it: by cancelling that task and taking the
+    cancellation back, so that one from outside, at the same time or later, still counts.
+    """
+    caller = asyncio.current_task()
+    assert caller is not None  # noqa: S101 - a coroutine runs in a task
+    cancelling = caller.cancelling()
+    has_left = False
+
+    def left(listening: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not listening.cancelled():
+            listening.exception()  # a connection that broke is a client that left
+            has_left = True
+            caller.cancel()
+
+    listening = asyncio.get_running_loop().create_task(_disconnect(receive))
+    listening.add_done_callback(left)
     try:
-        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        result: GraphQLResult = working.result()
-        return result
+        return await work
+    except asyncio.CancelledError:
+        if has_left and caller.cancelling() - 1 <= cancelling:
+            raise ClientGone from None
+        raise
     finally:
-        working.cancel()
+        listening.remove_done_callback(left)
         listening.cancel()
-        await asyncio.gather(working, listening, return_exceptions=True)
+        if has_left:
+            caller.uncancel()
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -146,14 +169,14 @@ async def _disconnect(receive: Receive) -> None:
             return
 
 
-async def read_body(request: Request, *, limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
     """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
-    declared = request.headers.get("content-length", "")
+    declared = headers.get("content-length", "")
     if is_number(declared) and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
     body = bytearray()
     while True:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         body += message.get("body", b"")
@@ -161,15 +184,6 @@ async def read_body(request: Request, *, limit: int) -> bytes:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
-
-
-def respond(result: GraphQLResult, media_type: str, *, method: str = "POST") -> Response:
-    """The answer as bytes, with the status that its media type asks for. Raises: TypeError for what JSON cannot hold."""
-    return Response(
-        orjson.dumps(result.as_json()),
-        status_code=_status(result, media_type),
-        headers={"content-type": f"{media_type}; charset=utf-8", **_headers(result, method=method)},
-    )
 
 
 def _status(result: GraphQLResult, media_type: str) -> int:
@@ -181,19 +195,26 @@ def _status(result: GraphQLResult, media_type: str) -> int:
 _GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-def _headers(result: GraphQLResult, *, method: str) -> MutableMapping[str, str]:
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", "vary": "accept, authorization"}
+_ALWAYS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"accept, authorization"),
+)
+
+
+def _headers(result: GraphQLResult, media_type: str, *, method: str) -> Iterator[tuple[bytes, bytes]]:
+    yield b"content-type", f"{media_type}; charset=utf-8".encode()
+    yield from _ALWAYS
     if result.status == AdmissionError.status:
-        headers["retry-after"] = "1"
+        yield b"retry-after", b"1"
     if result.status == Unauthenticated.status:
-        headers["www-authenticate"] = "Bearer"
+        yield b"www-authenticate", b"Bearer"
     if result.status == MethodNotAllowed.status:
-        headers["allow"] = "POST" if method == "GET" else "GET, POST"
-    return headers
+        yield b"allow", b"POST" if method == "GET" else b"GET, POST"
 
 
-def _from_query(request: Request) -> dict[str, Any]:
-    parameters: dict[str, Any] = dict(request.query_params)
+def _from_query(query: QueryParams) -> dict[str, Any]:
+    parameters: dict[str, Any] = dict(query)
     for name in ("variables", "extensions"):
         if name in parameters:
             parameters[name] = _json(parameters[name].encode(), what=f"the parameter {name}")

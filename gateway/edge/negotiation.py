@@ -14,6 +14,10 @@ def chosen_media_type(accept: str | None) -> str | None:
     """The media type to answer with, or None where the client takes neither. No header means JSON."""
     if accept is None or not accept.strip():
         return JSON
+    return _USUAL[accept] if accept in _USUAL else _chosen(accept)
+
+
+def _chosen(accept: str) -> str | None:
     qualities = {media_type: _quality(accept, media_type) for media_type in (GRAPHQL_RESPONSE, JSON)}
     if not any(qualities.values()):
         return None
@@ -55,3 +59,19 @@ def _weight(part: str) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+_USUAL = {
+    accept: _chosen(accept)
+    for accept in (
+        "*/*",
+        JSON,
+        GRAPHQL_RESPONSE,
+        f"{GRAPHQL_RESPONSE}, {JSON}",
+        f"{GRAPHQL_RESPONSE},{JSON};q=0.9",
+        f"{JSON}, {GRAPHQL_RESPONSE}",
+        f"{JSON}, multipart/mixed",
+        f"{JSON}, text/plain, */*",
+    )
+}
+"""What nearly all clients send: answered by a look-up."""

@@ -30,7 +30,7 @@ def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_bo
         try:
             identity = await authenticator.authenticate(request.headers)
             _ensure_may_signal(identity, scope)
-            payload = _payload(await read_body(request, limit=max_body))
+            payload = _payload(await read_body(request.receive, request.headers, limit=max_body))
             signal = Signal(request.path_params["name"], f"{identity.tenant}/{identity.subject}", payload)
             answer = await host.ask(request.path_params["id"], signal)
         except ClientGone:

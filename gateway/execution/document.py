@@ -27,7 +27,7 @@ from graphql import (
 )
 
 from ..errors import ParseFailed, RequestError, ValidationFailed
-from ..telemetry import Metrics
+from ..telemetry import Children, Metrics
 
 MAX_KEPT = 64 * 1024
 """Characters of a document beyond which it is not cached."""
@@ -78,7 +78,7 @@ class Documents:
         self._schema = schema
         self._max_tokens = max_tokens
         self._entries: LRUCache[str, Operations | DocumentRejected] = LRUCache(max_entries)
-        self._metrics = metrics
+        self._look_ups = Children(metrics.documents)
 
     def operation(self, text: str, name: str | None) -> Operation:
         """The operation called `name`, or the only one.
@@ -86,7 +86,7 @@ class Documents:
         Raises: DocumentRejected for syntax and validation; RequestError when the name does not choose one.
         """
         entry = self._entries.get(text)
-        self._metrics.documents.labels("miss" if entry is None else "hit").inc()
+        self._look_ups["miss" if entry is None else "hit",].inc()
         if entry is None:
             entry = self._read(text)
             if len(text) <= MAX_KEPT:

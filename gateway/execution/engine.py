@@ -29,7 +29,7 @@ from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading
 from ..sagas import Host, KeyRing
 from ..services import Services
-from ..telemetry import SpanKind, Telemetry
+from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
 from .plans import Plans
 from .request import GraphQLRequest
@@ -90,6 +90,7 @@ class Engine:
         self._loaders = loaders
         self._limits = limits
         self._telemetry = telemetry
+        self._operations = Children(telemetry.metrics.operations)
         self._clock = clock
         self._services = services
         self._sagas = sagas
@@ -173,7 +174,7 @@ class Engine:
         self, kind: str, name: str | None, *, request: GraphQLRequest, result: GraphQLResult, lasted: Seconds
     ) -> None:
         """The operation's line in the log and its place in the metrics. Its name is the client's text: never a label."""
-        self._telemetry.metrics.operations.labels(kind, result.outcome).observe(lasted)
+        self._operations[kind, result.outcome].observe(lasted)
         self._telemetry.log.info(
             "operation",
             type=kind,

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from graphql import GraphQLSchema
 from graphql.execution.values import VariableValues, get_variable_values
 
-from ..telemetry import Telemetry
+from ..telemetry import Children, Telemetry
 from .document import Operation
 from .planner import NotPlanned, condition_variables, plan
 from .program import Program
@@ -38,7 +38,7 @@ class Plans:
         self._schema = schema
         self._is_on = is_on
         self._sights = sights
-        self._metrics = telemetry.metrics
+        self._outcomes = Children(telemetry.metrics.plans)
         self._log = telemetry.log
         self._known: WeakKeyDictionary[Operation, _Known] = WeakKeyDictionary()
 
@@ -47,9 +47,9 @@ class Plans:
         try:
             found = self._found(operation, variables)
         except NotPlanned as error:
-            self._metrics.plans.labels(error.reason).inc()
+            self._outcomes[error.reason,].inc()
             return None
-        self._metrics.plans.labels("compiled").inc()
+        self._outcomes["compiled",].inc()
         return found
 
     def _found(self, operation: Operation, variables: Mapping[str, Any]) -> tuple[Program, VariableValues]:

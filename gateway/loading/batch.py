@@ -15,7 +15,7 @@ import msgspec
 from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
 from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
-from ..telemetry import Telemetry
+from ..telemetry import Children, Telemetry
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
@@ -47,6 +47,8 @@ class BoundLoader(Generic[V]):
         self._codec = loader_codec(loader)
         self._clock = clock
         self._metrics = telemetry.metrics
+        self._sizes = telemetry.metrics.batches.labels(loader.name)
+        self._cache_results = Children(telemetry.metrics.cache, loader.name)
         self._log = telemetry.log
         self._refreshes = refreshes
         self.cache = LoaderCache(
@@ -103,7 +105,7 @@ class BoundLoader(Generic[V]):
 
     async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, V | GatewayError]:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
-        self._metrics.batches.labels(self.loader.name).observe(len(keys))
+        self._sizes.observe(len(keys))
         asked_at = self._clock.now()
         try:
             response = await self._client.call(self._request(keys, arguments, reading))
@@ -189,7 +191,7 @@ class BoundLoader(Generic[V]):
         return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
 
     def _count_cache(self, result: str) -> None:
-        self._metrics.cache.labels(self.loader.name, result).inc()
+        self._cache_results[result,].inc()
 
 
 class BoundPages(Generic[V]):
@@ -200,6 +202,7 @@ class BoundPages(Generic[V]):
     ) -> None:
         self.pages = pages
         self._metrics = telemetry.metrics
+        self._cache_results = Children(telemetry.metrics.cache, pages.name)
         self._log = telemetry.log
         self._client = services[pages.service]
         self._decoder, self._hydrate = page_decoder(pages)
@@ -219,7 +222,7 @@ class BoundPages(Generic[V]):
         if not self.cache.serves_again:
             return None
         found = self.cache.fresh(self._cache_key(arguments, reading), now=self._clock.now())
-        self._metrics.cache.labels(self.pages.name, result_of(found)).inc()
+        self._cache_results[result_of(found),].inc()
         if found is not None and found.is_due:
             self._revalidate(arguments, reading)
         return found

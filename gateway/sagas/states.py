@@ -19,14 +19,10 @@ class SagaState(StrEnum):
     COMPENSATED = "COMPENSATED"
     NEEDS_ATTENTION = "NEEDS_ATTENTION"
 
-    @property
-    def is_settled(self) -> bool:
-        return self in _SETTLED
-
-    @property
-    def is_final(self) -> bool:
+    def __init__(self, value: str) -> None:
+        self.is_final = value in {"COMPLETED", "COMPENSATED"}
         """Settled for good: NEEDS_ATTENTION is not."""
-        return self in _FINAL
+        self.is_settled = self.is_final or value == "NEEDS_ATTENTION"
 
 
 class StepState(StrEnum):
@@ -54,7 +50,3 @@ class StepState(StrEnum):
     UNDO_STUCK = "UNDO_STUCK"
     UNDO_SKIPPED = "UNDO_SKIPPED"
     """An operator let its effect stand."""
-
-
-_FINAL = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})
-_SETTLED = _FINAL | {SagaState.NEEDS_ATTENTION}

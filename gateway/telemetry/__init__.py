@@ -1,11 +1,12 @@
 """What the engine says about itself: spans, metrics, logs. One `Telemetry` per application; nothing here is global."""
 
 from .logs import Log, json_log, silent_log
-from .metrics import Metrics
+from .metrics import Children, Metrics
 from .observe import Telemetry
 from .spans import SpanKind, current_trace_id, tracer_provider
 
 __all__ = [
+    "Children",
     "Log",
     "Metrics",
     "SpanKind",

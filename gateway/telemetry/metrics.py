@@ -7,7 +7,7 @@ is bounded by the graph. Units stand in the names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -35,6 +35,24 @@ GAUGES: Mapping[str, Together] = {
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+M = TypeVar("M", Counter, Histogram)
+
+
+class Children(dict[tuple[str, ...], M]):
+    """An instrument's children by the values of its labels, `first` and then those that are asked for: to look one up in the
+    instrument costs more than to count. Bounded as they are, by declarations."""
+
+    def __init__(self, instrument: M, *first: str) -> None:
+        super().__init__()
+        self.instrument: M = instrument
+        self._first = first
+
+    def __missing__(self, rest: tuple[str, ...]) -> M:
+        child: M = self.instrument.labels(*self._first, *rest)
+        self[rest] = child
+        return child
 
 
 class Metrics:

@@ -5,12 +5,15 @@ Invariant: belongs to one application; two applications in one process share nei
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import TracebackType
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -40,7 +43,6 @@ class Telemetry:
     def tracer(self) -> Tracer:
         return self.provider.get_tracer("sagaql")
 
-    @contextmanager
     def span(
         self,
         name: str,
@@ -48,24 +50,16 @@ class Telemetry:
         *,
         attributes: Mapping[str, AttributeValue] | None = None,
         parent: Mapping[str, str] | None = None,
-    ) -> Generator[Span]:
+    ) -> AbstractContextManager[Span]:
         """A span around the body; `parent` holds incoming W3C headers (`traceparent`) when the parent is elsewhere.
 
         A failure inside is recorded by its type only: messages may hold what must not leave the process. Below a trace that is
         not recorded there is none: the body gets the span that is there.
         """
         if parent is None and self.is_sampled_out:
-            yield trace.get_current_span()
-            return
-        context = None if parent is None else _W3C.extract(dict(parent))
-        with self.tracer.start_as_current_span(
-            name, context, kind, attributes, record_exception=False, set_status_on_exception=False
-        ) as span:
-            try:
-                yield span
-            except BaseException as error:
-                mark_failed(span, type(error).__name__)
-                raise
+            return nullcontext(trace.get_current_span())
+        context = None if parent is None else _context_of(parent)
+        return _Around(self.tracer.start_span(name, context, kind, attributes))
 
     @property
     def is_sampled_out(self) -> bool:
@@ -93,6 +87,35 @@ class Telemetry:
     def close(self) -> None:
         """Hand over what the exporters still hold. Blocks up to their timeouts."""
         self.provider.shutdown()
+
+
+class _Around:
+    """A span that was started is the current one in the body, and ends with it."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        otel_context.detach(self._token)
+        if error is not None:
+            mark_failed(self._span, type(error).__name__)
+        self._span.end()
+
+
+_NOWHERE = Context()
+"""Of a request without a trace: whatever is begun there begins a trace."""
+
+
+def _context_of(parent: Mapping[str, str]) -> Context:
+    return _W3C.extract(dict(parent)) if parent else _NOWHERE
 
 
 def _headers_of(context: SpanContext) -> dict[str, str]:

@@ -9,18 +9,17 @@ Source: OpenTelemetry semantic conventions for HTTP clients.
 from __future__ import annotations
 
 from opentelemetry.trace import Span
-from prometheus_client import Histogram
 
 from ...clock import Clock
 from ...errors import GatewayError, ServiceUnavailable
-from ...telemetry import SpanKind, Telemetry
+from ...telemetry import Children, SpanKind, Telemetry
 from ...telemetry.observe import mark_failed
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 
 def observe(service: str, telemetry: Telemetry, *, clock: Clock) -> Policy:
     """Tell `telemetry` about every attempt; the span is the parent that the service sees."""
-    measured = _Measured(telemetry, service)
+    measured = Children(telemetry.metrics.attempts, service)
 
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
@@ -41,20 +40,6 @@ def observe(service: str, telemetry: Telemetry, *, clock: Clock) -> Policy:
         return handle
 
     return policy
-
-
-class _Measured(dict[tuple[str, str], Histogram]):
-    """The histogram of each (endpoint, outcome): looking its labels up costs more than counting. Bounded as they are, by
-    declarations."""
-
-    def __init__(self, telemetry: Telemetry, service: str) -> None:
-        super().__init__()
-        self._attempts = telemetry.metrics.attempts
-        self._service = service
-
-    def __missing__(self, key: tuple[str, str]) -> Histogram:
-        child = self[key] = self._attempts.labels(self._service, *key)
-        return child
 
 
 async def _in_span(attempt: Handler, request: ServiceRequest, *, telemetry: Telemetry) -> ServiceResponse:

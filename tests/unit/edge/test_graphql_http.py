@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from gateway.edge import GraphQLEndpoint, Requests
+from gateway.edge.graphql_http import ClientGone, while_connected
 from gateway.errors import GatewayError
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
@@ -324,3 +325,55 @@ async def test_a_client_that_leaves_within_its_body_is_not_answered() -> None:
 
     await endpoint(scope_of_request("POST", "/graphql", headers=POSTED), receive, send)
     assert sent == []
+
+
+@in_virtual_time
+async def test_a_client_that_leaves_ends_the_work_and_leaves_the_task_as_it_was() -> None:
+    ended = list[str]()
+
+    async def work() -> Any:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            ended.append("work")
+
+    task = asyncio.current_task()
+    assert task is not None
+    with pytest.raises(ClientGone):
+        await while_connected(work(), leaves(at=0.1))
+    assert (ended, task.cancelling(), asyncio.all_tasks()) == (["work"], 0, {task})
+    await asyncio.sleep(0)  # nothing of the cancellation is left
+
+
+@in_virtual_time
+async def test_a_cancellation_from_outside_counts_though_the_client_leaves_in_the_same_moment() -> None:
+    asking = asyncio.ensure_future(while_connected(asyncio.sleep(9, GraphQLResult()), leaves(at=0.1)))
+    asyncio.get_running_loop().call_at(0.1, asking.cancel)
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+
+
+@in_virtual_time
+async def test_a_connection_that_breaks_is_a_client_that_left() -> None:
+    async def receive() -> Any:
+        await asyncio.sleep(0.1)
+        raise OSError("broken")
+
+    with pytest.raises(ClientGone):
+        await while_connected(asyncio.sleep(9, GraphQLResult()), receive)
+
+
+@in_virtual_time
+async def test_work_that_is_done_is_answered_and_nobody_listens_any_longer() -> None:
+    result = GraphQLResult()
+    assert await while_connected(asyncio.sleep(0.1, result), leaves(at=9)) is result
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def leaves(*, at: float) -> Any:
+    async def receive() -> Any:
+        await asyncio.sleep(at)
+        return {"type": "http.disconnect"}
+
+    return receive

@@ -15,11 +15,8 @@ def documents(*, max_entries: int = 10, max_tokens: int = 1_000) -> Documents:
 
 
 def looked_up(kept: Documents) -> dict[str, float]:
-    found = {
-        result: kept._metrics.registry.get_sample_value("sagaql_document_cache_total", {"result": result})
-        for result in ("hit", "miss")
-    }
-    return {result: value for result, value in found.items() if value is not None}
+    samples = [sample for family in kept._look_ups.instrument.collect() for sample in family.samples]
+    return {sample.labels["result"]: sample.value for sample in samples if sample.name.endswith("_total")}
 
 
 def rejected(text: str, **limits: int) -> DocumentRejected:

@@ -21,7 +21,7 @@ def plans(**given: Any) -> Plans:
 
 
 def outcomes(known: Plans) -> dict[str, float]:
-    samples = [sample for family in known._metrics.plans.collect() for sample in family.samples]
+    samples = [sample for family in known._outcomes.instrument.collect() for sample in family.samples]
     return {sample.labels["outcome"]: sample.value for sample in samples if sample.name.endswith("_total")}
 
 

@@ -1,0 +1,32 @@
+"""The application's front door: a POST to the GraphQL endpoint goes straight there, everything else by Starlette's routes.
+
+Invariant: what an embedding has added with `add_middleware` is passed by every request; then nothing takes the short way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Front(Starlette):
+    """A Starlette application whose `path` is posted to more often than all else is asked for."""
+
+    def __init__(self, endpoint: ASGIApp, *, path: str, **starlette: Any) -> None:
+        """`endpoint` is among the routes too: it must answer alike by both ways, and let no exception out."""
+        super().__init__(**starlette)
+        self._endpoint = endpoint
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] == self._path
+            and not self.user_middleware
+        ):
+            await self._endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
