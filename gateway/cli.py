@@ -476,6 +476,7 @@ def _explanation(settings: Settings, file: str, *, operation: str | None, variab
             deadline=limits.mutation_deadline if is_write else limits.query_deadline,
             saga_wait=settings.sagas.wait,
             discovered=[name for name, each in settings.services.items() if not each.addresses],
+            compiles=limits.compile,
         )
     except (OperationUnreadable, VariablesUnfit) as error:
         raise Refused(error.problems, exit_code=INVALID) from error

@@ -224,6 +224,7 @@ def _summary(explanation: Explanation) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    table.add_row("executed", _executed(explanation.not_compiled))
     table.add_row("cost", _cost(told))
     if told.slowest.paths:
         table.add_row("slowest path", _slowest(told.slowest, explanation))
@@ -234,6 +235,24 @@ def _summary(explanation: Explanation) -> RenderableType:
     for outage in told.outages:
         table.add_row(f"{outage.service} down", Group(*(Text(_effect(each)) for each in outage.effects)))
     return table
+
+
+_WHY = {
+    "off": "operation.compile is off",
+    "condition": "@skip or @include asks for something that is no plain true, false or variable",
+    "directive": "it has a directive that is neither @skip nor @include, or a fragment with variables",
+    "introspection": "it asks for the schema",
+    "kind": "it is a subscription",
+    "too deep": "it is nested too deeply",
+    "too large": "it has too many fields",
+    "type check": "an object's type is told by a check that has to be awaited",
+}
+
+
+def _executed(why_not: str | None) -> str:
+    if why_not is None:
+        return "by its own plan, from its second time on"
+    return f"by graphql-core, since {_WHY.get(why_not, f'it has no plan ({why_not})')}"
 
 
 def _cost(told: Summary) -> str:

@@ -32,6 +32,7 @@ from ...services import ServiceConfig
 from ..document import Operation
 from .calls import Calls
 from .describe import Asking, Description, Descriptions
+from .executing import why_not_compiled
 from .explanation import Call, ExplainedField, Explanation, Path
 from .selections import Conditions, Selected, Selections, TooLarge
 from .summary import summary
@@ -52,12 +53,13 @@ def explain(
     deadline: Seconds,
     saga_wait: Seconds,
     discovered: Collection[str] = (),
+    compiles: bool = True,
 ) -> Explanation:
     """What `operation` will do.
 
     `variables`: as a client sends them; None explains it for any, with the operation's own defaults. `deadline`: when it must be
     answered. `saga_wait`: how long a mutation waits for its saga within it. `discovered`: services whose addresses are asked for at
-    start, so that those in `services` say nothing.
+    start, so that those in `services` say nothing. `compiles`: whether the settings have operations compiled at all.
     Raises: VariablesUnfit; TooLarge; ServiceMissing for a service that is called and is not in `services`.
     """
     values = values_of(graph.core, operation.node, variables)
@@ -70,6 +72,7 @@ def explain(
         operation=operation.kind.value,
         name=operation.name,
         deadline=deadline,
+        not_compiled=why_not_compiled(graph.core, operation, values, is_on=compiles),
         fields=fields,
         services=tuple(calls.service(name, is_discovered=name in discovered) for name in told.services),
         summary=told,

@@ -293,6 +293,9 @@ class Explanation:
     name: str | None
     deadline: Seconds
     """When the answer is given at the latest, unless the client asks for another one."""
+    not_compiled: str | None
+    """Why graphql-core executes it, by the word of `sagaql_plans_total`; None: it is executed by its own plan from its second time
+    on."""
     fields: tuple[ExplainedField, ...]
     services: tuple[ExplainedService, ...]
     summary: Summary
