@@ -266,6 +266,7 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
     return Requests(
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
+        explain_scope=settings.operation.explain_scope,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,
             services=gateway.services,

@@ -203,6 +203,8 @@ class OperationSettings(Concern):
     """The most that a client's own deadline header may ask for."""
     critical_scope: Scope = "critical"
     """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
+    explain_scope: Scope = "explain"
+    """The scope without which `extensions: {explain: true}` in a request is refused: the answer tells what services are called."""
     game_day_key: SecretStr | None = None
     """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
     max_tokens: Positive = 10_000

@@ -1,7 +1,7 @@
 """What a client asks for, whatever the transport: parameters and headers become a `GraphQLRequest`.
 
 Invariant: nothing that the client wrote goes on unless it is declared and a header may hold it; a priority above normal needs a
-scope; faults are verified or refused.
+scope, so does an explanation; faults are verified or refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from ..clock import Seconds
-from ..errors import RequestError
+from ..errors import Forbidden, RequestError, Unauthenticated
 from ..execution import GraphQLRequest
 from ..identity import Identity
 from ..services import Priority
@@ -36,13 +36,14 @@ class Requests:
     forwards: Callable[[str], bool] = frozenset[str]().__contains__
     """Whether a client header, named in lower case, may go to a service."""
     critical_scope: str = "critical"
+    explain_scope: str = "explain"
     faults: FaultsHeader | None = None
 
     def read(
         self, parameters: Mapping[str, Any], headers: Headers, *, identity: Identity, only_queries: bool = False
     ) -> GraphQLRequest:
         """Raises: RequestError for what is no request, NoGameDay and FaultsRefused for faults that are not to be had."""
-        optional(parameters, "extensions", dict, "an object")
+        extensions = optional(parameters, "extensions", dict, "an object") or {}
         may_be_critical = identity.has(self.critical_scope)
         return GraphQLRequest(
             text=_text(parameters),
@@ -55,8 +56,21 @@ class Requests:
             faults=self._plan(headers, identity),
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            is_explained=self._is_explained(extensions, identity),
             only_queries=only_queries,
         )
+
+    def _is_explained(self, extensions: Mapping[str, Any], identity: Identity) -> bool:
+        """Raises: RequestError, Unauthenticated, Forbidden."""
+        if not optional(extensions, "explain", bool, "true or false"):
+            return False
+        if identity.has(self.explain_scope):
+            return True
+        if identity.is_anonymous:
+            raise Unauthenticated(
+                f"to have an answer explained, send a token that has the scope {self.explain_scope!r}"
+            )
+        raise Forbidden(f"to have an answer explained needs the scope {self.explain_scope!r}")
 
     def _plan(self, headers: Headers, identity: Identity) -> str | None:
         """The faults that were asked for, verified."""

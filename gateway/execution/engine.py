@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import (
@@ -26,11 +26,13 @@ from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph
-from ..loading import Loaders, Loads, Reading
+from ..loading import Loaders, Loads, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
+from .explained import explained
+from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
 from .result import GraphQLResult, Results
@@ -193,12 +195,17 @@ class Engine:
         ctx = self._context(operation, request)
         found = self.plans.find(operation, request.variables)
         try:
-            if found is None:
+            if isinstance(found, NotPlanned):
                 finished = await self._interpreted(operation, request, ctx, root=root)
             else:
                 program, variables = found
                 finished = await Run(program, self.graph.core, ctx, variables).result()
-            return self.results.executed(finished, ctx)
+            result = self.results.executed(finished, ctx)
+            recording = ctx.loads.reading.recording
+            if recording is None:
+                return result
+            told = explained(recording, found if isinstance(found, NotPlanned) else found[0].plan)
+            return replace(result, extensions={**result.extensions, "explain": told})
         finally:
             await ctx.loads.close()
 
@@ -226,6 +233,7 @@ class Engine:
             headers=request.headers,
             priority=request.priority,
             faults=request.faults,
+            recording=Recording(self._clock) if request.is_explained else None,
         )
         return Ctx(
             identity=request.identity,

@@ -42,13 +42,13 @@ class Plans:
         self._log = telemetry.log
         self._known: WeakKeyDictionary[Operation, _Known] = WeakKeyDictionary()
 
-    def find(self, operation: Operation, variables: Mapping[str, Any]) -> tuple[Program, VariableValues] | None:
-        """The program and the coerced variables to run it with; None where graphql-core is to execute the operation."""
+    def find(self, operation: Operation, variables: Mapping[str, Any]) -> tuple[Program, VariableValues] | NotPlanned:
+        """The program and the coerced variables to run it with; or why graphql-core is to execute the operation."""
         try:
             found = self._found(operation, variables)
         except NotPlanned as error:
             self._outcomes[error.reason,].inc()
-            return None
+            return error.with_traceback(None)
         self._outcomes["compiled",].inc()
         return found
 

@@ -30,5 +30,7 @@ class GraphQLRequest:
     """Client headers that may be forwarded to services."""
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
     """W3C headers of the caller's span."""
+    is_explained: bool = False
+    """The answer says in `extensions.explain` how it came about; who asks for it may know."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""

@@ -6,6 +6,7 @@ from .loader import Loader, Page, Pages, lazy_loader
 from .loads import Loads
 from .reading import Reading
 from .reconcile import Authority, Newest, Quorum, Reconciliation, authority, newest, quorum
+from .recording import Read, Recording
 from .refreshes import Refreshes
 from .service import Service
 
@@ -21,8 +22,10 @@ __all__ = [
     "Page",
     "Pages",
     "Quorum",
+    "Read",
     "Reading",
     "Reconciliation",
+    "Recording",
     "Refreshes",
     "Service",
     "authority",

@@ -20,6 +20,7 @@ from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
 from .reconciler import Reconciler
+from .recording import Read
 from .records import RecordBroken, loader_codec, page_decoder
 from .refreshes import Refreshes
 
@@ -60,11 +61,21 @@ class BoundLoader(Generic[V]):
 
         Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
         """
+        if reading.recording is None:
+            return await self._read(keys, arguments, reading)
+        with reading.recording.read(self.loader, len(keys)) as told:
+            return await self._read(keys, arguments, reading, told)
+
+    async def _read(
+        self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None = None
+    ) -> list[V | GatewayError]:
         rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
         values = {key: self._hydrated(row) for key, row in rows.items()}
         missing = [key for key in keys if key not in values]
+        if told is not None:
+            told.cached, told.asked = len(values), len(missing)
         if missing:
-            values.update(await self._fetch(missing, arguments, reading))
+            values.update(await self._fetch(missing, arguments, reading, told))
         return [values[key] for key in keys]
 
     def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
@@ -103,14 +114,19 @@ class BoundLoader(Generic[V]):
         names = {(self.loader, self._cache_key(key, arguments, reading)): key for key in due}
         self._refreshes.start(self.loader.name, names, refresh)
 
-    async def _fetch(self, keys: list[str], arguments: Arguments, reading: Reading) -> dict[str, V | GatewayError]:
+    async def _fetch(
+        self, keys: list[str], arguments: Arguments, reading: Reading, told: Read | None = None
+    ) -> dict[str, V | GatewayError]:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
         self._sizes.observe(len(keys))
         asked_at = self._clock.now()
         try:
-            response = await self._client.call(self._request(keys, arguments, reading))
+            tried = None if told is None else told.tried
+            response = await self._client.call(self._request(keys, arguments, reading), tried=tried)
             rows = self._by_key(response, keys)
         except GatewayError as error:
+            if told is not None:
+                told.outcome = error.code
             return dict.fromkeys(keys, error)
         values = {key: self._hydrated(row) for key, row in rows.items()}
         for key, value in values.items():
@@ -214,8 +230,16 @@ class BoundPages(Generic[V]):
 
     async def read(self, arguments: Arguments, reading: Reading) -> Page[V]:
         """One page. Raises: GatewayError."""
+        if reading.recording is None:
+            return await self._read(arguments, reading)
+        with reading.recording.read(self.pages, 1) as told:
+            return await self._read(arguments, reading, told)
+
+    async def _read(self, arguments: Arguments, reading: Reading, told: Read | None = None) -> Page[V]:
         found = None if reading.asks_anew else self._cached(arguments, reading)
-        return await self._fresh(arguments, reading) if found is None else self._hydrated(found.row)
+        if told is not None:
+            told.cached, told.asked = (0, 1) if found is None else (1, 0)
+        return await self._fresh(arguments, reading, told) if found is None else self._hydrated(found.row)
 
     def _cached(self, arguments: Arguments, reading: Reading) -> Found | None:
         """The page if it may be served without asking; it is asked for meanwhile where it is due."""
@@ -240,10 +264,10 @@ class BoundPages(Generic[V]):
 
         self._refreshes.start(self.pages.name, {(self.pages, self._cache_key(arguments, reading)): arguments}, refresh)
 
-    async def _fresh(self, arguments: Arguments, reading: Reading) -> Page[V]:
+    async def _fresh(self, arguments: Arguments, reading: Reading, told: Read | None = None) -> Page[V]:
         """From the service, into the cache."""
         asked_at = self._clock.now()
-        row = await self._fetch(arguments, reading)
+        row = await self._fetch(arguments, reading, told)
         page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
         if reading.faults is None:
             self.cache.put(self._cache_key(arguments, reading), row, asked_at=asked_at)
@@ -267,7 +291,7 @@ class BoundPages(Generic[V]):
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
         return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
-    async def _fetch(self, arguments: Arguments, reading: Reading) -> Any:
+    async def _fetch(self, arguments: Arguments, reading: Reading, told: Read | None) -> Any:
         pages = self.pages
         request = ServiceRequest(
             service=pages.service,
@@ -276,7 +300,7 @@ class BoundPages(Generic[V]):
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
             **on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
         )
-        response = await self._client.call(request)
+        response = await self._client.call(request, tried=None if told is None else told.tried)
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)

@@ -13,6 +13,7 @@ from typing import Any
 from ..clock import Clock, Deadline, Seconds
 from ..identity import Identity
 from ..services import OnBehalf, Priority, Sharing
+from .recording import Recording
 
 REFRESH_WITHIN = Seconds(10.0)
 """Seconds that a refresh of a cached answer may take: nobody waits for it, so it may take as long as a query by default."""
@@ -35,6 +36,8 @@ class Reading:
     priority: Priority = Priority.NORMAL
     faults: str | None = None
     """Faults of a game day, verified: what is read with them is neither shared nor cached."""
+    recording: Recording | None = None
+    """Where reads are written down, if the operation is explained."""
 
     @property
     def asks_anew(self) -> bool:
@@ -57,7 +60,9 @@ class Reading:
     def refreshing(self, clock: Clock) -> Reading:
         """The same on the same behalf, when nobody waits for the answer any more: dropped first, tried once, its own deadline."""
         deadline = Deadline.after(REFRESH_WITHIN, clock=clock)
-        return replace(self, deadline=deadline, priority=Priority.SHEDDABLE, may_retry=False, may_hedge=False)
+        return replace(
+            self, deadline=deadline, priority=Priority.SHEDDABLE, may_retry=False, may_hedge=False, recording=None
+        )
 
 
 def scope_of(reading: Reading, sharing: Sharing, *, sent: tuple[tuple[str, str], ...]) -> Hashable:

@@ -60,13 +60,13 @@ class ServiceClient:
             f"{permits.in_flight}/{permits.limit} in flight, {permits.waiting} waiting>"
         )
 
-    async def call(self, request: ServiceRequest) -> ServiceResponse:
-        """The answer, below 500 and not 429.
+    async def call(self, request: ServiceRequest, *, tried: list[str] | None = None) -> ServiceResponse:
+        """The answer, below 500 and not 429. `tried`: where the addresses that it is sent to are written down.
 
         Raises: ServiceUnavailable, ServiceTimeout, ServiceContractBroken, ServiceBreakerOpen, ServiceBulkheadFull,
         DeadlineExceeded.
         """
-        return await self._stack.handle(replace(request, tried=[]))
+        return await self._stack.handle(replace(request, tried=[] if tried is None else tried))
 
     @cached_property
     def http(self) -> HttpClient:

@@ -21,6 +21,7 @@ from graphql.pyutils.is_awaitable import is_awaitable
 
 from gateway.clock import Deadline
 from gateway.execution.document import Documents, Operation
+from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
 from gateway.graph import Ctx
@@ -70,7 +71,7 @@ def compared(case: Case) -> str:
     plans = Plans(graph.core, is_on=True, telemetry=telemetry, sights=1)
     MOODS.set(case.moods)
     found = plans.find(operation, case.values)
-    if found is None:
+    if isinstance(found, NotPlanned):
         return "not compiled"
     program, variables = found
     theirs = _by_graphql_core(case, operation)

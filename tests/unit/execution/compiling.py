@@ -8,6 +8,7 @@ from typing import Any
 from graphql import ExecutionResult
 
 from gateway.execution.document import Documents, Operation
+from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
 from gateway.graph import Ctx, Graph
@@ -25,7 +26,7 @@ async def executed(
     """The result by the operation's plan. Raises: AssertionError where it has none."""
     plans = Plans(graph.core, is_on=True, telemetry=Telemetry(), sights=1)
     found = plans.find(operation_of(graph, text), variables or {})
-    assert found is not None, "it was not compiled"
+    assert not isinstance(found, NotPlanned), f"it was not compiled: {found}"
     program, coerced = found
     return await Run(program, graph.core, ctx or bare_ctx(), coerced).result()
 
