@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import sys
@@ -60,6 +61,8 @@ query = "benchmarks.execution.graph:Query"
 port = {port}
 """
 
+SHALLOWER = "query S($first: Int!) { products(first: $first) { id name reviews { id stars body } } }"
+
 
 @dataclass
 class Contender:
@@ -98,9 +101,7 @@ async def _figures() -> list[Figure]:
         services = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "benchmarks.execution.services", str(port)]
         await open_.enter_async_context(_running("services", command, services + "/count", core=1))
-        connector = aiohttp.TCPConnector(
-            keepalive_timeout=2
-        )  # shorter than any server's own, so none is closed under a query
+        connector = aiohttp.TCPConnector(keepalive_timeout=2)  # shorter than any server's: none is closed under a query
         client = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
         contenders: list[Contender] = []
         for name, make in _commands(folder, services).items():
@@ -119,7 +120,10 @@ async def _figures() -> list[Figure]:
                     contender.waits[workload] += await _turn(client, contender, workload, truth, count=count)
                     contender.spent[workload].append((contender.cpu() - began) / count)
         print(_table(contenders), flush=True)
-        return [*_compared(contenders), *await _grown(client, contenders[0])]
+        found = [*_compared(contenders), *await _grown(client, contenders[0])]
+        found.append(await _deeper(client, contenders[0], services))
+        await _tell_stages(client, folder, contenders[0], services)
+        return found
 
 
 # -- contenders --------------------------------------------------------------------------------------------------------
@@ -130,9 +134,7 @@ def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str
     python = sys.executable
 
     def ours(port: int) -> list[str]:
-        tables = "".join(f'[services.{name}]\nurl = "{services}"\ncoalesce = false\n' for name in SERVICES)
-        (folder / "gateway.toml").write_text(_TOML.format(port=port) + tables, encoding="utf-8")
-        return [python, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml")]
+        return [python, "-m", "gateway", "serve", "--config", str(_config(folder, port, services=services))]
 
     found: dict[str, Callable[[int], list[str]]] = {
         "SagaQL": ours,
@@ -146,6 +148,13 @@ def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str
     for name in ("yoga", "mercurius"):
         found[name] = lambda port, name=name: [node, str(NODE / f"{name}.mjs"), str(port), services]  # type: ignore[misc]
     return found
+
+
+def _config(folder: Path, port: int, *, services: str) -> Path:
+    tables = "".join(f'[services.{name}]\nurl = "{services}"\ncoalesce = false\n' for name in SERVICES)
+    path = folder / f"{port}.toml"
+    path.write_text(_TOML.format(port=port) + tables, encoding="utf-8")
+    return path
 
 
 @asynccontextmanager
@@ -267,6 +276,53 @@ async def _calls(client: aiohttp.ClientSession, contender: Contender, workload: 
 async def _count(client: aiohttp.ClientSession, services: str) -> int:
     async with client.get(services + "/count") as response:
         return int(await response.read())
+
+
+async def _deeper(client: aiohttp.ClientSession, ours: Contender, services: str) -> Figure:
+    """B without authors, then B: a layer of joins more."""
+    before = await _count(client, services)
+    async with client.post(ours.url, json={"query": SHALLOWER, "variables": {"first": FIRST["B"]}}) as response:
+        response.raise_for_status()
+    calls = await _count(client, services) - before
+    return at_most("calls that one more layer of joins costs", 1, ours.calls["B"] - calls)
+
+
+# -- stage by stage ----------------------------------------------------------------------------------------------------
+
+
+async def _tell_stages(client: aiohttp.ClientSession, folder: Path, ours: Contender, services: str) -> None:
+    """Where the CPU of a query goes: shares of samples, times what the query costs when nobody looks."""
+    samples, port = folder / "samples.json", _free_port()
+    config = _config(folder, port, services=services)
+    command = [sys.executable, "-m", "benchmarks.execution.sampled", str(samples), str(config)]
+    shares: dict[str, dict[str, float]] = {}
+    async with _running("sampled", command, f"http://127.0.0.1:{port}/livez", core=0) as sampled:
+        for workload, count in TURNS.items():
+            await _ask_all(client, sampled, workload, count // 4)
+            os.kill(sampled.pid, signal.SIGUSR1)
+            await _ask_all(client, sampled, workload, 2 * count)
+            samples.unlink(missing_ok=True)
+            os.kill(sampled.pid, signal.SIGUSR2)
+            while not samples.exists():
+                await asyncio.sleep(0.02)
+                await _ask_all(client, sampled, workload, 1)  # a signal is taken when Python next runs
+            await asyncio.sleep(0.1)
+            counts: dict[str, int] = json.loads(samples.read_bytes())
+            shares[workload] = {stage: number / sum(counts.values()) for stage, number in counts.items()}
+    print("  stage                   " + "".join(f"{name:>10}" for name in TURNS) + "   ms of CPU a query, by samples")
+    for stage in dict.fromkeys(stage for each in shares.values() for stage in each):
+        told = (f"{shares[name].get(stage, 0.0) * statistics.median(ours.spent[name]) * 1e3:10.3f}" for name in TURNS)
+        print(f"  {stage:<24}" + "".join(told), flush=True)
+
+
+async def _ask_all(client: aiohttp.ClientSession, contender: Contender, workload: str, count: int) -> None:
+    numbers = iter(range(count))
+
+    async def ask_on() -> None:
+        for number in numbers:
+            await _ask(client, contender, workload, _variables(workload, number))
+
+    await asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
 
 
 # -- what comes of it --------------------------------------------------------------------------------------------------

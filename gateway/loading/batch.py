@@ -6,7 +6,7 @@ one per loader and application; requests keep nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -80,7 +80,8 @@ class BoundLoader(Generic[V]):
 
     def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
         """The last known value and its age, if it is at most `max_age` old. What failed is never among them."""
-        found = self.cache.stale(self._cache_key(key, arguments, reading), now=self._clock.now(), max_age=max_age)
+        name = self._cache_name(arguments, reading)
+        found = self.cache.stale(name(key), now=self._clock.now(), max_age=max_age)
         if found is None:
             return None
         value = self._hydrated(found.row)
@@ -93,9 +94,9 @@ class BoundLoader(Generic[V]):
         """Rows that may be served without asking; those of them that are due are asked for meanwhile."""
         if not self.cache.serves_again:
             return {}
-        now, found = self._clock.now(), dict[str, Found]()
+        now, found, name = self._clock.now(), dict[str, Found](), self._cache_name(arguments, reading)
         for key in keys:
-            entry = self.cache.fresh(self._cache_key(key, arguments, reading), now=now)
+            entry = self.cache.fresh(name(key), now=now)
             self._count_cache(result_of(entry))
             if entry is not None:
                 found[key] = entry
@@ -111,7 +112,8 @@ class BoundLoader(Generic[V]):
             values = await self._fetch(keys, arguments, later)
             return sum(isinstance(value, GatewayError) for value in values.values())
 
-        names = {(self.loader, self._cache_key(key, arguments, reading)): key for key in due}
+        name = self._cache_name(arguments, reading)
+        names = {(self.loader, name(key)): key for key in due}
         self._refreshes.start(self.loader.name, names, refresh)
 
     async def _fetch(
@@ -129,9 +131,11 @@ class BoundLoader(Generic[V]):
                 told.outcome = error.code
             return dict.fromkeys(keys, error)
         values = {key: self._hydrated(row) for key, row in rows.items()}
-        for key, value in values.items():
-            if not isinstance(value, GatewayError) and reading.faults is None:
-                self.cache.put(self._cache_key(key, arguments, reading), rows[key], asked_at=asked_at)
+        if self.cache.keeps and reading.faults is None:
+            name = self._cache_name(arguments, reading)
+            for key, value in values.items():
+                if not isinstance(value, GatewayError):
+                    self.cache.put(name(key), rows[key], asked_at=asked_at)
         return values
 
     def _request(self, keys: list[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
@@ -200,8 +204,10 @@ class BoundLoader(Generic[V]):
             return self._broken(f"{type(error).__name__}: {error}")
         return value  # type: ignore[no-any-return]
 
-    def _cache_key(self, key: str, arguments: Arguments, reading: Reading) -> Hashable:
-        return (scope_of(reading, self.loader.sharing, sent=self._sent(reading)), arguments, key)
+    def _cache_name(self, arguments: Arguments, reading: Reading) -> Callable[[str], Hashable]:
+        """What a key is called in the cache, for all keys of a batch."""
+        scope = scope_of(reading, self.loader.sharing, sent=self._sent(reading))
+        return lambda key: (scope, arguments, key)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
         return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)

@@ -48,6 +48,11 @@ class LoaderCache:
         """Whether an answer is ever served twice while the service is well."""
         return self._served > 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether an answer is of use to anybody later."""
+        return self._keep > 0
+
     def fresh(self, key: Hashable, *, now: Instant) -> Found | None:
         """The row under `key` if it may be served without asking: `is_due` when only for as long as it is being renewed."""
         return self._find(key, now=now, max_age=self._served, asked_from=self._trusted_from)
@@ -58,8 +63,10 @@ class LoaderCache:
 
     def put(self, key: Hashable, row: Any, *, asked_at: Instant) -> None:
         """Remember what a question of the instant `asked_at` was answered, unless a later one's answer is here already."""
+        if not self.keeps:
+            return
         known = self._entries.get(key)
-        if self._keep > 0 and (known is None or known[1] <= asked_at):
+        if known is None or known[1] <= asked_at:
             self._entries[key] = (row, asked_at)
 
     def distrust(self, *, now: Instant) -> None:

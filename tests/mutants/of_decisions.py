@@ -236,14 +236,14 @@ CACHE: Faults = (
         "if age <= max_age",
     ),
     ("what was asked in the instant of a write is fresh", "asked_at > asked_from else", "asked_at >= asked_from else"),
-    ("a slow answer displaces a newer one", "and (known is None or known[1] <= asked_at)", ""),
+    ("a slow answer displaces a newer one", "if known is None or known[1] <= asked_at:", "if key is not None:"),
     (
         "after a write nothing stands in for a failure",
         'max_age=max_age, asked_from=Instant(float("-inf")))',
         "max_age=max_age, asked_from=self._trusted_from)",
     ),
     ("a write opens no new generation", "        self.generation += 1\n", ""),
-    ("what nobody may want is kept", "if self._keep > 0 and (", "if ("),
+    ("what nobody may want is kept", "return self._keep > 0", "return True"),
 )
 
 READING: Faults = (
@@ -299,19 +299,24 @@ BATCH: Faults = (
     ),
     (
         "a failure displaces an answer",
-        "if not isinstance(value, GatewayError) and reading.faults is None:",
-        "if reading.faults is None:",
+        "                if not isinstance(value, GatewayError):\n",
+        "                if key:\n",
+    ),
+    (
+        "what a game day answered is cached",
+        "if self.cache.keeps and reading.faults is None:",
+        "if self.cache.keeps:",
     ),
     ("strangers' records make absence no less certain", "        if strangers:\n", "        if strangers < 0:\n"),
     (
         "an answer is as old as its arrival",
-        "self._cache_key(key, arguments, reading), rows[key], asked_at=asked_at)",
-        "self._cache_key(key, arguments, reading), rows[key], asked_at=self._clock.now())",
+        "self.cache.put(name(key), rows[key], asked_at=asked_at)",
+        "self.cache.put(name(key), rows[key], asked_at=self._clock.now())",
     ),
     (
         "arguments are no part of what is cached",
-        "sent=self._sent(reading)), arguments, key)",
-        "sent=self._sent(reading)), key)",
+        "return lambda key: (scope, arguments, key)",
+        "return lambda key: (scope, key)",
     ),
 )
 
