@@ -13,6 +13,7 @@ import signal
 import uvloop
 from starlette.applications import Starlette
 
+from . import collector
 from .app import Application, Parts, compose, create_app, embedded, telemetry_of
 from .clock import LoopClock
 from .graph import Graph
@@ -68,10 +69,12 @@ async def _sagas(settings: Settings, graph: Graph, *, siblings: Siblings) -> Non
     host = gateway.sagas
     assert host is not None  # noqa: S101 - the graph has sagas
     async with gateway.services, gateway.loaders, gateway.steering.listening():
+        collector.leave_what_is_there()
         await host.start()
         try:
             await server.start(meeting_place(settings.journal))
             await siblings.attach(telemetry.metrics.exposition)
+            collector.leave_what_is_there()
             telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(graph.sagas))
             await asked.wait()
             telemetry.log.info("draining")

@@ -7,7 +7,6 @@ drains and the process ends with 0, the second one does not wait any longer.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import math
 import os
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from . import collector
 from .clock import Seconds
 from .telemetry import Log
 
@@ -27,10 +27,6 @@ _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
 )
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
-_COLLECT = (5_000, 20, 20)
-"""New containers, and then generations, until the collector looks. With Python's own 700 it takes a fifth of the CPU that an answer
-of a thousand objects costs."""
-
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
 
@@ -83,6 +79,7 @@ def serve(
     """
     host, port = held.getsockname()[:2]
     speak_through(log)
+    collector.leave_what_is_there()
     watched = _WatchedStart(app)
     config = uvicorn.Config(
         watched,
@@ -130,7 +127,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _spare_the_collector()
+        collector.leave_what_is_there()
         self._log.info("listening", url=url_of(self.config.host, self.config.port))
 
     @contextmanager
@@ -145,14 +142,6 @@ class _Server(uvicorn.Server):
         self._on_leave()
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _spare_the_collector() -> None:
-    """What is there once the gateway has started stays: the collector need not look through it again,
-    What comes after are requests, whose objects die by themselves; those in cycles are found a little later."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT)
 
 
 class _WatchedStart:

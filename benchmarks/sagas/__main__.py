@@ -9,6 +9,7 @@ import sys
 
 from benchmarks.figures import Figure, tell, write
 from benchmarks.sagas import mutation, peer, recovery, startup, throughput
+from gateway import collector
 
 PARTS = {
     "throughput": throughput.figures,
@@ -26,6 +27,7 @@ def main() -> int:
         print(f"there is no part {unknown[0]!r}: choose from {', '.join(PARTS)}")
         return 2
     figures: list[Figure] = []
+    collector.leave_what_is_there()  # as every process of a gateway has it
     for name in chosen:
         print(f"{name}:", flush=True)
         for figure in PARTS[name]():

@@ -44,10 +44,13 @@ class IdOf(Rule):
         return None if type_name == self.type_name else f"must be the id of a {self.type_name}, not of a {type_name}"
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def global_id(entity: type[Any], key: str) -> strawberry.ID:
     """The id of `key` as an `entity`."""
-    text = f"{entity.__name__}:{key}"
-    return strawberry.ID(base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
+    text = binascii.b2a_base64(f"{entity.__name__}:{key}".encode(), newline=False)
+    return strawberry.ID(text.rstrip(b"=").translate(_URL_SAFE).decode())
 
 
 def key_of(id: str, entity: type[Any], *, argument: str = "id") -> str:  # noqa: A002 - the argument's name in the graph

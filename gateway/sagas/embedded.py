@@ -282,7 +282,7 @@ class EmbeddedHost:
         running = self._running.get(saga_id)
         if running is not None:
             await asyncio.wait((running.settled,), timeout=timeout)
-            return running.settled.result() if _has_view(running.settled) else running.view()
+            return running.view()
         view = await self.view(saga_id)
         if view is None:
             raise SagaNotFound("There is no such saga, or it is not yours to see.")
@@ -506,10 +506,6 @@ class EmbeddedHost:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # seen: whoever awaited it has it, and `_supervise` logs the rest
-
-
-def _has_view(settled: asyncio.Future[SagaView]) -> bool:
-    return settled.done() and not settled.cancelled()
 
 
 def _by_version(definitions: Iterable[type[Saga[Any, Any]]]) -> dict[tuple[str, int], Definition]:

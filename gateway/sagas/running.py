@@ -108,7 +108,7 @@ class RunningSaga:
         self.definition = definition
         self.record = record
         self.progress = progress
-        self.settled: asyncio.Future[SagaView] = asyncio.get_running_loop().create_future()
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._saga = definition.saga()
         self._next_seq = next_seq
         self._around = around
@@ -189,7 +189,7 @@ class RunningSaga:
                 if self._alarm is not None:
                     self._alarm.cancel()
         if self.progress.state.is_settled:
-            self.settled.set_result(self.view())
+            self.settled.set_result(None)
 
     async def _run(self, pending: Sequence[Event], launches: Sequence[Launch], *, wake_at: Epoch | None) -> None:
         async with asyncio.TaskGroup() as attempts:
@@ -268,7 +268,8 @@ class RunningSaga:
             ended_at=progress.ended_at,
         )
         self._next_seq += len(events)
-        self.has_settled = self.has_settled or any(isinstance(event, SagaEnded) for event in events)
+        if has_moved:  # an end is one
+            self.has_settled = self.has_settled or any(isinstance(event, SagaEnded) for event in events)
         self.progress = progress
         self._tell_followers()
 

@@ -57,9 +57,15 @@ def loaders_over(
     return Loaders(services=services, telemetry=telemetry, clock=CLOCK, keep=keep)
 
 
-def request_of(loaders: Loaders, *, identity: Identity = ANONYMOUS, headers: Mapping[str, str] | None = None) -> Loads:
+def request_of(
+    loaders: Loaders,
+    *,
+    identity: Identity = ANONYMOUS,
+    headers: Mapping[str, str] | None = None,
+    faults: str | None = None,
+) -> Loads:
     """The loads of one request."""
-    reading = Reading(identity=identity, deadline=Deadline(), headers=tuple((headers or {}).items()))
+    reading = Reading(identity=identity, deadline=Deadline(), headers=tuple((headers or {}).items()), faults=faults)
     return Loads(loaders, reading)
 
 

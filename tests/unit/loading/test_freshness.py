@@ -66,6 +66,16 @@ async def test_a_fresh_answer_is_served_again_and_nothing_is_sent() -> None:
 
 
 @in_virtual_time
+async def test_what_a_game_day_answered_is_served_to_nobody_else() -> None:
+    wire = inventory()
+    loaders = loaders_over(wire)
+    await request_of(loaders, faults="{}").load(fresh, "a")
+    assert len(loaders.loader(fresh).cache) == 0
+    await request_of(loaders).load(fresh, "a")
+    assert asked(wire) == [["a"], ["a"]]
+
+
+@in_virtual_time
 async def test_an_answer_is_fresh_no_longer_than_declared() -> None:
     wire = inventory()
     loaders = loaders_over(wire)
