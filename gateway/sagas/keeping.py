@@ -72,6 +72,7 @@ class Keeper:
         self._telemetry = telemetry
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
+        self._is_leaving = asyncio.Event()
         self._last_at: Epoch | None = None
         self._covered = 0
 
@@ -92,9 +93,11 @@ class Keeper:
         self._covered = 0 if last is None else last.position
 
     async def run(self) -> None:
-        """Until it is cancelled. A failure is told, and tried again next time."""
-        while True:
-            await asyncio.sleep(self._keeping.every)
+        """Until `leave`. A failure is told, and tried again next time.
+
+        Not to be cancelled: what it has asked the writer for is written all the same, and who goes on must know of it.
+        """
+        while not await self._leaves_within(self._keeping.every):
             try:
                 await self.checkpoint()
                 await self.prune()
@@ -103,19 +106,36 @@ class Keeper:
             except (OSError, sqlite3.Error, AnchorInvalid) as error:
                 self._telemetry.log.error("saga journal cannot be kept", error=str(error))
 
+    def leave(self) -> None:
+        """Begin nothing more; `run` ends with what is under way: a checkpoint, or a batch of pruning."""
+        self._is_leaving.set()
+
+    async def _leaves_within(self, seconds: Seconds) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._is_leaving.wait()
+        except TimeoutError:
+            return False
+
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     async def checkpoint(self) -> Checkpoint | None:
-        """Cover everything that was committed before this call. Returns: the last checkpoint, None in an empty journal.
+        """Cover everything that was committed before this call; what comes meanwhile is for the next one, or it would not end while
+        others write. Returns: the last checkpoint, None in an empty journal.
 
         Raises: SagasUnavailable, OSError when the anchor cannot be written, AnchorInvalid.
         """
         async with self._one_at_a_time:
-            while not (changes := await asyncio.to_thread(read_changes, self._journal.path)).is_nothing:
-                added = await self._add(changes)
-                self._last_at, self._covered = added.at, added.position
+            committed, last = self._journal.position, None
+            while last is None or last.position < committed:
+                changes = await asyncio.to_thread(read_changes, self._journal.path)
+                if changes.is_nothing:
+                    last = changes.last
+                    break
+                last = await self._add(changes)
+                self._last_at, self._covered = last.at, last.position
             await asyncio.to_thread(_renew_anchor, self._journal.path, self._keeping.anchor)
-            return changes.last
+            return last
 
     async def _add(self, changes: Changes) -> Checkpoint:
         last = changes.last
@@ -145,7 +165,7 @@ class Keeper:
             return 0
         ended_before = Epoch(self._clock.wall() - self._keeping.retention)
         removed = 0
-        while batch := await self._prune_batch(ended_before, reason=reason):
+        while not self._is_leaving.is_set() and (batch := await self._prune_batch(ended_before, reason=reason)):
             removed += batch
             await asyncio.sleep(PAUSE)
         if removed:

@@ -186,7 +186,7 @@ class SqliteJournal:
         keeper, self.keeper = self.keeper, None
         if keeper is None or self._upkeep is None:
             return
-        self._upkeep.cancel()
+        keeper.leave()
         await asyncio.gather(self._upkeep, return_exceptions=True)
         try:
             await keeper.checkpoint()
