@@ -40,7 +40,7 @@ from .views import retired_view, view_of
 
 T = TypeVar("T")
 
-RECOVERIES = 32
+RECOVERIES = 48
 """Histories read, and taken up, at the same time at start: more would keep the loop from whatever else it does meanwhile."""
 
 FIRST_MENDING, LONGEST_MENDING = Seconds(1.0), Seconds(30.0)

@@ -224,8 +224,11 @@ def trace_text(record: SagaRecord) -> str:
     return msgspec.json.encode(dict(record.trace)).decode()
 
 
-def record_of(row: Sequence[Any]) -> SagaRecord:
-    """From columns in the order of `COLUMNS`."""
+_TRACE = msgspec.json.Decoder(dict[str, str])
+
+
+def record_of(row: Sequence[Any], *, secret_key: bytes | None = None) -> SagaRecord:
+    """From columns in the order of `COLUMNS`. `secret_key`: what the table of keys has for it."""
     return SagaRecord(
         id=row[0],
         owner=Owner(row[1], row[2]),
@@ -237,8 +240,9 @@ def record_of(row: Sequence[Any]) -> SagaRecord:
         hash_version=row[8],
         input=row[9],
         state=SagaState(row[10]),
-        trace=msgspec.json.decode(row[11], type=dict[str, str]),
+        trace=_TRACE.decode(row[11]),
         created_at=Epoch(row[12]),
         ended_at=None if row[13] is None else Epoch(row[13]),
         deadline_at=Epoch(row[14]),
+        secret_key=secret_key,
     )

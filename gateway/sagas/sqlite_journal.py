@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -362,7 +362,7 @@ class SqliteJournal:
         rows, keys = await self._read(
             lambda connection: (connection.execute(_OPEN).fetchall(), key_table.all_keys(connection))
         )
-        return [replace(record_of(row), secret_key=keys.get(row[0])) for row in rows]
+        return [record_of(row, secret_key=keys.get(row[0])) for row in rows]
 
     async def search(self, query: SagaQuery) -> Sequence[SagaRecord]:
         statement, values = _search(query)
@@ -418,7 +418,7 @@ def _answer_with(waiter: asyncio.Future[StoredSaga | None], rows: _Rows | None) 
         waiter.set_result(None)
         return
     try:
-        record = replace(record_of(rows.record), secret_key=rows.key)
+        record = record_of(rows.record, secret_key=rows.key)
         waiter.set_result(StoredSaga(record, tuple(map(decode_event, rows.payloads))))
     except Exception as error:
         _refuse(waiter, error)
