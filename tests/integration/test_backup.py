@@ -48,7 +48,7 @@ async def test_a_backup_under_load_is_one_intact_file_of_one_moment(tmp_path: Pa
     await journal.open()
     for number in range(200):
         await begin_record(journal, f"before{number}")
-    copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "j.db", target, bytes_per_second=2_000_000))
+    copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "j.db", target, bytes_per_second=300_000))
     written = 0
     while not copying.done():
         await begin_record(journal, f"during{written}")
