@@ -473,7 +473,7 @@ def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
     assert {each.subject: each.scopes for each in settings.identity.tokens} == {
         "c-001": ("customer",),
         "support": ("customer", "support"),
-        "operator": ("support", "operator"),
+        "operator": ("support", "operator", "explain"),
     }
 
 
