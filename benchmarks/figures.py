@@ -6,6 +6,8 @@ Invariant: a figure is a ratio within one run or a count; absolute times are pri
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,3 +47,25 @@ def write(name: str, figures: list[Figure]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"figures": [asdict(figure) for figure in figures]}, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def run(name: str, parts: Mapping[str, Callable[[], Iterable[Figure]]]) -> int:
+    """The parts that the command line names, or all; each figure is told as soon as it is there. Returns: the exit code.
+
+    Only a whole run is written to `results/NAME.json`.
+    """
+    chosen = sys.argv[1:] or [*parts]
+    unknown = [part for part in chosen if part not in parts]
+    if unknown:
+        print(f"there is no part {unknown[0]!r}: choose from {', '.join(parts)}")
+        return 2
+    figures: list[Figure] = []
+    for part in chosen:
+        print(f"{part}:", flush=True)
+        for figure in parts[part]():
+            figures.append(figure)
+            print(tell([figure]), flush=True)
+    print("\n" + tell(figures))
+    if not sys.argv[1:]:
+        print(f"written to {write(name, figures)}")
+    return 0 if all(figure.ok for figure in figures) else 1

@@ -23,6 +23,7 @@ from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,12 @@ def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str
         print("  graphql-yoga and Mercurius are left out, for want of Node or of their packages")
         return found
     for name in ("yoga", "mercurius"):
-        found[name] = lambda port, name=name: [node, str(NODE / f"{name}.mjs"), str(port), services]  # type: ignore[misc]
+        found[name] = partial(_node_command, node, NODE / f"{name}.mjs", services)
     return found
+
+
+def _node_command(node: str, script: Path, services: str, port: int) -> list[str]:
+    return [node, str(script), str(port), services]
 
 
 def _config(folder: Path, port: int, *, services: str) -> Path:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-import uvicorn
-
 from benchmarks.execution.graph import served
+from benchmarks.standing_in import serve
 
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -41,14 +39,4 @@ async def app(scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        log_level="error",
-        lifespan="off",
-        access_log=False,
-        timeout_keep_alive=600,
-    )
+    serve(app)

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import strawberry
-import uvicorn
 from aiodataloader import DataLoader
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,34 +20,34 @@ from starlette.routing import Route
 from strawberry.asgi import GraphQL
 from strawberry.types import Info
 
+from benchmarks.standing_in import serve
+
 SERVICES = sys.argv[2] if len(sys.argv) > 2 else ""
 client = httpx.AsyncClient(base_url=SERVICES, limits=httpx.Limits(max_connections=100, max_keepalive_connections=100))
-
-
-async def get(path: str, name: str, keys: list[str]) -> Any:
-    response = await client.get(path, params=[(name, key) for key in keys])
-    response.raise_for_status()
-    return response.json()
-
-
-async def by_key(path: str, name: str, key: str, keys: list[str]) -> list[Any]:
-    found = {row[key]: row for row in await get(path, name, keys)}
-    return [found.get(each) for each in keys]
 
 
 class Loaders:
     """Of one request."""
 
     def __init__(self) -> None:
-        self.product = DataLoader(partial(by_key, "/products", "ids", "key"))
-        self.stock = DataLoader(partial(by_key, "/stock", "skus", "sku"))
-        self.price = DataLoader(partial(by_key, "/prices", "skus", "sku"))
-        self.author = DataLoader(partial(by_key, "/people", "ids", "key"))
+        self.product = DataLoader(partial(self._by_key, "/products", "ids", "key"))
+        self.stock = DataLoader(partial(self._by_key, "/stock", "skus", "sku"))
+        self.price = DataLoader(partial(self._by_key, "/prices", "skus", "sku"))
+        self.author = DataLoader(partial(self._by_key, "/people", "ids", "key"))
         self.reviews = DataLoader(self._reviews)
+
+    async def get(self, path: str, name: str, keys: list[str]) -> Any:
+        response = await client.get(path, params=[(name, key) for key in keys])
+        response.raise_for_status()
+        return response.json()
+
+    async def _by_key(self, path: str, name: str, key: str, keys: list[str]) -> list[Any]:
+        found = {row[key]: row for row in await self.get(path, name, keys)}
+        return [found.get(each) for each in keys]
 
     async def _reviews(self, keys: list[str]) -> list[list[Any]]:
         found: dict[str, list[Any]] = {key: [] for key in keys}
-        for row in await get("/reviews", "products", keys):
+        for row in await self.get("/reviews", "products", keys):
             found[row["product"]].append(row)
         return [found[key] for key in keys]
 
@@ -136,8 +135,8 @@ class Query:
         return None if row is None else product_of(row)
 
     @strawberry.field
-    async def products(self, first: int) -> list[Product]:
-        page = await get("/listing", "limit", [str(first)])
+    async def products(self, info: Info[Loaders, None], first: int) -> list[Product]:
+        page = await info.context.get("/listing", "limit", [str(first)])
         return [product_of(row) for row in page["items"]]
 
 
@@ -156,12 +155,4 @@ def live(_: Request) -> Response:
 app = Starlette(routes=[Route("/graphql", Endpoint(schema)), Route("/livez", live)])
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        log_level="error",
-        access_log=False,
-    )
+    serve(app)

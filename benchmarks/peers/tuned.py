@@ -6,32 +6,36 @@ them.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import aiohttp
 import orjson
 import strawberry
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 from strawberry.extensions import ParserCache, ValidationCache
 
 from benchmarks.peers import plain
+from benchmarks.standing_in import serve
 
 session: aiohttp.ClientSession | None = None
+"""Made in the loop that serves, as aiohttp asks for."""
 
 
-async def get(path: str, name: str, keys: list[str]) -> Any:
-    global session
-    if session is None:
-        session = aiohttp.ClientSession(plain.SERVICES, connector=aiohttp.TCPConnector(limit=0))
-    async with session.get(path, params=[(name, key) for key in keys]) as response:
-        response.raise_for_status()
-        return orjson.loads(await response.read())
+class Loaders(plain.Loaders):
+    async def get(self, path: str, name: str, keys: list[str]) -> Any:
+        global session
+        if session is None:
+            session = aiohttp.ClientSession(plain.SERVICES, connector=aiohttp.TCPConnector(limit=0))
+        async with session.get(path, params=[(name, key) for key in keys]) as response:
+            response.raise_for_status()
+            return orjson.loads(await response.read())
 
 
 class Endpoint(plain.Endpoint):
+    async def get_context(self, request: Any, response: Any) -> Loaders:
+        return Loaders()
+
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
 
@@ -39,17 +43,8 @@ class Endpoint(plain.Endpoint):
         return orjson.loads(data)
 
 
-plain.get = get
 schema = strawberry.Schema(plain.Query, extensions=[ParserCache, ValidationCache])
 app = Starlette(routes=[Route("/graphql", Endpoint(schema)), Route("/livez", plain.live)])
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        log_level="error",
-        access_log=False,
-    )
+    serve(app)

@@ -35,6 +35,7 @@ from gateway.services.stack import Stack, compose, over
 from gateway.services.wire import Wire
 from gateway.telemetry import Telemetry, tracer_provider
 
+ROOT = Path(__file__).parents[2]
 CONCURRENCY = 50
 CLOCK = LoopClock()
 READ = ServiceRequest(service="stock", path="/stock", endpoint="GET /stock", query=(("skus", "a"), ("skus", "b")))
@@ -258,7 +259,7 @@ def _server() -> Generator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen([sys.executable, str(Path(__file__).with_name("server.py")), str(port)])
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.resilience.server", str(port)], cwd=ROOT)
     try:
         _wait(port)
         yield f"http://127.0.0.1:{port}"

@@ -5,12 +5,12 @@ that there never are fifty at once.
 """
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-import uvicorn
+
+from benchmarks.standing_in import serve
 
 BODY = orjson.dumps(
     [{"sku": f"s-{number}", "quantity": number, "warehouse": "north-" + "x" * 40} for number in range(24)]
@@ -28,12 +28,4 @@ async def app(
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        log_level="error",
-        lifespan="off",
-        access_log=False,
-        timeout_keep_alive=600,
-    )
+    serve(app)

@@ -5,9 +5,7 @@ Only a whole run is written to `results/sagas.json`.
 
 from __future__ import annotations
 
-import sys
-
-from benchmarks.figures import Figure, tell, write
+from benchmarks.figures import run
 from benchmarks.sagas import mutation, peer, recovery, startup, throughput
 from gateway import collector
 
@@ -19,25 +17,6 @@ PARTS = {
     "peer": peer.figures,
 }
 
-
-def main() -> int:
-    chosen = sys.argv[1:] or [*PARTS]
-    unknown = [name for name in chosen if name not in PARTS]
-    if unknown:
-        print(f"there is no part {unknown[0]!r}: choose from {', '.join(PARTS)}")
-        return 2
-    figures: list[Figure] = []
-    collector.leave_what_is_there()  # as every process of a gateway has it
-    for name in chosen:
-        print(f"{name}:", flush=True)
-        for figure in PARTS[name]():
-            figures.append(figure)
-            print(tell([figure]), flush=True)
-    print("\n" + tell(figures))
-    if not sys.argv[1:]:
-        print(f"written to {write('sagas', figures)}")
-    return 0 if all(figure.ok for figure in figures) else 1
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    collector.leave_what_is_there()  # as every process of a gateway has it
+    raise SystemExit(run("sagas", PARTS))

@@ -27,11 +27,12 @@ PYTHON = ROOT / ".venv-dbos" / "bin" / "python"
 SAGAS, PEER_SAGAS = 3_000, 300
 
 
-def runs_of_peer(directory: Path) -> list[dict[str, Any]]:
-    """One for each way and each journal mode; `failed` where it did not get through."""
+def runs_of_peer(directory: Path, *mode: str) -> list[dict[str, Any]]:
+    """One for each way, over a new file; `failed` where it did not get through. `mode`: "wal", or as DBOS has it."""
     script = Path(__file__).with_name("dbos_peer.py")
+    directory.mkdir()
     done = subprocess.run(
-        [str(PYTHON), str(script), str(directory), str(PEER_SAGAS), str(CONCURRENT)],
+        [str(PYTHON), str(script), str(directory), str(PEER_SAGAS), str(CONCURRENT), *mode],
         capture_output=True,
         text=True,
         check=False,
@@ -68,7 +69,7 @@ def figures() -> Iterator[Figure]:
         measured, pragmas = uvloop.run(ours(Path(name)))
         print(f"  ours: {measured.rate:.0f}/s, {measured.cpu_ms:.2f} ms CPU each, {pragmas}")
         rates: list[float] = []
-        for run in runs_of_peer(Path(name)):
+        for run in (*runs_of_peer(Path(name) / "as-it-comes"), *runs_of_peer(Path(name) / "wal", "wal")):
             if "failed" in run:
                 print(f"  DBOS, {run['way']}: {run['failed']}")
                 continue

@@ -132,34 +132,28 @@ def is_a_person(request: Request) -> bool:
 async def while_connected(work: Coroutine[Any, Any, GraphQLResult], receive: Receive) -> GraphQLResult:
     """`work`'s result, unless the client leaves first: then `work` is cancelled. Raises: ClientGone.
 
-    `work` runs in the caller's own task, and is interrupted as `asyncio.timeout` does it: by cancelling that task and taking the
-    cancellation back, so that one from outside, at the same time or later, still counts.
+    The client's leaving is a timeout whose time comes when it happens: `asyncio.timeout` knows its own cancellation from others'.
     """
-    caller = asyncio.current_task()
-    assert caller is not None  # noqa: S101 - a coroutine runs in a task
-    cancelling = caller.cancelling()
-    has_left = False
-
-    def left(listening: asyncio.Task[None]) -> None:
-        nonlocal has_left
-        if not listening.cancelled():
-            listening.exception()  # a connection that broke is a client that left
-            has_left = True
-            caller.cancel()
-
-    listening = asyncio.get_running_loop().create_task(_disconnect(receive))
-    listening.add_done_callback(left)
+    loop, connection = asyncio.get_running_loop(), asyncio.timeout(None)
     try:
-        return await work
-    except asyncio.CancelledError:
-        if has_left and caller.cancelling() - 1 <= cancelling:
+        async with connection:
+            listening = loop.create_task(_disconnect(receive))
+
+            def left(listened: asyncio.Task[None]) -> None:
+                if not listened.cancelled():
+                    listened.exception()  # a connection that broke is a client that left
+                    connection.reschedule(loop.time())
+
+            listening.add_done_callback(left)
+            try:
+                return await work
+            finally:
+                listening.remove_done_callback(left)
+                listening.cancel()
+    except TimeoutError:
+        if connection.expired():
             raise ClientGone from None
         raise
-    finally:
-        listening.remove_done_callback(left)
-        listening.cancel()
-        if has_left:
-            caller.uncancel()
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from types import TracebackType
-from typing import NewType, Self
+from typing import NewType, Self, cast
 
 from ..clock import FOREVER, Instant
 
@@ -28,8 +29,8 @@ class Timers:
     """Timers on the running loop; on another loop it begins anew."""
 
     def __init__(self) -> None:
-        self._set_now: dict[int, tuple[Instant, Callable[[], object]]] = {}
-        self._next_id = 0
+        self._set_now: dict[TimerId, tuple[Instant, Callable[[], object]]] = {}
+        self._ids = cast("Iterator[TimerId]", count())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = float("inf")
@@ -45,9 +46,9 @@ class Timers:
             self._set_now.clear()
         if instant < self._rings_at:
             self._ring_at(instant, loop)
-        self._next_id = timer = self._next_id + 1
+        timer = next(self._ids)
         self._set_now[timer] = instant, ring
-        return timer  # type: ignore[return-value]  # a TimerId: the call that says so costs as much as all this
+        return timer
 
     def cancel(self, timer: TimerId) -> None:
         """Take it back; nothing happens if it rang already, or was taken back."""

@@ -1,6 +1,7 @@
 """Timers and timeouts that cost little: they ring at their instant, and once taken back never."""
 
 import asyncio
+from functools import partial
 from random import Random
 
 import pytest
@@ -29,7 +30,7 @@ async def test_those_that_are_due_together_ring_by_their_instants_then_in_the_or
     timers, rang = Timers(), list[str]()
     await asyncio.sleep(1)
     for name, instant in (("c", 0.4), ("d", 0.4), ("a", 0.2), ("b", 0.3)):
-        timers.at(Instant(instant), lambda name=name: rang.append(name))  # type: ignore[misc]
+        timers.at(Instant(instant), partial(rang.append, name))
     await asyncio.sleep(0.1)
     assert rang == ["a", "b", "c", "d"]
 
