@@ -1,7 +1,7 @@
 """A gateway that looks at itself a thousand times a CPU second: `python -m benchmarks.execution.sampled SAMPLES CONFIG`.
 
 SIGUSR1 begins to count anew, SIGUSR2 writes the counts to SAMPLES as JSON: {stage: samples}. A sample belongs to the innermost
-frame that one of the stages knows; what runs in no frame of Python's is the event loop's and the kernel's.
+frame that one of the stages knows; what the event loop does between callbacks is its own and the kernel's.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ def stage_of(frame: FrameType | None) -> str:
             return "encode"
         if any(each in name for each in DOCUMENT):
             return "document and plan"
+        if name.endswith("uvicorn/server.py") and frame.f_code.co_name == "run":
+            return LOOP  # below it there is only the loop, which waits, reads and writes
         for stage, places in STAGES:
             if any(each in name for each in places):
-                return LOOP if frame.f_code.co_name == "serve" and "gateway/server.py" in name else stage
+                return stage
         frame = frame.f_back
     return LOOP
 

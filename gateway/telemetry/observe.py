@@ -5,13 +5,11 @@ Invariant: belongs to one application; two applications in one process share nei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import TracebackType
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
@@ -58,8 +56,20 @@ class Telemetry:
         """
         if parent is None and self.is_sampled_out:
             return nullcontext(trace.get_current_span())
-        context = None if parent is None else _context_of(parent)
-        return _Around(self.tracer.start_span(name, context, kind, attributes))
+        return self._started(name, kind, attributes, None if parent is None else _W3C.extract(dict(parent)))
+
+    @contextmanager
+    def _started(
+        self, name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue] | None, context: Context | None
+    ) -> Generator[Span]:
+        with self.tracer.start_as_current_span(
+            name, context, kind, attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                mark_failed(span, type(error).__name__)
+                raise
 
     @property
     def is_sampled_out(self) -> bool:
@@ -87,35 +97,6 @@ class Telemetry:
     def close(self) -> None:
         """Hand over what the exporters still hold. Blocks up to their timeouts."""
         self.provider.shutdown()
-
-
-class _Around:
-    """A span that was started is the current one in the body, and ends with it."""
-
-    __slots__ = ("_span", "_token")
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-
-    def __enter__(self) -> Span:
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
-        return self._span
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        otel_context.detach(self._token)
-        if error is not None:
-            mark_failed(self._span, type(error).__name__)
-        self._span.end()
-
-
-_NOWHERE = Context()
-"""Of a request without a trace: whatever is begun there begins a trace."""
-
-
-def _context_of(parent: Mapping[str, str]) -> Context:
-    return _W3C.extract(dict(parent)) if parent else _NOWHERE
 
 
 def _headers_of(context: SpanContext) -> dict[str, str]:
