@@ -15,6 +15,7 @@ import pytest
 
 from demo.supervisor import Child, ChildDied, NotReady, PortTaken, Supervisor, service_children
 from tests.demo.front import until
+from tests.processes import lives
 
 pytestmark = pytest.mark.e2e
 
@@ -74,17 +75,9 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _lives(pid: int) -> bool:
-    """Not so for a zombie: it holds nothing any more, and its parent is not ours to hurry."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 async def _gone(pid: int) -> None:
     async def is_gone() -> bool:
-        return not _lives(pid)
+        return not lives(pid)
 
     await until(is_gone)
 
@@ -159,7 +152,7 @@ async def test_a_child_that_exits_later_ends_the_wait(supervisor: Supervisor, fr
     async with asyncio.timeout(5):
         assert (await supervisor.wait()).name == "leaver"
     await supervisor.stop()
-    assert not any(_lives(pid) for pid in pids.values())
+    assert not any(lives(pid) for pid in pids.values())
 
 
 async def test_a_cancelled_start_leaves_nothing_running(supervisor: Supervisor, free_port: Callable[[], int]) -> None:
@@ -183,7 +176,7 @@ async def test_what_is_deaf_to_sigterm_is_killed_with_all_its_children(
     port = free_port()
     await supervisor.start([_child("stubborn", port, STUBBORN + ANSWERS)])
     grandchild = _first_number_in(tmp_path / "logs" / "stubborn.log")
-    assert _lives(grandchild)
+    assert lives(grandchild)
     await supervisor.stop()
     await _gone(grandchild)
     assert _is_free(port)
@@ -198,7 +191,7 @@ async def test_children_with_a_lifeline_do_not_survive_their_parents_sigkill(
     assert process.stdout is not None
     try:
         child = int(await asyncio.to_thread(process.stdout.readline))
-        assert _lives(child)
+        assert lives(child)
     finally:
         process.kill()
         process.wait(5)

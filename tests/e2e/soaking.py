@@ -26,6 +26,7 @@ import httpx
 
 from tests.e2e.conftest import ANSWER_WITHIN, GATEWAY, Demo, wait_until
 from tests.e2e.ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
+from tests.processes import lives
 
 WRITES = (
     ("inventory", "/reservations"),
@@ -165,7 +166,7 @@ class Soak:
         self.demo.kill_gateway()
         self.killed["gateway"] += 1
         # They answer what they have accepted, and until then hold the port that the next gateway needs.
-        wait_until(lambda: not any(map(is_running, workers)), saying="the workers of a killed gateway end", within=30)
+        wait_until(lambda: not any(map(lives, workers)), saying="the workers of a killed gateway end", within=30)
         self.demo.start_gateway()
 
     def _heal(self) -> None:
@@ -191,11 +192,3 @@ def descendants(pid: int) -> list[int]:
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(below for child in found for below in descendants(child))]
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there, and more than an entry that nobody has read the end of."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -24,6 +24,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.sagas.meeting import meeting_place
+from tests.processes import lives
 
 from .conftest import ROOT, Demo, free_ports, is_listening, wait_until
 from .ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
@@ -143,16 +144,9 @@ class Workers:
         return code
 
     def assert_nothing_is_left(self, pids: dict[str, int]) -> None:
-        wait_until(lambda: not any(_lives(pid) for pid in pids.values()), saying="no child lives", within=30)
+        wait_until(lambda: not any(lives(pid) for pid in pids.values()), saying="no child lives", within=30)
         assert not is_listening(self.port)
         assert not meeting_place(self.folder / "journal.sqlite3").exists()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -391,7 +385,7 @@ def test_a_second_signal_does_not_wait(workers: Workers) -> None:
         with suppress(httpx.TransportError):
             placing.result()
     workers.demo.service("payments").heal()
-    wait_until(lambda: not any(_lives(pid) for pid in pids.values()), saying="no child lives")
+    wait_until(lambda: not any(lives(pid) for pid in pids.values()), saying="no child lives")
 
 
 PATIENT = {
