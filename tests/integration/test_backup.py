@@ -43,12 +43,16 @@ def names_in(directory: Path) -> set[str]:
 # -- backup ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_backup_under_load_is_one_intact_file_of_one_moment(tmp_path: Path) -> None:
+async def test_a_backup_under_load_is_one_intact_file_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else a file this small would be copied in one step, without a pause in which others could write.
+    monkeypatch.setattr("gateway.sagas.backup.PAGES", 4)
     journal, target = journal_at(tmp_path), tmp_path / "copy.db"
     await journal.open()
     for number in range(200):
         await begin_record(journal, f"before{number}")
-    copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "j.db", target, bytes_per_second=300_000))
+    copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "j.db", target, bytes_per_second=400_000))
     written = 0
     while not copying.done():
         await begin_record(journal, f"during{written}")
