@@ -106,8 +106,21 @@ def _by_graphql_core(case: Case, operation: Operation) -> ExecutionResult:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         result = run_virtual(_executed(case, lambda ctx: _interpreted(operation, case, ctx)))
+        _let_go(result)
         gc.collect()
     return result
+
+
+def _let_go(result: ExecutionResult) -> None:
+    """Forget the frames that the errors hold: a coroutine in one of them would be told of only when the result is gone."""
+    errors: list[BaseException | None] = [*(result.errors or ())]
+    seen = set[int]()
+    while errors:
+        error = errors.pop()
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error.__traceback__ = None
+            errors += [error.__cause__, error.__context__, getattr(error, "original_error", None)]
 
 
 def _nulled_above(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
