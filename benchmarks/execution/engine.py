@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
-import orjson
 
 from benchmarks.execution.graph import SERVICES, graph, listed, listing, wires
 from benchmarks.figures import Figure, at_least
@@ -96,7 +95,7 @@ def _operation(gateway: GatewayUnderTest, workload: Workload) -> Operation:
     async def run() -> bytes:
         result = await gateway.parts.engine.answer(request)
         assert not result.errors
-        return orjson.dumps(result.as_json())
+        return result.encoded()
 
     return run
 

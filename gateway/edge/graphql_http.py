@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
-from ..execution import GraphQLRequest, GraphQLResult
+from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 from .requests import Requests, is_number
@@ -88,10 +88,10 @@ class GraphQLEndpoint:
 
     async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
         try:
-            body = orjson.dumps(result.as_json())
-        except TypeError as error:  # a scalar or an author's extensions hold what JSON cannot
+            body = result.encoded()
+        except Unwritable as error:
             result = self._engine.refuse(error)
-            body = orjson.dumps(result.as_json())
+            body = result.encoded()
         headers = [*_headers(result, media_type, method=method), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": _status(result, media_type), "headers": headers})
         await send({"type": "http.response.body", "body": body})

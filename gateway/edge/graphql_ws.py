@@ -226,7 +226,7 @@ class _Connection:
                     if result.is_request_error:
                         await self._send_errors(number, result)
                         return
-                    await self._send({"id": number, "type": "next", "payload": result.as_json()})
+                    await self._send({"id": number, "type": "next", "payload": orjson.Fragment(result.encoded())})
             await self._send({"id": number, "type": "complete"})
         except GatewayError as error:
             await self._send_errors(number, self._endpoint.refuse(error))

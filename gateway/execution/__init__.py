@@ -1,7 +1,8 @@
 """One operation from text to result: document -> run -> result. Start with `engine.py`."""
 
+from .answer import Unwritable
 from .engine import Engine
 from .request import GraphQLRequest
 from .result import GraphQLResult
 
-__all__ = ["Engine", "GraphQLRequest", "GraphQLResult"]
+__all__ = ["Engine", "GraphQLRequest", "GraphQLResult", "Unwritable"]

@@ -159,7 +159,7 @@ class Completion:
         outs = iter(self._opened_layer(stage, [value for value in there if value is not None]))
         return [None if value is None else next(outs) for value in there]
 
-    def _opened_layer(self, stage: Stage, objects: Sequence[Any]) -> list[dict[str, Any]]:
+    def _opened_layer(self, stage: Stage, objects: Sequence[Any]) -> list[Any]:
         layer = self.run.open(stage, objects, up=self.layer, field=self.field)
         if objects:
             self.layers.append(layer)

@@ -35,7 +35,7 @@ from .explained import explained
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
-from .result import GraphQLResult, Results
+from .result import Executed, GraphQLResult, Results
 from .run import Run
 
 
@@ -141,7 +141,7 @@ class Engine:
             with self.admission.stream():
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
-                    yield self.results.executed(source, ctx)
+                    yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
                     return
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
@@ -211,7 +211,7 @@ class Engine:
 
     async def _interpreted(
         self, operation: Operation, request: GraphQLRequest, ctx: Ctx, *, root: Any = None
-    ) -> ExecutionResult:
+    ) -> Executed:
         """By graphql-core: what is seen for the first time, the events of subscriptions, and whatever has no plan."""
         outcome = execute(
             self.graph.core,
@@ -223,7 +223,7 @@ class Engine:
         )
         finished = await outcome if inspect.isawaitable(outcome) else outcome
         assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
-        return finished
+        return Executed(finished.data, finished.errors or ())
 
     def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
         deadline = deadline or self._limits.deadline(operation.kind, request.timeout, clock=self._clock)

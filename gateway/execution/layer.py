@@ -39,7 +39,7 @@ class Layer:
     ) -> None:
         self.stage = stage
         self.objects = objects
-        self.outs: list[dict[str, Any]] = []
+        self.outs: list[Any] = []
         self.up = up
         self.field = field
         self.children: list[Layer] = []
@@ -84,12 +84,17 @@ class Layer:
     def put(self, field: PlannedField, trail: Trail, value: Any) -> None:
         """Let `value` stand at `trail`, unless what would hold it is null by now."""
         index, *within = trail
-        holder: Any = self.outs[index]
-        for key in (field.name, *within[:-1]) if within else ():
-            holder = holder[key]
+        place, owner = self.stage.places[field], self.outs[index]
+        if not within:
+            setattr(owner, place, value)
+            return
+        holder: Any = getattr(owner, place)
+        for key in within[:-1]:
             if holder is None:
                 return
-        holder[within[-1] if within else field.name] = value
+            holder = holder[key]
+        if holder is not None:
+            holder[within[-1]] = value
 
     def below(self, index: int) -> Sequence[int]:
         """Objects of this layer that were found in the object `index` of the layer above."""
@@ -106,11 +111,11 @@ class Layer:
         """Every object's place, by looking for what was written for it."""
         if self.up is None or self.field is None:
             return [(0,)]
-        name = self.field.name
+        place = self.up.stage.places[self.field]
         found = {
             id(out): (index, *within)
             for index, owner in enumerate(self.up.outs)
-            for within, out in _objects_in(owner[name])
+            for within, out in _objects_in(getattr(owner, place))
         }
         return [found.get(id(out)) for out in self.outs]
 

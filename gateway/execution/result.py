@@ -8,38 +8,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import GraphQLError
 
 from ..errors import BadUserInput, GatewayError, InternalError
 from ..graph import Ctx
 from ..telemetry import Telemetry, current_trace_id
+from .answer import encoded, plain
 from .document import DocumentRejected
 
 _MASKED = "internal error: the trace id finds it in the logs"
+
+
+class Executed(NamedTuple):
+    """What execution leaves: dictionaries, or the records of a plan; and what failed."""
+
+    data: Any
+    errors: Sequence[GraphQLError]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLResult:
     """An answer before it is bytes. `is_request_error`: nothing was executed, so there is no `data` member at all."""
 
-    data: Mapping[str, Any] | None = None
+    tree: Any = None
+    """What the member `data` is made of, as execution left it."""
     errors: Sequence[Mapping[str, Any]] = ()
     extensions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     is_request_error: bool = False
     status: int = 200
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def data(self) -> Mapping[str, Any] | None:
+        """In dictionaries and lists: made anew each time, for whoever wants to look into it."""
+        found: Mapping[str, Any] | None = plain(self.tree)
+        return found
+
+    def encoded(self) -> bytes:
+        """As JSON. Raises: Unwritable, where a scalar or an author's extensions hold what JSON cannot."""
         body: dict[str, Any] = {}
         if self.errors:
             body["errors"] = list(self.errors)
         if not self.is_request_error:
-            body["data"] = self.data
+            body["data"] = self.tree
         if self.extensions:
             body["extensions"] = dict(self.extensions)
-        return body
+        return encoded(body)
 
     @property
     def code(self) -> str | None:
@@ -51,7 +67,7 @@ class GraphQLResult:
         """ok, partial or failed: the label of the metric."""
         if not self.errors and not self.extensions.get("degraded"):
             return "ok"
-        return "failed" if self.data is None else "partial"
+        return "failed" if self.tree is None else "partial"
 
 
 class Results:
@@ -60,15 +76,13 @@ class Results:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
 
-    def executed(self, outcome: ExecutionResult, ctx: Ctx) -> GraphQLResult:
+    def executed(self, outcome: Executed, ctx: Ctx) -> GraphQLResult:
         """The answer of an operation that was run."""
-        errors = [self._error(error) for error in outcome.errors or ()]
-        not_begun = (
-            outcome.data is None and bool(outcome.errors) and all(not error.path for error in outcome.errors or ())
-        )
+        errors = [self._error(error) for error in outcome.errors]
+        not_begun = outcome.data is None and bool(outcome.errors) and all(not error.path for error in outcome.errors)
         if not_begun:  # graphql-core could not coerce the variables
             return GraphQLResult(errors=errors, is_request_error=True, status=400)
-        return GraphQLResult(data=outcome.data, errors=errors, extensions=_extensions(ctx))
+        return GraphQLResult(tree=outcome.data, errors=errors, extensions=_extensions(ctx))
 
     def refused(self, error: GatewayError) -> GraphQLResult:
         """The answer to a request that was not executed."""

@@ -1,48 +1,23 @@
-"""Generated source: the two inner loops of a layer, copying attributes into columns and columns into the answer's objects.
+"""Generated source: the inner loop of a layer, copying attributes into columns.
 
-A comprehension that names what it copies is three times as fast as any loop that looks it up. Invariant: a name of the client's
-enters the source by `repr` only, and so does everything else but attribute names that are plain ASCII identifiers; there is
-nothing else to inject.
+A comprehension that names what it copies is three times as fast as any loop that looks it up. Invariant: nothing of a client's
+enters the source, and of the author's only attribute names: plain ASCII identifiers as they are, others by `repr`.
 """
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Read = Callable[[Sequence[Any]], tuple[list[Any], ...]]
 """Objects -> a column for each attribute. Raises: whatever an attribute raises, so what is wrong is found out elsewhere."""
-
-Write = Callable[..., list[dict[str, Any]]]
-"""(how many, column, column, ...) -> an object for each row."""
 
 
 def reader(attributes: Sequence[str]) -> Read:
     """Copies these attributes."""
     columns = "".join(f"[{_attribute(name)} for o in objects], " for name in attributes)
     return _function("read", f"def read(objects):\n    return ({columns})\n")  # type: ignore[no-any-return]
-
-
-def writer(names: Sequence[str], *, constants: Mapping[str, str | None]) -> Write:
-    """Writes objects with members `names` in that order: those in `constants` as they stand there, the others from a column."""
-    columns = [index for index, name in enumerate(names) if name not in constants]
-    members = ", ".join(
-        f"{name!r}: {constants[name]!r}" if name in constants else f"{name!r}: v{index}"
-        for index, name in enumerate(names)
-    )
-    parameters = "".join(f", c{index}" for index in columns)
-    source = f"def write(count{parameters}):\n    return [{{{members}}} for {_each(columns)}]\n"
-    return _function("write", source)  # type: ignore[no-any-return]
-
-
-def _each(columns: Sequence[int]) -> str:
-    """The head of the loop over the rows."""
-    if not columns:
-        return "_ in range(count)"
-    if len(columns) == 1:
-        return f"v{columns[0]} in c{columns[0]}"
-    return f"{', '.join(f'v{index}' for index in columns)} in zip({', '.join(f'c{index}' for index in columns)})"
 
 
 def _attribute(name: str) -> str:
@@ -56,4 +31,4 @@ def _function(name: str, source: str) -> Any:
     return names[name]
 
 
-_BUILTINS = {"getattr": getattr, "range": range, "zip": zip}
+_BUILTINS = {"getattr": getattr}

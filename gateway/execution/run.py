@@ -13,7 +13,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLResolveInfo, GraphQLSchema
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
@@ -31,6 +31,7 @@ from .layer import Layer, Trail
 from .leaves import needs_a_look
 from .plan import Batched, Joined, Method, PlannedField, Resolved
 from .program import Program
+from .result import Executed
 from .stage import Member, Stage
 from .tasks import Arrivals, Tasks, Work, by_length, cancelled, outcome
 
@@ -58,8 +59,8 @@ class Run:
         self.stage = program.stage
         self.finisher = program.finisher
 
-    async def result(self) -> ExecutionResult:
-        """Data and errors, as graphql-core tells them."""
+    async def result(self) -> Executed:
+        """Data and errors."""
         root = self._opened(self.stage(self._plan.root), [None], up=None, field=None)
         try:
             if self._plan.is_serial:
@@ -70,7 +71,7 @@ class Run:
         finally:
             for each in self._made:
                 each.close()
-        return ExecutionResult(None if root.is_dead else root.outs[0], self._failing.errors or None)
+        return Executed(None if root.is_dead else root.outs[0], self._failing.errors)
 
     # -- layers --------------------------------------------------------------------------------------------------------
 
@@ -203,9 +204,9 @@ class Run:
         completion = Completion(self, layer, field, trails)
         found = completion.complete(values)
         if trails is None:
-            name = field.name
+            place = layer.stage.places[field]
             for out, value in zip(layer.outs, found, strict=True):
-                out[name] = value
+                setattr(out, place, value)
         else:
             for trail, value in zip(trails, found, strict=True):
                 layer.put(field, trail, value)

@@ -14,9 +14,10 @@ from graphql import GraphQLObjectType
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import get_strawberry_type_cast
 
+from .answer import Write, members_of, writer
 from .leaves import Finish, finisher, needs_a_look
 from .plan import Attribute, Items, Leaf, Method, PlannedField, Selection, Shape, TypeName
-from .rows import Read, Write, reader, writer
+from .rows import Read, reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Stage:
     nested: tuple[Nested, ...]
     later: tuple[PlannedField, ...]
     """Fields that are called, loaded, or waited for."""
+    places: dict[PlannedField, str]
+    """Under which attribute of the answer's objects a field's value stands."""
     levels: dict[PlannedField, tuple[bool, ...]]
     """Whether a field's value is nullable, then the items of its list, then theirs."""
     trusts: Trusted
@@ -101,6 +104,7 @@ def stage_of(selection: Selection) -> Stage:
     """Compile one selection. Cost: some 100 µs, mostly Python's own compiler."""
     attributes = _attributes(selection)
     fields = selection.fields
+    names = [field.name for field in fields]
     members = [field for field in fields if _is_known_at_once(field)]
     constants: dict[str, str | None] = {
         field.name: selection.type.name if isinstance(field.source, TypeName) else None
@@ -111,7 +115,7 @@ def stage_of(selection: Selection) -> Stage:
         selection=selection,
         attributes=tuple(attributes),
         read=reader(tuple(attributes)),
-        write=writer([field.name for field in fields], constants=constants),
+        write=writer(names, constants=constants),
         members=tuple(_member(field, attributes) for field in members),
         nested=tuple(
             Nested(field, attributes[field.source.name])
@@ -123,6 +127,7 @@ def stage_of(selection: Selection) -> Stage:
             for field in fields
             if not isinstance(field.source, Attribute | TypeName) and not _is_known_at_once(field)
         ),
+        places=dict(zip(fields, members_of(names).values(), strict=True)),
         levels={field: tuple(_levels(field.shape)) for field in fields},
         trusts=Trusted(selection.type),
     )

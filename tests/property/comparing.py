@@ -20,6 +20,7 @@ from graphql import ExecutionResult, OperationDefinitionNode, execute, parse
 from graphql.pyutils.is_awaitable import is_awaitable
 
 from gateway.clock import Deadline
+from gateway.execution.answer import plain
 from gateway.execution.document import Documents, Operation
 from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
@@ -75,7 +76,7 @@ def compared(case: Case) -> str:
         return "not compiled"
     program, variables = found
     theirs = _by_graphql_core(case, operation)
-    ours = run_virtual(_executed(case, lambda ctx: Run(program, graph.core, ctx, variables).result()))
+    ours = run_virtual(_executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables))))
     try:
         _agree(case, operation, theirs, ours)
     except AssertionError as error:
@@ -153,6 +154,11 @@ def _without_nulls(case: Case, operation: Operation) -> Operation:
     node = document.definitions[0]
     assert isinstance(node, OperationDefinitionNode)
     return Operation(document, node, operation.roots)
+
+
+async def _by_plan(run: Run) -> ExecutionResult:
+    done = await run.result()
+    return ExecutionResult(plain(done.data), [*done.errors] or None)
 
 
 async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionResult:

@@ -45,7 +45,7 @@ class Counting:
             while self.up_to is None or number < self.up_to:
                 number += 1
                 self.asked = number
-                yield GraphQLResult(data={"number": number})
+                yield GraphQLResult(tree={"number": number})
                 if self.up_to is None:
                     await asyncio.sleep(0.001)
         finally:

@@ -7,6 +7,7 @@ from typing import Any
 
 from graphql import ExecutionResult
 
+from gateway.execution.answer import plain
 from gateway.execution.document import Documents, Operation
 from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
@@ -28,7 +29,8 @@ async def executed(
     found = plans.find(operation_of(graph, text), variables or {})
     assert not isinstance(found, NotPlanned), f"it was not compiled: {found}"
     program, coerced = found
-    return await Run(program, graph.core, ctx or bare_ctx(), coerced).result()
+    done = await Run(program, graph.core, ctx or bare_ctx(), coerced).result()
+    return ExecutionResult(plain(done.data), [*done.errors] or None)
 
 
 def told(result: ExecutionResult) -> list[tuple[list[str | int] | None, str]]:
