@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
@@ -76,9 +77,9 @@ class Query:
         return await ctx.load(products, key)
 
     @resolver
-    async def products(self, ctx: Ctx, first: int) -> list[Product]:
+    async def products(self, ctx: Ctx, first: int) -> Sequence[Product]:
         """The first of them."""
-        return list((await ctx.page(listing, first=first)).items)
+        return (await ctx.page(listing, first=first)).items
 
 
 graph = build_graph(Query)

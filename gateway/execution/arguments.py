@@ -48,6 +48,10 @@ class Arguments:
             info=None if _are_scalars(coerced) else info(),  # inputs that build themselves may ask it
         )
 
+    def are_shared(self, field: PlannedField) -> bool:
+        """Whether all parents may be handed the same: nobody can change it."""
+        return field in self._known
+
     def _coerced(self, field: PlannedField) -> dict[str, Any]:
         node = field.nodes[0]
         has_any = bool(field.definition.args or node.arguments)

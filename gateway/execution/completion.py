@@ -28,6 +28,7 @@ from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from strawberry.types.base import get_object_definition
 from strawberry.types.cast import get_strawberry_type_cast
 
+from ..loading.records import Rows, objects_of
 from .layer import Layer, Trail
 from .leaves import Finish, needs_a_look
 from .plan import Items, Leaf, OneOf, PlannedField, Selection, Shape, Single
@@ -137,6 +138,8 @@ class Completion:
         """The value as a list, if it is one: an awaitable of it where its items come by and by."""
         if type(value) is list or type(value) is tuple or type(value) is _Cut:
             return value
+        if type(value) is Rows and value.is_untouched:
+            return value.records
         if isinstance(value, Exception) or value is None or value is Undefined or is_awaitable(value):
             return value
         if is_async_iterable(value):
@@ -155,7 +158,9 @@ class Completion:
             return self._opened_layer(stage, values)
         there = self._present(values, where, is_nullable=is_nullable)
         if not stage.trusts.objects([value for value in there if value is not None]):
-            there = self._of_type(selection.type, there, where)
+            there = objects_of(there)
+            if not stage.trusts.objects([value for value in there if value is not None]):
+                there = self._of_type(selection.type, there, where)
         outs = iter(self._opened_layer(stage, [value for value in there if value is not None]))
         return [None if value is None else next(outs) for value in there]
 
@@ -184,6 +189,7 @@ class Completion:
     def _objects_of_several_types(self, shape: OneOf, values: Sequence[Any], where: Where) -> Sequence[Any]:
         places: dict[str, list[int]] = {}
         known: dict[type[Any], str] = {}
+        values = objects_of(values)
         for index, value in enumerate(self._present(values, where, is_nullable=shape.is_nullable)):
             if value is not None:
                 try:

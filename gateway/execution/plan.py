@@ -45,7 +45,14 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A resolver that needs nothing but its parent and the request's `Ctx`; called for each parent."""
+    """A resolver that needs nothing but its parent, its arguments and the request's `Ctx`; called for each parent."""
+
+    field: StrawberryField
+
+
+@dataclass(frozen=True, slots=True)
+class NodeId:
+    """The id of a `Node`, made of its class and its key; for others of the type the resolver is called, as a `Method`."""
 
     field: StrawberryField
 
@@ -71,7 +78,7 @@ class Resolved:
     resolve: Callable[..., Any]
 
 
-Source = TypeName | Attribute | Method | Joined | Batched | Resolved
+Source = TypeName | Attribute | NodeId | Method | Joined | Batched | Resolved
 
 # -- what is made of them ----------------------------------------------------------------------------------------------
 
@@ -179,6 +186,8 @@ def said_of(source: Source) -> str:
             return "the type's name"
         case Attribute(name):
             return f"copies {name}"
+        case NodeId():
+            return "makes the id of its key"
         case Method(field):
             return f"calls {field.python_name}"
         case Joined(field):

@@ -38,7 +38,7 @@ from strawberry.types.field import StrawberryField
 
 from ..graph import JoinField
 from ..graph.batched import BatchedField
-from ..graph.methods import attribute_of, is_method
+from ..graph.methods import attribute_of, is_method, is_node_id
 from .document import Operation
 from .plan import (
     Attribute,
@@ -47,6 +47,7 @@ from .plan import (
     Joined,
     Leaf,
     Method,
+    NodeId,
     OneOf,
     Plan,
     PlannedField,
@@ -210,4 +211,6 @@ def _source_of(field: StrawberryField) -> Source | None:
     attribute = attribute_of(field)
     if attribute is not None:
         return Attribute(attribute)
+    if is_node_id(field):
+        return NodeId(field)
     return Method(field) if is_method(field) else None

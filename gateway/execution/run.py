@@ -9,6 +9,7 @@ works for a part of the answer that became null is cancelled, and nobody works o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from types import CoroutineType
 from typing import Any
@@ -23,13 +24,15 @@ from strawberry.types.info import Info
 from ..graph import Ctx
 from ..graph.join_column import Asking, Column, join_column
 from ..graph.methods import awaited, method_of
+from ..graph.node import global_ids
 from ..graph.resolver import Bounded
+from ..loading.records import objects_of
 from .arguments import Arguments
 from .completion import Completion
 from .failing import Failing
 from .layer import Layer, Trail
 from .leaves import needs_a_look
-from .plan import Batched, Joined, Method, PlannedField, Resolved
+from .plan import Batched, Joined, Method, NodeId, PlannedField, Resolved
 from .program import Program
 from .result import Executed
 from .stage import Member, Stage
@@ -93,7 +96,12 @@ class Run:
     ) -> Sequence[Any]:
         """A member's column as it stands in the answer; noted where something of it is to be reported."""
         field = member.field
-        values = self._called(field, layer.objects) if member.column is None else columns[member.column]
+        if member.column is None:
+            values: Sequence[Any] = self._called(field, layer, layer.objects)
+        elif isinstance(field.source, NodeId):
+            values = self._ids(field, layer, columns[member.column])
+        else:
+            values = columns[member.column]
         done = member.finish(values)
         if done is not None:
             return done
@@ -125,7 +133,7 @@ class Run:
                     layer, field, lambda: batch.column(layer.objects, self._ctx, self._asking(layer, field).arguments)
                 )
             case Method():
-                return self._delivered(layer, field, self._called(field, layer.objects))
+                return self._delivered(layer, field, self._called(field, layer, layer.objects))
             case Resolved(resolve):
                 return self._delivered(layer, field, self._resolved(layer, field, resolve))
             case _:
@@ -145,13 +153,34 @@ class Run:
             values = [error] * len(layer.objects)
         await self._all(self._delivered(layer, field, values))
 
-    def _called(self, field: PlannedField, parents: Sequence[Any]) -> Sequence[Any]:
-        assert isinstance(field.source, Method)  # noqa: S101 - whoever calls has looked
+    def _called(self, field: PlannedField, layer: Layer, parents: Sequence[Any]) -> Sequence[Any]:
+        """What the resolver gives for each of `parents`, which stand for the layer's objects."""
+        assert isinstance(field.source, Method | NodeId)  # noqa: S101 - whoever calls has looked
         declared = field.source.field
-        values = each_of(method_of(declared, self._ctx), parents)
+        try:
+            arguments = self._asking(layer, field).arguments
+        except Exception as error:  # the client's arguments are wrong, for each parent alike
+            return [error] * len(parents)
+        if len(parents) == 1 or self._arguments.are_shared(field):
+            values = each_of(method_of(declared, self._ctx, arguments), parents)
+        else:  # a resolver may change an input that it is handed
+            values = each_of(partial(self._called_with_its_own, field, layer, parents), range(len(parents)))
         if needs_a_look(set(map(type, values))):
             return [awaited(declared, value, self._ctx) for value in values]
         return values
+
+    def _called_with_its_own(self, field: PlannedField, layer: Layer, parents: Sequence[Any], index: int) -> Any:
+        assert isinstance(field.source, Method | NodeId)  # noqa: S101 - as above
+        arguments = self._asking(layer, field, index).arguments
+        return method_of(field.source.field, self._ctx, arguments)(parents[index])
+
+    def _ids(self, field: PlannedField, layer: Layer, keys: Sequence[Any]) -> Sequence[Any]:
+        """All at once, where the objects are the entity's own and their keys are texts."""
+        entity = layer.stage.trusts.entity(layer.objects)
+        if entity is not None and {str}.issuperset(map(type, keys)):
+            with suppress(UnicodeError):  # of half a character: whose key that is, is found out one by one
+                return global_ids(entity, keys)
+        return self._called(field, layer, objects_of(layer.objects))
 
     def _resolved(self, layer: Layer, field: PlannedField, resolve: Callable[..., Any]) -> Sequence[Any]:
         """Each parent's value as graphql-core would ask for it."""
@@ -162,14 +191,16 @@ class Run:
 
         return each_of(one, range(len(layer.objects)))
 
-    def _asking(self, layer: Layer, field: PlannedField) -> Asking:
+    def _asking(self, layer: Layer, field: PlannedField, index: int = 0) -> Asking:
         """Raises: GraphQLError for arguments that do not fit their types."""
         declared: StrawberryField = field.definition.extensions["strawberry-definition"]
 
         def info(index: int) -> Info[Any, Any]:
             return Info(_raw_info=self.info(layer, field, index), _field=declared)
 
-        return Asking(ctx=self._ctx, arguments=self._arguments.converted(field, declared, lambda: info(0)), info=info)
+        return Asking(
+            ctx=self._ctx, arguments=self._arguments.converted(field, declared, lambda: info(index)), info=info
+        )
 
     def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver of the object's field. Raises: LookupError where the object stands nowhere."""

@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from graphql import GraphQLObjectType
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import get_strawberry_type_cast
 
+from ..graph.join_column import reads_records
+from ..loading.records import Origin, origin_of
 from .answer import Write, members_of, writer
 from .leaves import Finish, finisher, needs_a_look
-from .plan import Attribute, Items, Leaf, Method, PlannedField, Selection, Shape, TypeName
+from .plan import (
+    Attribute,
+    Items,
+    Joined,
+    Leaf,
+    Method,
+    NodeId,
+    PlannedField,
+    Selection,
+    Shape,
+    Source,
+    TypeName,
+)
 from .rows import Read, reader
 
 
@@ -28,7 +41,7 @@ class Member:
     leaf: Leaf
     finish: Finish
     column: int | None
-    """None: a `Method`, which is called."""
+    """None: a `Method`, which is called. Of a `NodeId` where its key is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +73,77 @@ class Stage:
 
 
 class Trusted:
-    """Which classes of objects are known to be of a type, so that nobody asks `is_type_of`: the ones strawberry made for it.
+    """Which classes of objects are known to be of a type, so that nobody asks `is_type_of`: the ones strawberry made for it,
+    and the records that stand for these, where the selection only copies attributes.
 
     State: what was found out about the classes that were met, at most `MAX_CLASSES`; it never changes for a class.
     """
 
     MAX_CLASSES = 64
 
-    def __init__(self, kind: GraphQLObjectType) -> None:
-        self._kind = kind
+    def __init__(self, selection: Selection) -> None:
+        kind = selection.type
+        self._selection = selection
         self._is_asked = kind.is_type_of is not None
         definition = kind.extensions.get("strawberry-definition")
         asks_as_made = isinstance(definition, StrawberryObjectDefinition) and definition.is_type_of is None
-        self._origin = (
+        self._origin: type[Any] | None = (
             definition.origin if asks_as_made and isinstance(definition, StrawberryObjectDefinition) else None
         )
         self._known: dict[type[Any], bool] = {NoneType: False}
 
     def objects(self, values: Sequence[Any]) -> bool:
-        """Whether all of them are objects of the type, and there."""
-        return self.classes(set(map(type, values))) and not (self._is_asked and _any_cast(values))
+        """Whether all of them are objects of the type or all records, and there."""
+        kinds = set(map(type, values))
+        if not self.classes(kinds):
+            return False
+        records = [origin_of(kind) is not None for kind in kinds]
+        return all(records) or not (any(records) or (self._is_asked and _any_cast(values)))
+
+    def entity(self, values: Sequence[Any]) -> type[Any] | None:
+        """The class of the type, if all of them are of it or records of it."""
+        is_all = all(kind is self._origin or _stands_for(kind, self._origin) for kind in set(map(type, values)))
+        return self._origin if is_all else None
 
     def classes(self, kinds: Iterable[type[Any]]) -> bool:
         known = self._known
         return all(known[kind] if kind in known else self._learn(kind) for kind in kinds)
 
     def _learn(self, kind: type[Any]) -> bool:
-        is_known = not needs_a_look((kind,)) and (not self._is_asked or kind is self._origin)
+        origin = origin_of(kind)
+        if origin is None:
+            is_known = not needs_a_look((kind,)) and (not self._is_asked or kind is self._origin)
+        else:
+            is_known = origin.into is self._origin and all(_reads(field, origin) for field in self._selection.fields)
         if len(self._known) < self.MAX_CLASSES:
             self._known[kind] = is_known
         return is_known
+
+
+def _stands_for(kind: type[Any], entity: type[Any] | None) -> bool:
+    origin = origin_of(kind)
+    return origin is not None and origin.into is entity
+
+
+def _reads(field: PlannedField, origin: Origin) -> bool:
+    """Whether the field has of a record what it has of the object: attributes are all that it asks for."""
+    match field.source:
+        case TypeName():
+            return True
+        case Attribute(name):
+            return name in origin.plain or (name in origin.nested and not _is_leaf(field.shape))
+        case NodeId():
+            return "key" in origin.plain
+        case Joined(join):
+            return reads_records(join, origin.plain)
+        case _:
+            return False
+
+
+def _is_leaf(shape: Shape) -> bool:
+    while isinstance(shape, Items):
+        shape = shape.of
+    return isinstance(shape, Leaf)
 
 
 def _any_cast(values: Sequence[Any]) -> bool:
@@ -129,23 +183,42 @@ def stage_of(selection: Selection) -> Stage:
         ),
         places=dict(zip(fields, members_of(names).values(), strict=True)),
         levels={field: tuple(_levels(field.shape)) for field in fields},
-        trusts=Trusted(selection.type),
+        trusts=Trusted(selection),
     )
 
 
 def _attributes(selection: Selection) -> dict[str, int]:
     """Names of the attributes that are read, each once, with their places."""
-    names = dict.fromkeys(field.source.name for field in selection.fields if isinstance(field.source, Attribute))
+    names = dict.fromkeys(name for field in selection.fields if (name := _read_by(field.source)) is not None)
     return {name: place for place, name in enumerate(names)}
 
 
+def _read_by(source: Source) -> str | None:
+    """The attribute that is copied from each object."""
+    match source:
+        case Attribute(name):
+            return name
+        case NodeId():
+            return "key"
+        case _:
+            return None
+
+
 def _is_known_at_once(field: PlannedField) -> bool:
-    return isinstance(field.source, Attribute | Method) and isinstance(field.shape, Leaf)
+    """Whether the field's values are there with the objects. Not where arguments may ask where these stand: nobody knows yet."""
+    match field.source:
+        case Attribute() | NodeId():
+            return isinstance(field.shape, Leaf)
+        case Method(declared):
+            return isinstance(field.shape, Leaf) and not declared.arguments
+        case _:
+            return False
 
 
 def _member(field: PlannedField, attributes: dict[str, int]) -> Member:
     assert isinstance(field.shape, Leaf)  # noqa: S101 - `_is_known_at_once`
-    column = attributes[field.source.name] if isinstance(field.source, Attribute) else None
+    name = _read_by(field.source)
+    column = None if name is None else attributes[name]
     return Member(field, field.shape, finisher(field.shape), column)
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from strawberry.types.info import Info
 
 from ..errors import GatewayError
-from ..loading.loads import Requested, said
+from ..loading.calls import Call, first_of
+from ..loading.records import origin_of
 from .connection import Window, connection, window
 from .context import Ctx
+from .degradation import Alternative
 from .fallback import Asked, instead
 from .join import JoinField
 from .resolver import ensure_allowed
@@ -38,7 +40,11 @@ Column = Callable[[], Awaitable[Sequence[Any]]]
 
 
 def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
-    """What each of `parents` has at `field`, in their order. Cost: one call a source and layer."""
+    """What each of `parents` has at `field`, in their order: objects, or records that stand for them. Cost: one call a source and
+    layer.
+
+    A parent may be a record itself, unless the field has a rule that asks the object (`reads_records`).
+    """
     if field.reconcile is not None:
         return _one_by_one(field, parents, asking)
     column, places = _guarded(field, parents, asking.ctx)
@@ -49,6 +55,12 @@ def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
     except Exception as error:  # the client's arguments break a rule, for each parent alike
         return _at_once(_with(column, places, error))
     return _Loading(field, parents, asking, wanted, column).begin(places)
+
+
+def reads_records(field: JoinField, names: Collection[str]) -> bool:
+    """Whether records with these attributes can stand for the join's parents: it reads attributes of theirs, and no more."""
+    others = (each.on or field.on for each in field.fallbacks if isinstance(each, Alternative))
+    return field.allow is None and field.reconcile is None and all(name in names for name in (field.on, *others))
 
 
 def _one_by_one(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
@@ -85,10 +97,12 @@ def _wanted(field: JoinField, asking: Asking) -> _Wanted:
     return _Wanted({**arguments, "first": asked.limit, "after": asked.cursor.page}, asked)
 
 
-def _guarded(field: JoinField, parents: Sequence[Any], ctx: Ctx) -> tuple[list[Any], list[int]]:
+def _guarded(field: JoinField, parents: Sequence[Any], ctx: Ctx) -> tuple[list[Any], Sequence[int]]:
     """The column with what was given to parents when they were made and who is refused; and the places that are still open."""
-    name, allow = field.name, field.allow
     column: list[Any] = [None] * len(parents)
+    if field.allow is None and all(origin_of(kind) is not None for kind in set(map(type, parents))):
+        return column, range(len(parents))  # nobody gives anything to a record
+    name, allow = field.name, field.allow
     places: list[int] = []
     for place, parent in enumerate(parents):
         try:
@@ -122,41 +136,53 @@ class _Loading:
     def begin(self, places: Sequence[int]) -> Column:
         """Ask for the keys of the parents at `places`."""
         by_key = self._by_key(places)
+        if not by_key:
+            return _at_once(self._column)
         field, loads = self._field, self._asking.ctx.loads
         try:
-            asked = loads.begin(
+            calls = loads.begin(
                 field.loader, [*by_key], self._wanted.arguments, is_strong=field.consistency == "strong"
             )
         except Exception as error:  # a loader that is not bound, or a key that is none: our own bug, at each place
             return _at_once(_with(self._column, [place for group in by_key.values() for place in group], error))
-        return lambda: self._filled(by_key, asked)
+        return lambda: self._filled(by_key, calls)
 
     def _by_key(self, places: Sequence[int]) -> dict[Any, list[int]]:
         """Places by key. A parent without one has nothing, and nobody is asked."""
-        on, column, parents = self._field.on, self._column, self._parents
         by_key: dict[Any, list[int]] = {}
-        for place in places:
-            try:
-                key = getattr(parents[place], on)
-                if key is None:
-                    column[place] = self._shown(self._field.loader.absent)
-                else:
-                    by_key.setdefault(key, []).append(place)
-            except Exception as error:  # that parent's own
-                column[place] = error
+        for place, key in zip(places, self._keys(places), strict=True):
+            if isinstance(key, Exception):
+                self._column[place] = key
+            elif key is None:
+                self._column[place] = self._shown(self._field.loader.absent)
+            elif key in by_key:
+                by_key[key].append(place)
+            else:
+                by_key[key] = [place]
         return by_key
 
-    async def _filled(self, by_key: Mapping[Any, list[int]], asked: Requested) -> list[Any]:
-        """The column when the first keys are there; who has to wait longer stands in it as an awaitable."""
-        if asked.futures and not any(future.done() for future in asked.calls):
-            await asyncio.wait(asked.calls, return_when=asyncio.FIRST_COMPLETED)
+    def _keys(self, places: Sequence[int]) -> list[Any]:
+        """The key of each parent, or the exception that reading it raises."""
+        on, parents = self._field.on, self._parents
+        try:
+            keys = [getattr(parents[place], on) for place in places]
+            hash((*keys,))
+        except Exception:  # some parent's own: whose, is found out one by one
+            return [_key_of(parents[place], on) for place in places]
+        return keys
+
+    async def _filled(self, by_key: Mapping[Any, list[int]], calls: Mapping[Any, Call]) -> list[Any]:
+        """The column when the first call has ended; who has to wait longer stands in it as an awaitable."""
+        travelling = dict.fromkeys(map(calls.__getitem__, by_key))
+        await first_of([*travelling])
         column, is_page = self._column, self._wanted.window is not None
-        for (key, places), future in zip(by_key.items(), asked.futures, strict=True):
-            if not future.done():
+        for key, places in by_key.items():
+            call = calls[key]
+            if not call.has_ended:
                 for place in places:
-                    column[place] = self._later(place, key, future)
+                    column[place] = self._later(place, key, call)
                 continue
-            value = said(future.result())
+            value = call.values[key]
             if is_page or isinstance(value, GatewayError):
                 for place in places:
                     column[place] = self._outcome(place, key, value)
@@ -169,8 +195,9 @@ class _Loading:
         """What stands at the place: the value, what is served instead of it, or a failure that is no service's."""
         return self._instead(place, key, value) if isinstance(value, GatewayError) else self._shown(value)
 
-    async def _later(self, place: int, key: Any, future: asyncio.Future[Any]) -> Any:
-        value = self._outcome(place, key, said(await asyncio.shield(future)))
+    async def _later(self, place: int, key: Any, call: Call) -> Any:
+        await call.ended()
+        value = self._outcome(place, key, call.values[key])
         if isinstance(value, Exception):
             raise value
         return await value if asyncio.iscoroutine(value) else value
@@ -189,6 +216,15 @@ class _Loading:
         """The value in the shape that clients know: a page as a connection of this parent's own."""
         asked = self._wanted.window
         return value if asked is None or isinstance(value, Exception) else connection(value, asked)
+
+
+def _key_of(parent: Any, on: str) -> Any:
+    try:
+        key = getattr(parent, on)
+        hash(key)
+    except Exception as error:  # that parent's own
+        return error
+    return key
 
 
 def _at_once(column: list[Any]) -> Column:

@@ -1,19 +1,21 @@
-"""Fields that need nothing but their parent and the request: plain attributes, and resolvers without arguments and `info`.
+"""Fields that need nothing but their parent, their arguments and the request: plain attributes, and resolvers without `info`.
 
-Everything else (arguments, `info`, extensions, permissions, fields of others) is executed as strawberry does it, a parent at a
+Everything else (`info`, extensions, permissions, fields of others) is executed as strawberry does it, a parent at a
 time. Invariant: whoever is read here is read exactly as `get_result` would; in doubt nothing is.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from strawberry.types.field import StrawberryField
 
 from .context import Ctx
+from .node import is_id
 from .resolver import ResolverField, ensure_allowed, within_deadline
+from .rules import checked
 
 Read = Callable[[Any], Any]
 """A parent -> its value, or an awaitable of it. Raises: whatever the field's own code raises."""
@@ -25,24 +27,31 @@ def attribute_of(field: StrawberryField) -> str | None:
     return field.python_name if copies and field.default_resolver is getattr else None
 
 
-def is_method(field: StrawberryField) -> bool:
-    """Whether the field's resolver needs nothing but its parent and the request's `Ctx`."""
+def is_node_id(field: StrawberryField) -> bool:
+    """Whether the field is `Node.id` as it stands there, which needs no more of its parent than the class and `key`."""
     resolver = field.base_resolver
-    if resolver is None or field.extensions or field.arguments or not callable(resolver.wrapped_func):
+    return resolver is not None and is_id(resolver.wrapped_func) and is_method(field)
+
+
+def is_method(field: StrawberryField) -> bool:
+    """Whether the field's resolver needs nothing but its parent, its arguments and the request's `Ctx`."""
+    resolver = field.base_resolver
+    if resolver is None or field.extensions or not callable(resolver.wrapped_func):
         return False
     own = type(field).get_result
     return own in (StrawberryField.get_result, ResolverField.get_result) and resolver.info_parameter is None
 
 
-def method_of(field: StrawberryField, ctx: Ctx) -> Read:
-    """The resolver of a field that `is_method`, for one request."""
-    plain = _plain(field, ctx)
-    allow = field.allow if isinstance(field, ResolverField) else None
-    if allow is None:
+def method_of(field: StrawberryField, ctx: Ctx, arguments: Mapping[str, Any]) -> Read:
+    """The resolver of a field that `is_method`, for one request and these arguments, by their Python names."""
+    plain = _plain(field, ctx, arguments)
+    allow, checks = (field.allow, field.checks) if isinstance(field, ResolverField) else (None, None)
+    if allow is None and not checks:
         return plain
 
     def read(parent: Any) -> Any:
         ensure_allowed(allow, parent, ctx)
+        checked(checks or {}, arguments)
         return plain(parent)
 
     return read
@@ -53,19 +62,21 @@ def awaited(field: StrawberryField, value: Any, ctx: Ctx) -> Any:
     return within_deadline(value, ctx) if isinstance(field, ResolverField) and inspect.isawaitable(value) else value
 
 
-def _plain(field: StrawberryField, ctx: Ctx) -> Read:
+def _plain(field: StrawberryField, ctx: Ctx, arguments: Mapping[str, Any]) -> Read:
     resolver = field.base_resolver
     assert resolver is not None  # noqa: S101 - `is_method` says so
     function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment] # it is bound by now
     parameters = (resolver.parent_parameter, resolver.root_parameter)
     named = [parameter.name for parameter in parameters if parameter is not None]
-    given = {field.ctx_parameter: ctx} if isinstance(field, ResolverField) and field.ctx_parameter else {}
+    given = {**arguments}
+    if isinstance(field, ResolverField) and field.ctx_parameter:
+        given[field.ctx_parameter] = ctx
     is_told = resolver.self_parameter is not None
     if is_told and not named and not given:
         return function
 
     def read(parent: Any) -> Any:
-        arguments = given | dict.fromkeys(named, parent)
-        return function(parent, **arguments) if is_told else function(**arguments)
+        named_too = given | dict.fromkeys(named, parent) if named else given
+        return function(parent, **named_too) if is_told else function(**named_too)
 
     return read

@@ -21,7 +21,7 @@ from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
 from .reconciler import Reconciler
 from .recording import Read
-from .records import RecordBroken, loader_codec, page_decoder
+from .records import RecordBroken, Records, loader_codec, page_decoder
 from .refreshes import Refreshes
 
 V = TypeVar("V")
@@ -56,8 +56,8 @@ class BoundLoader(Generic[V]):
             fresh=loader.fresh, revalidate=loader.revalidate, keep=keep, max_entries=loader.max_entries
         )
 
-    async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> list[V | GatewayError]:
-        """Values for distinct `keys`, in their order.
+    async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> Mapping[str, Any]:
+        """What each of these distinct keys has: a value as it was loaded (`object_of`), or a GatewayError.
 
         Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
         """
@@ -68,15 +68,20 @@ class BoundLoader(Generic[V]):
 
     async def _read(
         self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None = None
-    ) -> list[V | GatewayError]:
+    ) -> Mapping[str, Any]:
         rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
-        values = {key: self._hydrated(row) for key, row in rows.items()}
-        missing = [key for key in keys if key not in values]
+        missing = [key for key in keys if key not in rows] if rows else keys
         if told is not None:
-            told.cached, told.asked = len(values), len(missing)
-        if missing:
-            values.update(await self._fetch(missing, arguments, reading, told))
-        return [values[key] for key in keys]
+            told.cached, told.asked = len(rows), len(missing)
+        fetched = await self._fetch(missing, arguments, reading, told) if missing else {}
+        return {**self._all_loaded(rows), **fetched} if rows else fetched
+
+    def object_of(self, loaded: Any) -> V | None:
+        """The value of the graph that a loaded value is, or stands for."""
+        if loaded is None or not self._codec.stands_for_object:
+            return loaded  # type: ignore[no-any-return]
+        value: Any = list(map(self._codec.hydrate, loaded)) if self.loader.many else self._codec.hydrate(loaded)
+        return value  # type: ignore[no-any-return]
 
     def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
         """The last known value and its age, if it is at most `max_age` old. What failed is never among them."""
@@ -84,11 +89,11 @@ class BoundLoader(Generic[V]):
         found = self.cache.stale(name(key), now=self._clock.now(), max_age=max_age)
         if found is None:
             return None
-        value = self._hydrated(found.row)
+        value = self._loaded(found.row)
         if isinstance(value, GatewayError):
             return None
         self._count_cache("stale")
-        return value, found.age
+        return self.object_of(value), found.age  # type: ignore[return-value] # absent is a value here
 
     def _cached(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
         """Rows that may be served without asking; those of them that are due are asked for meanwhile."""
@@ -117,8 +122,8 @@ class BoundLoader(Generic[V]):
         self._refreshes.start(self.loader.name, names, refresh)
 
     async def _fetch(
-        self, keys: list[str], arguments: Arguments, reading: Reading, told: Read | None = None
-    ) -> dict[str, V | GatewayError]:
+        self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None = None
+    ) -> Mapping[str, Any]:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
         self._sizes.observe(len(keys))
         asked_at = self._clock.now()
@@ -130,7 +135,7 @@ class BoundLoader(Generic[V]):
             if told is not None:
                 told.outcome = error.code
             return dict.fromkeys(keys, error)
-        values = {key: self._hydrated(row) for key, row in rows.items()}
+        values = self._all_loaded(rows)
         if self.cache.keeps and reading.faults is None:
             name = self._cache_name(arguments, reading)
             for key, value in values.items():
@@ -138,7 +143,7 @@ class BoundLoader(Generic[V]):
                     self.cache.put(name(key), rows[key], asked_at=asked_at)
         return values
 
-    def _request(self, keys: list[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
+    def _request(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
         loader = self.loader
         parameters = [(loader.params[name], value) for name, value in arguments if value is not None]
         common: dict[str, Any] = {
@@ -151,15 +156,35 @@ class BoundLoader(Generic[V]):
         if loader.method == "GET":
             query = (*((loader.keys, key) for key in keys), *_query(parameters))
             return ServiceRequest(query=query, **common)
-        body = msgspec.json.encode({loader.keys: keys, **dict(parameters)})
+        body = msgspec.json.encode({loader.keys: [*keys], **dict(parameters)})
         return ServiceRequest(body=body, is_read=True, **common)
 
-    def _by_key(self, response: ServiceResponse, keys: list[str]) -> dict[str, Any | GatewayError]:
-        """Rows by asked key. Keys that nobody asked for make the absence of asked ones untrustworthy."""
+    def _by_key(self, response: ServiceResponse, keys: Sequence[str]) -> dict[str, Any]:
+        """Rows by asked key, None where the service has none; a GatewayError where they are not to be trusted."""
         records = self._records(response)
-        rows: dict[str, Any | GatewayError] = {key: [] if self.loader.many else _ABSENT for key in keys}
+        found = self._grouped(records, keys) if records.is_whole else None
+        return self._judged(records, keys) if found is None else found
+
+    def _grouped(self, records: Records, keys: Sequence[str]) -> dict[str, Any] | None:
+        """Rows by asked key, if nothing about the answer is wrong."""
+        if self.loader.many:
+            lists: dict[str, Any] = {key: [] for key in keys}
+            try:
+                for key, row in zip(records.keys, records.rows, strict=True):
+                    lists[key].append(row)
+            except KeyError:
+                return None
+            return lists
+        found = dict(zip(records.keys, records.rows, strict=True))
+        if len(found) < len(records.rows) or not found.keys() <= set(keys):
+            return None
+        return found if len(found) == len(keys) else {key: found.get(key) for key in keys}
+
+    def _judged(self, records: Records, keys: Sequence[str]) -> dict[str, Any]:
+        """Rows one by one. Keys that nobody asked for make the absence of asked ones untrustworthy."""
+        rows: dict[str, Any | GatewayError] = {key: [] if self.loader.many else None for key in keys}
         strangers = 0
-        for key, row in records:
+        for key, row in zip(records.keys, records.rows, strict=True):
             if key not in rows:
                 strangers += 1
             elif isinstance(row, RecordBroken):
@@ -168,16 +193,16 @@ class BoundLoader(Generic[V]):
                 known = rows[key]
                 if not isinstance(known, GatewayError):
                     known.append(row)
-            elif rows[key] is _ABSENT:
+            elif rows[key] is None:
                 rows[key] = row
             else:
                 rows[key] = self._broken(f"two records answer the key {key!r}")
         if strangers:
             problem = self._broken(f"{strangers} record(s) answer keys that were not asked for")
-            rows = {key: problem if row is _ABSENT or row == [] else row for key, row in rows.items()}
+            rows = {key: problem if row is None or row == [] else row for key, row in rows.items()}
         return rows
 
-    def _records(self, response: ServiceResponse) -> list[tuple[str, Any | RecordBroken]]:
+    def _records(self, response: ServiceResponse) -> Records:
         ensure_success(response, self.loader.service, self.loader.endpoint)
         try:
             return self._codec.decode(response.body)
@@ -190,19 +215,22 @@ class BoundLoader(Generic[V]):
         self._log.warning("service contract broken", loader=self.loader.name, detail=detail)
         return contract_broken(self.loader.service, self.loader.endpoint)
 
-    def _hydrated(self, row: Any | GatewayError) -> V | GatewayError:
-        if isinstance(row, GatewayError):
+    def _all_loaded(self, rows: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`_loaded` of each; at once, where rows stand for objects: None is then what a key without one has."""
+        return rows if self._codec.stands_for_object else {key: self._loaded(row) for key, row in rows.items()}
+
+    def _loaded(self, row: Any) -> Any:
+        """What a row comes to for who loads it: itself, where it stands for the object; else what the author makes of it."""
+        if row is None:
+            return self.loader.absent
+        if self._codec.stands_for_object or isinstance(row, GatewayError):
             return row
-        if row is _ABSENT:
-            absent: V = self.loader.absent
-            return absent
         try:
-            value: Any = [self._codec.hydrate(each) for each in row] if self.loader.many else self._codec.hydrate(row)
+            return [self._codec.hydrate(each) for each in row] if self.loader.many else self._codec.hydrate(row)
         except (
             Exception
         ) as error:  # the author's translation: what it cannot take is not what was agreed, for this key only
             return self._broken(f"{type(error).__name__}: {error}")
-        return value  # type: ignore[no-any-return]
 
     def _cache_name(self, arguments: Arguments, reading: Reading) -> Callable[[str], Hashable]:
         """What a key is called in the cache, for all keys of a batch."""
@@ -377,16 +405,6 @@ class Loaders:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refreshes.close()
-
-
-class _Absent:
-    """The service answered and has nothing under the key."""
-
-    def __repr__(self) -> str:
-        return "<absent>"
-
-
-_ABSENT = _Absent()
 
 
 def result_of(found: Found | None) -> str:

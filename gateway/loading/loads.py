@@ -1,7 +1,8 @@
 """The loads of one request: keys asked for in the same tick travel together, and no key is asked for twice.
 
-Built on aiodataloader, one DataLoader per (loader, arguments, strong or not). Invariants: the batches of a request end with it:
-`close` cancels calls that nobody awaits any more; a strong read is answered by a call that began after it was asked for.
+One `Batch` per (loader, arguments, strong or not); for what batch resolvers share, aiodataloader. Invariants: the batches of a
+request end with it: `close` cancels calls that nobody awaits any more; a strong read is answered by a call that began after it
+was asked for.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
 
 from ..clock import Seconds
 from ..errors import GatewayError
 from .batch import Arguments, Loaders
+from .calls import Batch, Call, Read, UnderWay
 from .loader import Loader, Page, Pages
 from .reading import Reading
 from .reconcile import Reconciliation
@@ -32,9 +34,10 @@ class Loads:
     def __init__(self, loaders: Loaders, reading: Reading) -> None:
         self._loaders = loaders
         self._reading = reading
-        self._batches: dict[object, _Batch] = {}
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._is_closed = False
+        self._batches: dict[object, Batch] = {}
+        self._shared: dict[object, DataLoader[Any, Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._under_way = UnderWay()
 
     @property
     def reading(self) -> Reading:
@@ -48,7 +51,8 @@ class Loads:
 
         Raises: GatewayError, the key's own failure.
         """
-        return await unwrapped(self._future(loader, key, frozen(arguments), is_strong=is_strong))  # type: ignore[no-any-return]
+        call = self._call(loader, key, frozen(arguments), is_strong=is_strong)
+        return await self._object(loader, key, call)  # type: ignore[no-any-return]
 
     async def load_many(
         self,
@@ -58,10 +62,9 @@ class Loads:
         *,
         is_strong: bool = False,
     ) -> list[V | None]:
-        """Values in the order of `keys`. Raises: GatewayError, the first failure among them."""
-        chosen = frozen(arguments)
-        futures = [self._future(loader, key, chosen, is_strong=is_strong) for key in keys]
-        return list(await asyncio.gather(*map(unwrapped, futures)))
+        """Values in the order of `keys`. Raises: GatewayError, the first failure in that order."""
+        calls = self.begin(loader, list(dict.fromkeys(keys)), arguments, is_strong=is_strong)
+        return [await self._object(loader, key, calls[key]) for key in keys]
 
     async def page(
         self, pages: Pages[V], arguments: Mapping[str, Any] | None = None, *, is_strong: bool = False
@@ -69,9 +72,10 @@ class Loads:
         """One page of a listing; the same page is asked for once a request, unless `is_strong`."""
         chosen = frozen(arguments)
         batch = self._batch(
-            (pages, chosen, is_strong), lambda: self._pages_reader(pages, is_strong=is_strong), is_memo=not is_strong
+            (pages, chosen, is_strong), lambda: self._page_reader(pages, is_strong=is_strong), is_strong=is_strong
         )
-        return await unwrapped(batch.load(chosen))  # type: ignore[no-any-return]
+        page: Page[V] = await batch.ask([chosen])[chosen].value(chosen)
+        return page
 
     async def reconcile(
         self,
@@ -87,8 +91,8 @@ class Loads:
         Raises: GatewayError: the first source's, where all have failed; SourcesUndecided, where `rule` cannot decide.
         """
         chosen = frozen(arguments)
-        futures = [self._future(source, key, chosen) for source in sources]
-        said = [(source, await settled(future)) for source, future in zip(sources, futures, strict=True)]
+        calls = [self._call(source, key, chosen) for source in sources]
+        said = [(source, await self._settled(source, key, call)) for source, call in zip(sources, calls, strict=True)]
         return self._loaders.reconciler.judge(said, rule, field=field, key=key)
 
     def begin(
@@ -98,8 +102,11 @@ class Loads:
         arguments: Mapping[str, Any] | None = None,
         *,
         is_strong: bool = False,
-    ) -> Requested:
-        """Ask for distinct `keys` in this very tick. For who reads many: a `load` costs a coroutine and a shield for each key."""
+    ) -> Mapping[str, Call]:
+        """Ask for distinct `keys` in this very tick: the call that each travels in. For who reads many.
+
+        A call's values are as they were loaded: records stand for the objects that are made of them (`object_of`).
+        """
         return self._batch_of(loader, frozen(arguments), is_strong=is_strong).ask(keys)
 
     def stale(
@@ -120,72 +127,72 @@ class Loads:
 
         The item is asked for in the tick of this call; what is returned is called once the answer is waited for.
         """
-        return partial(unwrapped, self._batch(name, lambda: read, max_batch=max_batch, is_memo=False).load(item))
+        shared = self._shared.get(name)
+        if shared is None:
+            loop = asyncio.get_running_loop()
+            shared = DataLoader(self._tracked(read), max_batch_size=max_batch, cache=False, loop=loop)
+            self._shared[name] = shared
+        return partial(_unwrapped, shared.load(item))
 
     def new_generation(self) -> None:
         """After a write: forget what this request has read, and ask services rather than fresh caches from now on."""
         self._batches = {}
+        self._shared = {}
         self._reading = replace(self._reading, skip_fresh=True)
 
     async def close(self) -> None:
         """Cancel the calls that are still under way; nobody is left to read them."""
-        self._is_closed = True
-        under_way = list(self._under_way)
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._under_way.close()
+        if self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _future(
-        self, loader: Loader[Any], key: str, arguments: Arguments, *, is_strong: bool = False
-    ) -> asyncio.Future[Any]:
-        return self._batch_of(loader, arguments, is_strong=is_strong).load(key)
+    def _call(self, loader: Loader[Any], key: str, arguments: Arguments, *, is_strong: bool = False) -> Call:
+        return self._batch_of(loader, arguments, is_strong=is_strong).ask([key])[key]
 
-    def _batch_of(self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool) -> _Batch:
+    async def _object(self, loader: Loader[Any], key: str, call: Call) -> Any:
+        """The key's value as resolvers know it, the same each time. Raises: GatewayError, the key's own failure."""
+        value = await call.value(key)
+        if key not in call.objects:
+            call.objects[key] = self._loaders.loader(loader).object_of(value)
+        return call.objects[key]
+
+    async def _settled(self, loader: Loader[Any], key: str, call: Call) -> Any | GatewayError:
+        """The key's value, or its failure as one. Raises: whatever else went wrong, which is our own bug."""
+        try:
+            return await self._object(loader, key, call)
+        except GatewayError as error:
+            return error
+
+    def _batch_of(self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool) -> Batch:
+        name = (loader, arguments, is_strong)
         return self._batch(
-            (loader, arguments, is_strong),
+            name,
             lambda: self._reader(loader, arguments, is_strong=is_strong),
+            is_strong=is_strong,
             max_batch=loader.max_batch,
-            is_memo=not is_strong,
         )
 
     def _batch(
-        self,
-        name: object,
-        make_reader: Callable[[], Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]],
-        *,
-        max_batch: int | None = None,
-        is_memo: bool = True,
-    ) -> _Batch:
+        self, name: object, reader: Callable[[], Read], *, is_strong: bool, max_batch: int | None = None
+    ) -> Batch:
         batch = self._batches.get(name)
         if batch is None:
-            read = make_reader()
-            batch = self._batches[name] = _Batch(
-                self._tracked(read),
-                max_batch_size=max_batch,
-                cache=is_memo,
-                loop=asyncio.get_running_loop(),
-            )
+            batch = Batch(reader(), self._under_way, max_batch=max_batch, remembers=not is_strong)
+            self._batches[name] = batch
         return batch
 
-    def _reader(
-        self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool
-    ) -> Callable[[list[str]], Coroutine[Any, Any, list[Any]]]:
+    def _reader(self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool) -> Read:
         bound, reading = self._loaders.loader(loader), self._as(is_strong)
+        return lambda keys: bound.read(keys, arguments, reading)
 
-        async def read(keys: list[str]) -> list[Any]:
-            distinct = list(dict.fromkeys(keys))  # without a memo a key may be asked for twice in a tick
-            values = dict(zip(distinct, await bound.read(distinct, arguments, reading), strict=True))
-            return [values[key] for key in keys]
-
-        return read
-
-    def _pages_reader(
-        self, pages: Pages[Any], *, is_strong: bool
-    ) -> Callable[[list[Arguments]], Coroutine[Any, Any, list[Any]]]:
+    def _page_reader(self, pages: Pages[Any], *, is_strong: bool) -> Read:
         bound, reading = self._loaders.pages(pages), self._as(is_strong)
 
-        async def read(asked: list[Arguments]) -> list[Any]:
-            return [await bound.read(asked[0], reading)] * len(asked)  # all the same: the arguments are in the name
+        async def read(asked: list[Arguments]) -> Mapping[Arguments, Any]:
+            return {asked[0]: await bound.read(asked[0], reading)}  # the only one: the arguments are in the name
 
         return read
 
@@ -198,45 +205,20 @@ class Loads:
         """`read` with its task known to `close`, and its failures as values: a future that nobody reads must not warn."""
 
         async def tracked(keys: list[Any]) -> list[Any]:
-            if self._is_closed:  # the batch was gathered in the tick in which the request ended: nobody waits for it
+            if self._under_way.is_closed:  # it was gathered in the tick in which the request ended: nobody waits for it
                 raise asyncio.CancelledError
             task = asyncio.current_task()
             if task is not None:
-                self._under_way.add(task)
+                self._tasks.add(task)
             try:
                 return [_Failed(value) if isinstance(value, Exception) else value for value in await read(keys)]
             except Exception as error:  # becomes each waiter's own failure, raised where it is awaited
                 return [_Failed(error)] * len(keys)
             finally:
                 if task is not None:
-                    self._under_way.discard(task)
+                    self._tasks.discard(task)
 
         return tracked
-
-
-class Requested(NamedTuple):
-    """Keys that were asked for. The futures are shared with whoever asks for the same key: they are never cancelled."""
-
-    futures: list[asyncio.Future[Any]]
-    """One a key, in their order; `said` reads what one ended in."""
-    calls: list[asyncio.Future[Any]]
-    """One of each call at least: the others of that call are done when it is."""
-
-
-class _Batch(DataLoader[Any, Any]):
-    """The keys of one loader and set of arguments."""
-
-    def ask(self, keys: Sequence[Any]) -> Requested:
-        """Ask for distinct `keys`. Those that are new travel together, `max_batch_size` in a call, in the order of the queue."""
-        before = len(self._queue)
-        futures = list(map(self.load, keys))
-        new = len(self._queue) - before
-        if new < len(futures):  # some have been asked for before: nobody knows with whom they travel
-            return Requested(futures, futures)
-        size = self.max_batch_size or len(self._queue)
-        return Requested(
-            futures, [*futures[:1], *(futures[at - before] for at in range(before + 1, before + new) if at % size == 0)]
-        )
 
 
 class _Failed:
@@ -248,29 +230,16 @@ class _Failed:
         self.error = error
 
 
-async def unwrapped(future: asyncio.Future[Any]) -> Any:
+async def _unwrapped(future: asyncio.Future[Any]) -> Any:
     """The future's value, or its failure raised afresh.
 
     The shield keeps one waiter's cancellation from taking the batch from the others; the traceback is cut because one error may
     be raised at a thousand places.
     """
-    value = said(await asyncio.shield(future))
-    if isinstance(value, Exception):
-        raise value
+    value = await asyncio.shield(future)
+    if isinstance(value, _Failed):
+        raise value.error.with_traceback(None)
     return value
-
-
-def said(value: Any) -> Any | Exception:
-    """What a future of `Loads.begin` ended in: a value of the graph, or the failure of its key."""
-    return value.error.with_traceback(None) if isinstance(value, _Failed) else value
-
-
-async def settled(future: asyncio.Future[Any]) -> Any | GatewayError:
-    """The future's value, or its failure as one. Raises: whatever else went wrong, which is our own bug."""
-    try:
-        return await unwrapped(future)
-    except GatewayError as error:
-        return error
 
 
 def frozen(arguments: Mapping[str, Any] | None) -> Arguments:

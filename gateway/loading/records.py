@@ -15,9 +15,10 @@ import keyword
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, Union, overload
 
 import msgspec
 
@@ -26,6 +27,54 @@ from .loader import Loader, Page, Pages, Shape
 
 Hydrate = Callable[[Any], Any]
 """Row (a Struct) -> value of the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a derived record stands for: whoever only reads attributes may read the record's own in place of the object's."""
+
+    into: type[Any]
+    hydrate: Hydrate
+    plain: frozenset[str]
+    """Attributes whose values are the object's own."""
+    nested: frozenset[str]
+    """Attributes that hold derived records, where the object has what they stand for."""
+
+
+def origin_of(kind: type[Any]) -> Origin | None:
+    """What records of this class stand for; None for any other class."""
+    return getattr(kind, _ORIGIN, None)
+
+
+_ORIGIN = "__record_origin__"
+
+
+def objects_of(values: Sequence[Any]) -> Sequence[Any]:
+    """The same with objects in place of the records that stand for them; one for each record, however often it is there."""
+    origins = {kind: origin for kind in set(map(type, values)) if (origin := origin_of(kind)) is not None}
+    if not origins:
+        return values
+    made: dict[int, Any] = {}
+
+    def made_of(value: Any) -> Any:
+        origin = origins.get(type(value))
+        if origin is None:
+            return value
+        found = made.get(id(value))
+        if found is None:
+            found = made[id(value)] = origin.hydrate(value)
+        return found
+
+    return [made_of(value) for value in values]
+
+
+class Records(NamedTuple):
+    """A payload's records in its order: each one's key, and its row or what is wrong with it."""
+
+    keys: list[str]
+    rows: list[Any]
+    is_whole: bool
+    """Whether none is broken."""
 
 
 class RecordBroken(Exception):
@@ -41,11 +90,15 @@ class Codec:
     row: msgspec.json.Decoder[Any]
     key_only: msgspec.json.Decoder[Any]
     unwrap: Callable[[Any], Any]
-    key_of: Callable[[Any], str]
+    key_of: Callable[[Any], str | int]
+    has_numbers: bool
+    """Whether keys may be numbers."""
     hydrate: Hydrate
+    stands_for_object: bool
+    """Whether a row is a derived record, so that hydrating it changes nothing that an attribute says, and cannot fail."""
 
-    def decode(self, body: bytes) -> list[tuple[str, Any | RecordBroken]]:
-        """(key, row) for each record in the payload's order; a broken record stands as `RecordBroken` at its key.
+    def decode(self, body: bytes) -> Records:
+        """A broken record stands as `RecordBroken` at its key.
 
         Raises: RecordBroken when the payload is not a list of records, or a record's key cannot be read.
         """
@@ -53,16 +106,17 @@ class Codec:
             rows = self.unwrap(self.rows.decode(body))
         except UNREADABLE:
             return self._decode_one_by_one(body)
-        key_of = self.key_of
-        return [(key_of(row), row) for row in rows]
+        keys: list[Any] = list(map(self.key_of, rows))
+        return Records([*map(_text, keys)] if self.has_numbers else keys, rows, is_whole=True)
 
-    def _decode_one_by_one(self, body: bytes) -> list[tuple[str, Any | RecordBroken]]:
+    def _decode_one_by_one(self, body: bytes) -> Records:
         """The slow way, taken only when the fast one failed: finds which record is broken."""
         try:
             raw_rows = self.unwrap(self.raw_rows.decode(body))
-            return [(_text(self.key_only.decode(raw).key), self._decode_row(raw)) for raw in raw_rows]
+            keys = [_text(self.key_only.decode(raw).key) for raw in raw_rows]
         except UNREADABLE as error:
             raise RecordBroken(str(error)) from error
+        return Records(keys, [self._decode_row(raw) for raw in raw_rows], is_whole=False)
 
     def _decode_row(self, raw: msgspec.Raw) -> Any | RecordBroken:
         try:
@@ -88,8 +142,10 @@ def loader_codec(loader: Loader[Any]) -> Codec:
         row=msgspec.json.Decoder(row_type),
         key_only=msgspec.json.Decoder(key_only),
         unwrap=unwrap,
-        key_of=lambda row: _text(getattr(row, key_attribute)),
+        key_of=attrgetter(key_attribute),
+        has_numbers=_may_be_number(row_type, key_attribute),
         hydrate=hydrate,
+        stands_for_object=origin_of(row_type) is not None,
     )
 
 
@@ -104,7 +160,7 @@ def page_decoder(pages: Pages[Any]) -> tuple[msgspec.json.Decoder[Any], Hydrate]
             ("total", int | None, msgspec.field(name=pages.total, default=None)),
         ],
     )
-    return msgspec.json.Decoder(payload), _page_hydration(hydrate_item)
+    return msgspec.json.Decoder(payload), _page_hydration(hydrate_item, is_derived=origin_of(row_type) is not None)
 
 
 def record_type(shape: Shape) -> tuple[type[Any], Hydrate]:
@@ -112,6 +168,12 @@ def record_type(shape: Shape) -> tuple[type[Any], Hydrate]:
     if shape.record is not None and shape.to is not None:
         return shape.record, shape.to
     return derive(shape.into, renamed=shape.fields)
+
+
+def _may_be_number(row_type: type[Any], attribute: str) -> bool:
+    """Whether the attribute is declared as anything but a text."""
+    declared = next(column.type for column in msgspec.structs.fields(row_type) if column.name == attribute)
+    return getattr(declared, "__supertype__", declared) is not str
 
 
 def _keyed_row(shape: Shape, key: str, *, where: str) -> tuple[type[Any], str, Hydrate]:
@@ -143,14 +205,62 @@ def _page_row(loader: Loader[Any]) -> tuple[type[Any], str, Hydrate]:
             ("total", int | None, None),
         ],
     )
-    return row_type, "row_key", _page_hydration(hydrate_item)
+    return row_type, "row_key", _page_hydration(hydrate_item, is_derived=origin_of(item_type) is not None)
 
 
-def _page_hydration(hydrate_item: Hydrate) -> Hydrate:
+def _page_hydration(hydrate_item: Hydrate, *, is_derived: bool) -> Hydrate:
+    """`is_derived`: hydrating an item cannot fail, so it may wait until somebody looks."""
+
     def hydrate(row: Any) -> Page[Any]:
-        return Page(items=[hydrate_item(item) for item in row.items], next=row.next, total=row.total)
+        items = Rows(row.items, hydrate_item) if is_derived else [hydrate_item(item) for item in row.items]
+        return Page(items=items, next=row.next, total=row.total)
 
     return hydrate
+
+
+class Rows(Sequence[Any]):
+    """What a page has, made of its records when somebody looks: a plan that only copies attributes reads these themselves.
+
+    State: the objects, once one was looked at. They stay the same.
+    """
+
+    __slots__ = ("_hydrate", "_objects", "records")
+
+    def __init__(self, records: list[Any], hydrate: Hydrate) -> None:
+        self.records = records
+        self._hydrate = hydrate
+        self._objects: list[Any] | None = None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has looked: what stands for the objects still says what they would."""
+        return self._objects is None
+
+    def _made(self) -> list[Any]:
+        if self._objects is None:
+            self._objects = [self._hydrate(record) for record in self.records]
+        return self._objects
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._made()[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._made())
+
+    def __eq__(self, other: object) -> bool:
+        return self._made() == (list(other) if isinstance(other, Rows) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Rows {len(self.records)}>"
 
 
 def _enveloped(row_type: type[Any], envelope: str | None) -> tuple[Any, Any, Callable[[Any], Any]]:
@@ -190,8 +300,12 @@ def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tupl
         name = renamed.get(column.name) or camel(column.name)
         columns.append((column.name, wire_type, _wire_field(name, wire_type, column)))
         copies.append((column.name, copy))
-    struct = msgspec.defstruct(into.__name__, columns, kw_only=True, gc=False)
-    return struct, _copier(into, copies)
+    hydrate = _copier(into, copies)
+    nested = frozenset(name for name, copy in copies if copy is not None)
+    plain_names = frozenset(name for name, _ in copies) - nested
+    namespace = {_ORIGIN: Origin(into, hydrate, plain_names, nested)}
+    struct = msgspec.defstruct(into.__name__, columns, kw_only=True, gc=False, namespace=namespace)
+    return struct, hydrate
 
 
 def _copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:

@@ -51,7 +51,7 @@ async def test_the_plan_is_told_with_what_was_read_for_each_join() -> None:
     (products,) = told["plan"]
 
     assert told["notCompiled"] is None
-    assert (products["field"], products["source"]) == ("Query.products", "resolves one by one")
+    assert (products["field"], products["source"]) == ("Query.products", "calls products")
     assert [(each["name"], each["source"], each.get("reads")) for each in products["fields"]] == [
         ("sku", "copies sku", None),
         ("stock", "joins inventory /stock on sku", [1]),

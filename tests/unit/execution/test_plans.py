@@ -121,8 +121,8 @@ def test_a_plan_is_printed_for_people() -> None:
     assert str(found[0].plan) == cleandoc(
         """
         query
-          products: resolves one by one
-            id: calls id
+          products: calls products
+            id: makes the id of its key
             sku: copies sku
             t: the type's name
             stock: joins inventory /stock on sku

@@ -173,7 +173,7 @@ def test_renaming_is_for_derived_records_only() -> None:
 
 def test_a_key_that_is_no_field_of_the_graph_is_read_beside_it() -> None:
     loader = SHOP.loader("/x", keys="ids", key="ownerId", into=Amount)
-    ((key, row),) = loader_codec(loader).decode(b'[{"ownerId": "o", "minorUnits": 4}]')
+    ((key,), (row,), _) = loader_codec(loader).decode(b'[{"ownerId": "o", "minorUnits": 4}]')
     assert (key, loader_codec(loader).hydrate(row)) == ("o", Amount(minor_units=4))
 
 

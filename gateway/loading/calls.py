@@ -1,0 +1,149 @@
+"""Keys that are asked for in the same tick travel together: in one call, or as many as the service's limit makes of them.
+
+Source: DataLoader (Lee Byron, Facebook). Its future for each key is left out: who reads a layer asks for all keys of it at
+once, waits for a call, and finds each key's value in what the call brought. Invariants: a key is asked for once, unless nothing
+is remembered; a call that was told to begin has an end, and its failure is a value, so a call that nobody waits for warns
+nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
+
+Read = Callable[[list[Any]], Coroutine[Any, Any, Mapping[Any, Any]]]
+"""Distinct keys -> what each has: a value, or the exception that says why it has none."""
+
+
+class Call:
+    """Keys on their way to a service, and what they brought. State: the keys, until it is sent; then `values`, once it has
+    ended.
+    """
+
+    __slots__ = ("future", "keys", "objects", "values")
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.keys: list[Any] = []
+        self.values: Mapping[Any, Any] = {}
+        """By key: a value, or an exception."""
+        self.objects: dict[Any, Any] = {}
+        """By key: what was made of its value for somebody, so that all who ask for it have the same."""
+        self.future = future
+        """Done when the call has ended. Shared by all who wait: never cancelled by one of them."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.future.done()
+
+    async def ended(self) -> None:
+        """Wait for the end. Whoever waits may be cancelled: the call goes on for the others."""
+        if not self.future.done():
+            await asyncio.shield(self.future)
+
+    async def value(self, key: Any) -> Any:
+        """What the key has. Raises: the key's own failure."""
+        await self.ended()
+        value = self.values[key]
+        if isinstance(value, Exception):
+            raise value.with_traceback(None)  # one error may be raised at a thousand places
+        return value
+
+    def end(self, values: Mapping[Any, Any]) -> None:
+        self.values = values
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def cancel(self) -> None:
+        self.future.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Call for {len(self.keys)} keys, {'ended' if self.has_ended else 'under way'}>"
+
+
+async def first_of(calls: Sequence[Call]) -> None:
+    """Wait until one of these has ended."""
+    if len(calls) == 1:
+        await calls[0].ended()
+    elif not any(call.has_ended for call in calls):
+        await asyncio.wait([call.future for call in calls], return_when=asyncio.FIRST_COMPLETED)
+
+
+class UnderWay:
+    """The calls of a request. Once it is closed none is begun, and those that were are cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Call, asyncio.Task[None]] = {}
+        self.is_closed = False
+
+    def begin(self, call: Call, read: Read) -> None:
+        if self.is_closed:  # it was gathered in the tick in which the request ended: nobody waits for it
+            call.cancel()
+        else:
+            self._tasks[call] = asyncio.get_running_loop().create_task(self._made(call, read))
+
+    async def _made(self, call: Call, read: Read) -> None:
+        try:
+            call.end(await read(call.keys))
+        except Exception as error:  # becomes each waiter's own failure
+            call.end(dict.fromkeys(call.keys, error))
+        finally:
+            del self._tasks[call]
+            call.cancel()  # where it has no end: it was cancelled itself
+
+    async def close(self) -> None:
+        self.is_closed = True
+        if self._tasks:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Batch:
+    """The keys of one question, asked by many. State: which call each key travels in; the calls that are still to be sent."""
+
+    def __init__(self, read: Read, under_way: UnderWay, *, max_batch: int | None, remembers: bool) -> None:
+        """`remembers`: False where each tick asks anew."""
+        self._read = read
+        self._under_way = under_way
+        self._max_batch = max_batch
+        self._remembers = remembers
+        self._calls: dict[Any, Call] = {}
+        self._unsent: list[Call] = []
+
+    def ask(self, keys: Sequence[Any]) -> Mapping[Any, Call]:
+        """The call that each of these distinct keys travels in; those that are new travel in the order in which they are asked
+        for.
+        """
+        known = self._calls
+        new = [key for key in keys if key not in known] if known else keys
+        if new:
+            self._gather(new)
+        return self._calls
+
+    def _gather(self, keys: Sequence[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._unsent:
+            loop.call_soon(loop.call_soon, self._send)  # so that whoever is woken in this tick may still join
+        for keys_of_call, call in self._shared_out(keys, loop):
+            call.keys += keys_of_call
+            self._calls.update(dict.fromkeys(keys_of_call, call))
+
+    def _shared_out(self, keys: Sequence[Any], loop: asyncio.AbstractEventLoop) -> Iterable[tuple[Sequence[Any], Call]]:
+        """Fill up the last call that is not sent, then new ones."""
+        at = 0
+        while at < len(keys):
+            if not self._unsent or len(self._unsent[-1].keys) == self._max_batch:
+                self._unsent.append(Call(loop.create_future()))
+            call = self._unsent[-1]
+            room = len(keys) if self._max_batch is None else self._max_batch - len(call.keys)
+            yield keys[at : at + room], call
+            at += room
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if not self._remembers:
+            self._calls = {}
+        for call in unsent:
+            self._under_way.begin(call, self._read)
