@@ -5,6 +5,7 @@ from __future__ import annotations
 from .leaves import Finish, finisher
 from .plan import Leaf, Plan, Selection
 from .stage import Stage, stage_of
+from .wanted import wanted
 
 
 class Program:
@@ -12,6 +13,8 @@ class Program:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.wanted = wanted(plan.root)
+        """What is read of the records of loaders, where that is not all."""
         self._stages: dict[Selection, Stage] = {}
         self._finishers: dict[Leaf, Finish] = {}
 

@@ -21,7 +21,7 @@ from graphql.execution.values import VariableValues
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
-from ..graph import Ctx
+from ..graph import Ctx, JoinField
 from ..graph.join_column import Asking, Column, join_column
 from ..graph.methods import awaited, method_of
 from ..graph.node import global_ids
@@ -59,6 +59,7 @@ class Run:
         self._read: dict[Layer, _Read] = {}
         self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
         """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
+        self._wanted = program.wanted
         self.stage = program.stage
         self.finisher = program.finisher
 
@@ -198,9 +199,9 @@ class Run:
         def info(index: int) -> Info[Any, Any]:
             return Info(_raw_info=self.info(layer, field, index), _field=declared)
 
-        return Asking(
-            ctx=self._ctx, arguments=self._arguments.converted(field, declared, lambda: info(index)), info=info
-        )
+        arguments = self._arguments.converted(field, declared, lambda: info(index))
+        wanted = self._wanted.get(declared.loader) if isinstance(declared, JoinField) else None
+        return Asking(ctx=self._ctx, arguments=arguments, info=info, wanted=wanted)
 
     def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver of the object's field. Raises: LookupError where the object stands nowhere."""

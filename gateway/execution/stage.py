@@ -13,14 +13,12 @@ from typing import Any
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import get_strawberry_type_cast
 
-from ..graph.join_column import reads_records
 from ..loading.records import Origin, origin_of
 from .answer import Write, members_of, writer
 from .leaves import Finish, finisher, needs_a_look
 from .plan import (
     Attribute,
     Items,
-    Joined,
     Leaf,
     Method,
     NodeId,
@@ -31,6 +29,7 @@ from .plan import (
     TypeName,
 )
 from .rows import Read, reader
+from .wanted import innermost, read_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +125,11 @@ def _stands_for(kind: type[Any], entity: type[Any] | None) -> bool:
 
 
 def _reads(field: PlannedField, origin: Origin) -> bool:
-    """Whether the field has of a record what it has of the object: attributes are all that it asks for."""
-    match field.source:
-        case TypeName():
-            return True
-        case Attribute(name):
-            return name in origin.plain or (name in origin.nested and not _is_leaf(field.shape))
-        case NodeId():
-            return "key" in origin.plain
-        case Joined(join):
-            return reads_records(join, origin.plain)
-        case _:
-            return False
-
-
-def _is_leaf(shape: Shape) -> bool:
-    while isinstance(shape, Items):
-        shape = shape.of
-    return isinstance(shape, Leaf)
+    """Whether the field has of a record what it has of the object. Records in it are no leaves, where objects may be."""
+    names = read_by(field)
+    if names is None or not names <= origin.plain | origin.nested:
+        return False
+    return names <= origin.plain or not isinstance(innermost(field.shape), Leaf)
 
 
 def _any_cast(values: Sequence[Any]) -> bool:

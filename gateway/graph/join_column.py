@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from strawberry.types.info import Info
 
 from ..errors import GatewayError
-from ..loading.calls import Call, first_of
+from ..loading.calls import Call, Wanted, first_of
 from ..loading.records import origin_of
 from .connection import Window, connection, window
 from .context import Ctx
@@ -33,6 +33,8 @@ class Asking:
     ctx: Ctx
     arguments: Mapping[str, Any]
     info: Callable[[int], Info[Any, Any]]
+    wanted: Wanted = None
+    """The attributes that will be read of what is found; None: all of them."""
 
 
 Column = Callable[[], Awaitable[Sequence[Any]]]
@@ -43,7 +45,7 @@ def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
     """What each of `parents` has at `field`, in their order: objects, or records that stand for them. Cost: one call a source and
     layer.
 
-    A parent may be a record itself, unless the field has a rule that asks the object (`reads_records`).
+    A parent may be a record itself, unless the field asks the object (`attributes_read`).
     """
     if field.reconcile is not None:
         return _one_by_one(field, parents, asking)
@@ -57,10 +59,11 @@ def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
     return _Loading(field, parents, asking, wanted, column).begin(places)
 
 
-def reads_records(field: JoinField, names: Collection[str]) -> bool:
-    """Whether records with these attributes can stand for the join's parents: it reads attributes of theirs, and no more."""
-    others = (each.on or field.on for each in field.fallbacks if isinstance(each, Alternative))
-    return field.allow is None and field.reconcile is None and all(name in names for name in (field.on, *others))
+def attributes_read(field: JoinField) -> frozenset[str] | None:
+    """What the join reads of its parents; None where it asks the object itself."""
+    if field.allow is not None or field.reconcile is not None:
+        return None
+    return frozenset((field.on, *(each.on or field.on for each in field.fallbacks if isinstance(each, Alternative))))
 
 
 def _one_by_one(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
@@ -141,7 +144,11 @@ class _Loading:
         field, loads = self._field, self._asking.ctx.loads
         try:
             calls = loads.begin(
-                field.loader, [*by_key], self._wanted.arguments, is_strong=field.consistency == "strong"
+                field.loader,
+                [*by_key],
+                self._wanted.arguments,
+                is_strong=field.consistency == "strong",
+                wanted=self._asking.wanted,
             )
         except Exception as error:  # a loader that is not bound, or a key that is none: our own bug, at each place
             return _at_once(_with(self._column, [place for group in by_key.values() for place in group], error))

@@ -7,27 +7,34 @@ one per loader and application; requests keep nothing here.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
+from cachetools import LRUCache
 
 from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
 from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
 from ..telemetry import Children, Telemetry
 from .cache import Found, LoaderCache
+from .calls import Loaded, Wanted
 from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
 from .reconciler import Reconciler
 from .recording import Read
-from .records import RecordBroken, Records, loader_codec, page_decoder
+from .records import Codec, RecordBroken, Records, loader_codec, page_decoder
 from .refreshes import Refreshes
 
 V = TypeVar("V")
 
 Arguments = tuple[tuple[str, Any], ...]
 """A loader's arguments, sorted by name: part of the batch key, so hashable."""
+
+
+MAX_CODECS = 64
+"""Of one loader: as many parts of its records as clients' plans want at a time. One takes some 20 kB."""
 
 
 class BoundLoader(Generic[V]):
@@ -46,6 +53,8 @@ class BoundLoader(Generic[V]):
         self.loader = loader
         self._client = services[loader.service]
         self._codec = loader_codec(loader)
+        self._codecs: LRUCache[frozenset[str], Codec] = LRUCache(MAX_CODECS)
+        """Those that read a part, by what they read."""
         self._clock = clock
         self._metrics = telemetry.metrics
         self._sizes = telemetry.metrics.batches.labels(loader.name)
@@ -56,25 +65,33 @@ class BoundLoader(Generic[V]):
             fresh=loader.fresh, revalidate=loader.revalidate, keep=keep, max_entries=loader.max_entries
         )
 
-    async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> Mapping[str, Any]:
-        """What each of these distinct keys has: a value as it was loaded (`object_of`), or a GatewayError.
+    async def read(self, keys: Sequence[str], arguments: Arguments, reading: Reading, wanted: Wanted = None) -> Loaded:
+        """What each of these distinct keys has: a value as it was loaded (`object_of`), or a GatewayError. Records that nobody
+        will ask for later have only the attributes that are `wanted`.
 
         Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
         """
         if reading.recording is None:
-            return await self._read(keys, arguments, reading)
+            return await self._read(keys, arguments, reading, wanted)
         with reading.recording.read(self.loader, len(keys)) as told:
-            return await self._read(keys, arguments, reading, told)
+            return await self._read(keys, arguments, reading, wanted, told)
 
     async def _read(
-        self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None = None
-    ) -> Mapping[str, Any]:
+        self,
+        keys: Sequence[str],
+        arguments: Arguments,
+        reading: Reading,
+        wanted: Wanted,
+        told: Read | None = None,
+    ) -> Loaded:
         rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
         missing = [key for key in keys if key not in rows] if rows else keys
         if told is not None:
             told.cached, told.asked = len(rows), len(missing)
-        fetched = await self._fetch(missing, arguments, reading, told) if missing else {}
-        return {**self._all_loaded(rows), **fetched} if rows else fetched
+        if not missing:
+            return Loaded(self._all_loaded(rows))
+        fetched = await self._fetch(missing, arguments, reading, wanted, told)
+        return Loaded({**self._all_loaded(rows), **fetched.values}) if rows else fetched
 
     def object_of(self, loaded: Any) -> V | None:
         """The value of the graph that a loaded value is, or stands for."""
@@ -114,34 +131,58 @@ class BoundLoader(Generic[V]):
         later = reading.refreshing(self._clock)
 
         async def refresh(keys: list[str]) -> int:
-            values = await self._fetch(keys, arguments, later)
-            return sum(isinstance(value, GatewayError) for value in values.values())
+            loaded = await self._fetch(keys, arguments, later, None)
+            return sum(isinstance(value, GatewayError) for value in loaded.values.values())
 
         name = self._cache_name(arguments, reading)
         names = {(self.loader, name(key)): key for key in due}
         self._refreshes.start(self.loader.name, names, refresh)
 
     async def _fetch(
-        self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None = None
-    ) -> Mapping[str, Any]:
+        self,
+        keys: Sequence[str],
+        arguments: Arguments,
+        reading: Reading,
+        wanted: Wanted,
+        told: Read | None = None,
+    ) -> Loaded:
         """From the service. What cannot be translated is a failure, so it is not cached and displaces no older answer."""
         self._sizes.observe(len(keys))
         asked_at = self._clock.now()
         try:
             tried = None if told is None else told.tried
             response = await self._client.call(self._request(keys, arguments, reading), tried=tried)
-            rows = self._by_key(response, keys)
+            codec = self._codec_for(wanted)
+            rows = self._by_key(response, keys, codec)
         except GatewayError as error:
             if told is not None:
                 told.outcome = error.code
-            return dict.fromkeys(keys, error)
+            return Loaded(dict.fromkeys(keys, error))
+        if codec is not self._codec:
+            return Loaded(rows, cache(partial(self._whole, response, keys)))
         values = self._all_loaded(rows)
         if self.cache.keeps and reading.faults is None:
             name = self._cache_name(arguments, reading)
             for key, value in values.items():
                 if not isinstance(value, GatewayError):
                     self.cache.put(name(key), rows[key], asked_at=asked_at)
-        return values
+        return Loaded(values)
+
+    def _codec_for(self, wanted: Wanted) -> Codec:
+        """Reads what is wanted; or all, where it is kept for others."""
+        if wanted is None or self.cache.keeps or not self._codec.stands_for_object:
+            return self._codec
+        found = self._codecs.get(wanted)
+        if found is None:
+            found = self._codecs[wanted] = loader_codec(self.loader, only=wanted)
+        return found
+
+    def _whole(self, response: ServiceResponse, keys: Sequence[str]) -> Mapping[str, Any]:
+        """All that an answer says of which a part was read."""
+        try:
+            return self._by_key(response, keys, self._codec)
+        except GatewayError as error:
+            return dict.fromkeys(keys, error)
 
     def _request(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> ServiceRequest:
         loader = self.loader
@@ -159,9 +200,9 @@ class BoundLoader(Generic[V]):
         body = msgspec.json.encode({loader.keys: [*keys], **dict(parameters)})
         return ServiceRequest(body=body, is_read=True, **common)
 
-    def _by_key(self, response: ServiceResponse, keys: Sequence[str]) -> dict[str, Any]:
+    def _by_key(self, response: ServiceResponse, keys: Sequence[str], codec: Codec) -> dict[str, Any]:
         """Rows by asked key, None where the service has none; a GatewayError where they are not to be trusted."""
-        records = self._records(response)
+        records = self._records(response, codec)
         found = self._grouped(records, keys) if records.is_whole else None
         return self._judged(records, keys) if found is None else found
 
@@ -202,10 +243,10 @@ class BoundLoader(Generic[V]):
             rows = {key: problem if row is None or row == [] else row for key, row in rows.items()}
         return rows
 
-    def _records(self, response: ServiceResponse) -> Records:
+    def _records(self, response: ServiceResponse, codec: Codec) -> Records:
         ensure_success(response, self.loader.service, self.loader.endpoint)
         try:
-            return self._codec.decode(response.body)
+            return codec.decode(response.body)
         except RecordBroken as error:
             raise self._broken(str(error)) from error
 

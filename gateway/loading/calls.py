@@ -10,10 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-Read = Callable[[list[Any]], Coroutine[Any, Any, Mapping[Any, Any]]]
-"""Distinct keys -> what each has: a value, or the exception that says why it has none."""
+Wanted = frozenset[str] | None
+"""The attributes of records that somebody will read; None: all of them."""
+
+
+class Loaded(NamedTuple):
+    """What a call brought."""
+
+    values: Mapping[Any, Any]
+    """By key: a value, or the exception that says why it has none."""
+    whole: Callable[[], Mapping[Any, Any]] | None = None
+    """Where only what was wanted was read of the values: all that they say, from what is there, read once."""
+
+
+Read = Callable[[list[Any], Wanted], Coroutine[Any, Any, Loaded]]
+"""Distinct keys, and what is wanted of each -> what they have."""
 
 
 class Call:
@@ -21,14 +34,17 @@ class Call:
     ended.
     """
 
-    __slots__ = ("future", "keys", "objects", "values")
+    __slots__ = ("_whole", "future", "keys", "objects", "values", "wanted")
 
     def __init__(self, future: asyncio.Future[None]) -> None:
         self.keys: list[Any] = []
+        self.wanted: Wanted = frozenset()
+        """By all who have asked for one of the keys until it was sent."""
         self.values: Mapping[Any, Any] = {}
         """By key: a value, or an exception."""
         self.objects: dict[Any, Any] = {}
         """By key: what was made of its value for somebody, so that all who ask for it have the same."""
+        self._whole: Callable[[], Mapping[Any, Any]] = dict[Any, Any]
         self.future = future
         """Done when the call has ended. Shared by all who wait: never cancelled by one of them."""
 
@@ -42,15 +58,15 @@ class Call:
             await asyncio.shield(self.future)
 
     async def value(self, key: Any) -> Any:
-        """What the key has. Raises: the key's own failure."""
+        """What the key has, with all that it says. Raises: the key's own failure."""
         await self.ended()
-        value = self.values[key]
+        value = self._whole()[key]
         if isinstance(value, Exception):
             raise value.with_traceback(None)  # one error may be raised at a thousand places
         return value
 
-    def end(self, values: Mapping[Any, Any]) -> None:
-        self.values = values
+    def end(self, loaded: Loaded) -> None:
+        self.values, self._whole = loaded.values, loaded.whole or (lambda: loaded.values)
         if not self.future.done():
             self.future.set_result(None)
 
@@ -84,9 +100,9 @@ class UnderWay:
 
     async def _made(self, call: Call, read: Read) -> None:
         try:
-            call.end(await read(call.keys))
+            call.end(await read(call.keys, call.wanted))
         except Exception as error:  # becomes each waiter's own failure
-            call.end(dict.fromkeys(call.keys, error))
+            call.end(Loaded(dict.fromkeys(call.keys, error)))
         finally:
             del self._tasks[call]
             call.cancel()  # where it has no end: it was cancelled itself
@@ -112,7 +128,7 @@ class Batch:
         self._calls: dict[Any, Call] = {}
         self._unsent: list[Call] = []
 
-    def ask(self, keys: Sequence[Any]) -> Mapping[Any, Call]:
+    def ask(self, keys: Sequence[Any], wanted: Wanted = None) -> Mapping[Any, Call]:
         """The call that each of these distinct keys travels in; those that are new travel in the order in which they are asked
         for.
         """
@@ -120,6 +136,8 @@ class Batch:
         new = [key for key in keys if key not in known] if known else keys
         if new:
             self._gather(new)
+        for call in self._unsent:
+            call.wanted = None if wanted is None or call.wanted is None else call.wanted | wanted
         return self._calls
 
     def _gather(self, keys: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from aiodataloader import DataLoader
 from ..clock import Seconds
 from ..errors import GatewayError
 from .batch import Arguments, Loaders
-from .calls import Batch, Call, Read, UnderWay
+from .calls import Batch, Call, Loaded, Read, UnderWay, Wanted
 from .loader import Loader, Page, Pages
 from .reading import Reading
 from .reconcile import Reconciliation
@@ -102,12 +102,14 @@ class Loads:
         arguments: Mapping[str, Any] | None = None,
         *,
         is_strong: bool = False,
+        wanted: Wanted = None,
     ) -> Mapping[str, Call]:
         """Ask for distinct `keys` in this very tick: the call that each travels in. For who reads many.
 
-        A call's values are as they were loaded: records stand for the objects that are made of them (`object_of`).
+        A call's values are as they were loaded: records stand for the objects that are made of them, and have the attributes that
+        were `wanted` (None: all of them).
         """
-        return self._batch_of(loader, frozen(arguments), is_strong=is_strong).ask(keys)
+        return self._batch_of(loader, frozen(arguments), is_strong=is_strong).ask(keys, wanted)
 
     def stale(
         self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
@@ -186,13 +188,14 @@ class Loads:
 
     def _reader(self, loader: Loader[Any], arguments: Arguments, *, is_strong: bool) -> Read:
         bound, reading = self._loaders.loader(loader), self._as(is_strong)
-        return lambda keys: bound.read(keys, arguments, reading)
+        return lambda keys, wanted: bound.read(keys, arguments, reading, wanted)
 
     def _page_reader(self, pages: Pages[Any], *, is_strong: bool) -> Read:
         bound, reading = self._loaders.pages(pages), self._as(is_strong)
 
-        async def read(asked: list[Arguments]) -> Mapping[Arguments, Any]:
-            return {asked[0]: await bound.read(asked[0], reading)}  # the only one: the arguments are in the name
+        async def read(asked: list[Arguments], _: Wanted) -> Loaded:
+            (chosen,) = asked  # the only one: the arguments are in the name
+            return Loaded({chosen: await bound.read(chosen, reading)})
 
         return read
 

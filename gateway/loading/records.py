@@ -15,7 +15,7 @@ import keyword
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, Union, overload
@@ -125,15 +125,15 @@ class Codec:
             return RecordBroken(str(error))
 
 
-def loader_codec(loader: Loader[Any]) -> Codec:
-    """The codec of a batch endpoint.
+def loader_codec(loader: Loader[Any], *, only: Collection[str] | None = None) -> Codec:
+    """The codec of a batch endpoint. `only`: the attributes that are wanted of derived records; the rest of a payload is skipped.
 
     Raises: TypeError when the record has no field that carries `key`, or a field's type cannot be decoded.
     """
     if loader.page:
         row_type, key_attribute, hydrate = _page_row(loader)
     else:
-        row_type, key_attribute, hydrate = _keyed_row(loader.shape, loader.key, where=repr(loader))
+        row_type, key_attribute, hydrate = _keyed_row(loader.shape, loader.key, where=repr(loader), only=only)
     key_only = msgspec.defstruct("KeyOnly", [("key", str | int, msgspec.field(name=loader.key))])
     payload, raw_payload, unwrap = _enveloped(row_type, loader.envelope)
     return Codec(
@@ -163,11 +163,11 @@ def page_decoder(pages: Pages[Any]) -> tuple[msgspec.json.Decoder[Any], Hydrate]
     return msgspec.json.Decoder(payload), _page_hydration(hydrate_item, is_derived=origin_of(row_type) is not None)
 
 
-def record_type(shape: Shape) -> tuple[type[Any], Hydrate]:
+def record_type(shape: Shape, *, only: Collection[str] | None = None) -> tuple[type[Any], Hydrate]:
     """The type that msgspec decodes a record into, and what turns it into `shape.into`."""
     if shape.record is not None and shape.to is not None:
         return shape.record, shape.to
-    return derive(shape.into, renamed=shape.fields)
+    return derive(shape.into, renamed=shape.fields, only=only)
 
 
 def _may_be_number(row_type: type[Any], attribute: str) -> bool:
@@ -176,9 +176,9 @@ def _may_be_number(row_type: type[Any], attribute: str) -> bool:
     return getattr(declared, "__supertype__", declared) is not str
 
 
-def _keyed_row(shape: Shape, key: str, *, where: str) -> tuple[type[Any], str, Hydrate]:
+def _keyed_row(shape: Shape, key: str, *, where: str, only: Collection[str] | None) -> tuple[type[Any], str, Hydrate]:
     """Row type, the attribute of it that carries the key, hydration."""
-    row_type, hydrate = record_type(shape)
+    row_type, hydrate = record_type(shape, only=only)
     if not issubclass(row_type, msgspec.Struct):
         raise TypeError(f"{where}: {row_type.__name__} must be a msgspec.Struct")
     for column in msgspec.structs.fields(row_type):
@@ -279,16 +279,19 @@ def _text(key: str | int) -> str:
 # -- deriving a Struct from a strawberry class -------------------------------------------------------------------------
 
 
-def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tuple[type[Any], Hydrate]:
+def derive(
+    into: type[Any], *, renamed: Mapping[str, str] | None = None, only: Collection[str] | None = None
+) -> tuple[type[Any], Hydrate]:
     """A Struct with the plain fields of dataclass `into` (camelCase on the wire unless `renamed`), and the copy back.
 
+    `only` some of them: what is copied back then has these and no others, for who reads no others.
     Joins and resolvers are left out: they are not in the payload. A nullable field may be absent from it.
     Raises: TypeError for a class that is no dataclass, or for a name in `renamed` that it does not have.
     """
     if not dataclasses.is_dataclass(into):
         raise TypeError(f"{into.__name__} is no strawberry type or dataclass; give `record=` and `to=`")
     renamed = renamed or {}
-    plain = [column for column in dataclasses.fields(into) if column.init]
+    plain = plain_fields(into)
     unknown = set(renamed) - {column.name for column in plain}
     if unknown:
         raise TypeError(f"{into.__name__} has no plain field {', '.join(sorted(map(repr, unknown)))} to rename")
@@ -296,6 +299,8 @@ def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tupl
     columns: list[tuple[str, Any, Any]] = []
     copies: list[tuple[str, Hydrate | None]] = []
     for column in plain:
+        if only is not None and column.name not in only:
+            continue
         wire_type, copy = _wire_type(_annotation(into, column))
         name = renamed.get(column.name) or camel(column.name)
         columns.append((column.name, wire_type, _wire_field(name, wire_type, column)))
@@ -306,6 +311,11 @@ def derive(into: type[Any], *, renamed: Mapping[str, str] | None = None) -> tupl
     namespace = {_ORIGIN: Origin(into, hydrate, plain_names, nested)}
     struct = msgspec.defstruct(into.__name__, columns, kw_only=True, gc=False, namespace=namespace)
     return struct, hydrate
+
+
+def plain_fields(into: type[Any]) -> list[dataclasses.Field[Any]]:
+    """What a payload has of a class: neither joins nor resolvers."""
+    return [column for column in dataclasses.fields(into) if column.init]
 
 
 def _copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:
