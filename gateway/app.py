@@ -53,6 +53,7 @@ from .siblings import Siblings
 from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
 from .telemetry.merging import merged
+from .trusted_documents import trust
 
 GRAPHIQL_PATH = "/graphiql"
 GRAPHQL_PATH = "/graphql"
@@ -203,12 +204,17 @@ def compose(
         )
     admission = Admission(operations, telemetry=telemetry, max_streams=streams)
     operation = settings.operation
+    documents = Documents(
+        graph.core, max_entries=operation.documents, max_tokens=operation.max_tokens, metrics=telemetry.metrics
+    )
+    plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
+    if settings.trusted is not None:
+        count = trust(settings.trusted, documents, plans)
+        telemetry.log.info("trusted documents", count=count, folder=str(settings.trusted))
     engine = Engine(
         graph,
-        documents=Documents(
-            graph.core, max_entries=operation.documents, max_tokens=operation.max_tokens, metrics=telemetry.metrics
-        ),
-        plans=Plans(graph.core, is_on=operation.compile, telemetry=telemetry),
+        documents=documents,
+        plans=plans,
         loaders=loaders,
         admission=admission,
         limits=OperationLimits(

@@ -211,6 +211,9 @@ class OperationSettings(Concern):
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+    trusted: SdlPath = None
+    """A folder of .graphql files, relative to gateway.toml: documents that your own clients send. They are checked and compiled
+    at the start, which fails if one does not fit the graph, and are kept however many others are sent. "": there are none."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
 
@@ -517,6 +520,11 @@ class Settings(BaseSettings):
     def sdl(self) -> Path | None:
         """`graph.sdl`, absolute."""
         return None if self.graph.sdl is None else self._root / self.graph.sdl
+
+    @property
+    def trusted(self) -> Path | None:
+        """`operation.trusted`, absolute."""
+        return None if self.operation.trusted is None else self._root / self.operation.trusted
 
     @property
     def needs_saga_process(self) -> bool:

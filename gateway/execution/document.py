@@ -77,6 +77,7 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, *, max_entries: int, max_tokens: int, metrics: Metrics) -> None:
         self._schema = schema
         self._max_tokens = max_tokens
+        self._kept: dict[str, Operations] = {}
         self._entries: LRUCache[str, Operations | DocumentRejected] = LRUCache(max_entries)
         self._look_ups = Children(metrics.documents)
 
@@ -85,7 +86,7 @@ class Documents:
 
         Raises: DocumentRejected for syntax and validation; RequestError when the name does not choose one.
         """
-        entry = self._entries.get(text)
+        entry = self._kept.get(text) or self._entries.get(text)
         self._look_ups["miss" if entry is None else "hit",].inc()
         if entry is None:
             entry = self._read(text)
@@ -94,6 +95,14 @@ class Documents:
         if isinstance(entry, DocumentRejected):
             raise entry.with_traceback(None)
         return _chosen(entry, name)
+
+    def keep(self, text: str) -> Operations:
+        """Its operations, kept for good: for documents of the operator's own. Raises: DocumentRejected."""
+        entry = self._read(text)
+        if isinstance(entry, DocumentRejected):
+            raise entry
+        self._kept[text] = entry
+        return entry
 
     def _read(self, text: str) -> Operations | DocumentRejected:
         try:
@@ -109,7 +118,7 @@ class Documents:
         return DocumentRejected(ValidationFailed, errors) if errors else operations_of(document)
 
     def __repr__(self) -> str:
-        return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}>"
+        return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}, {len(self._kept)} kept>"
 
 
 def _chosen(operations: Operations, name: str | None) -> Operation:

@@ -8,6 +8,8 @@ variables that its @skip and @include ask for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import islice, product
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -51,6 +53,18 @@ class Plans:
             return error.with_traceback(None)
         self._outcomes["compiled",].inc()
         return found
+
+    def prepare(self, operation: Operation) -> None:
+        """Compile it before it is seen, for every setting of its @skip and @include."""
+        if not self._is_on:
+            return
+        known = self._known.setdefault(operation, _Known())
+        known.sights = self._sights
+        with suppress(NotPlanned):  # graphql-core executes it, as it would at any sight
+            names = known.conditions(operation)
+            for said in islice(product((True, False), repeat=len(names)), MAX_VARIANTS):
+                variables = VariableValues({}, dict(zip(names, said, strict=True)))
+                known.program(operation, variables, self.compile).prepare()
 
     def _found(self, operation: Operation, variables: Mapping[str, Any]) -> tuple[Program, VariableValues]:
         known = self._seen(operation)
@@ -111,14 +125,18 @@ class _Known:
 
     def _variant(self, operation: Operation, variables: VariableValues) -> tuple[Any, ...]:
         """What the variables of @skip and @include say."""
+        said = tuple(variables.coerced.get(name) for name in self.conditions(operation))
+        if not all(isinstance(each, bool) for each in said):
+            raise NotPlanned("condition")  # null, or not given: graphql-core tells where that is wrong
+        return said
+
+    def conditions(self, operation: Operation) -> tuple[str, ...]:
+        """The variables that @skip and @include ask for. Raises: NotPlanned."""
         if self._conditions is None:
             self._conditions = _tried(lambda: condition_variables(operation))
         if isinstance(self._conditions, NotPlanned):
             raise self._conditions.with_traceback(None)
-        said = tuple(variables.coerced.get(name) for name in self._conditions)
-        if not all(isinstance(each, bool) for each in said):
-            raise NotPlanned("condition")  # null, or not given: graphql-core tells where that is wrong
-        return said
+        return self._conditions
 
 
 def _tried(make: Callable[[], T]) -> T | NotPlanned:

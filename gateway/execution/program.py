@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .leaves import Finish, finisher
-from .plan import Leaf, Plan, Selection
+from .plan import Leaf, Plan, Selection, Single
 from .stage import Stage, stage_of
-from .wanted import wanted
+from .wanted import innermost, wanted
 
 
 class Program:
@@ -23,6 +23,15 @@ class Program:
         if found is None:
             found = self._stages[selection] = stage_of(selection)
         return found
+
+    def prepare(self) -> None:
+        """Compile all stages now, but for those of interfaces and unions."""
+        open_ = [self.plan.root]
+        while open_:
+            selection = open_.pop()
+            self.stage(selection)
+            inner = [innermost(field.shape) for field in selection.fields]
+            open_ += [each.selection for each in inner if isinstance(each, Single)]
 
     def finisher(self, leaf: Leaf) -> Finish:
         found = self._finishers.get(leaf)
