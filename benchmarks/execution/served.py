@@ -1,9 +1,10 @@
 """Whole gateways beside one another: CPU that a server spends on a client's query, from its socket to its services' and back.
 
-The server has one core, the load and the stand-in services the other. Contenders run all the time and take turns; each is asked the
-same, and every answer is compared with that of the plain peer, whose resolvers have nothing clever in them. Queries come with
-variables, as clients send them, and no two of A and D at once ask for the same product; ours shares no call between queries
-(`coalesce = false`), since the others do not. A figure is the median of the rounds' ratios.
+The server has one core, the load and the stand-in services the other. Contenders run all the time and take turns; each is asked
+the same, and every answer is compared with that of the plain peer, whose resolvers have nothing clever in them. Queries come
+with variables, as clients send them, and no two of A and D at once ask for the same product; ours shares no call between
+queries (`coalesce = false`), since the others do not. A figure is the median of the rounds' ratios. A second gateway of ours
+has two workers under its supervisor, all on the same core: what they cost together is compared with what one costs.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ from benchmarks.figures import Figure, at_least, at_most
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "benchmarks" / "peers" / "node"
 ROUNDS, AT_ONCE, STARTS_WITHIN = 5, 8, 30.0
+TWO = "two workers"
+SLOW = ("plain", "tuned")
 TURNS = {"A": 200, "B": 80, "C": 60, "D": 400}
-"""Queries in a turn: enough for ours to last some 0.3 s of CPU, thirty of the ticks in which it is counted."""
+"""Queries in a turn."""
+QUICKER = 3
+"""How many times as many for whoever is not written in plain Python's way: CPU is counted in ticks of 10 ms."""
 
 TARGETS = {"A": 20.0, "B": 40.0, "C": 35.0, "D": 10.0}
 """CPU of what a Python user writes today / ours."""
@@ -79,15 +84,36 @@ class Contender:
     good: set[tuple[tuple[str, str], bytes]] = field(default_factory=set)
     """Questions and answers that were compared already."""
 
+    def turn(self, workload: str) -> int:
+        """Queries of a turn."""
+        return TURNS[workload] * (1 if self.name in SLOW else QUICKER)
+
     def cpu(self) -> float:
-        """Seconds of its process so far, in steps of the kernel's tick (10 ms)."""
-        after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of its processes so far, in steps of the kernel's tick (10 ms)."""
+        return sum(map(_cpu_of, _with_children(self.pid)))
 
     def peak(self) -> float:
-        """MiB of memory at its most."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+        """MiB of memory at its most, of all its processes."""
+        return sum(map(_peak_of, _with_children(self.pid)))
+
+
+def _cpu_of(pid: int) -> float:
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_of(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def _with_children(pid: int) -> list[int]:
+    """The process and those that it has started."""
+    parents = {
+        int(each.parent.name): int(each.read_text().rpartition(")")[2].split()[1])
+        for each in Path("/proc").glob("[0-9]*/stat")
+    }
+    return [pid, *(each for each, parent in parents.items() if parent == pid)]
 
 
 def figures() -> list[Figure]:
@@ -115,12 +141,13 @@ async def _figures() -> list[Figure]:
                 await _turn(client, contender, workload, truth, count=20)
                 contender.calls[workload] = await _calls(client, contender, workload, services)
         for _ in range(ROUNDS):
-            for workload, count in TURNS.items():
+            for workload in TURNS:
                 for contender in contenders:
-                    began = contender.cpu()
+                    began, count = contender.cpu(), contender.turn(workload)
                     contender.waits[workload] += await _turn(client, contender, workload, truth, count=count)
                     contender.spent[workload].append((contender.cpu() - began) / count)
         print(_table(contenders), flush=True)
+        await _ensure_counted(client, _named(contenders, TWO), contenders[0])
         found = [*_compared(contenders), *await _grown(client, contenders[0])]
         found.append(await _deeper(client, contenders[0], services))
         await _tell_stages(client, folder, contenders[0], services)
@@ -139,6 +166,7 @@ def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str
 
     found: dict[str, Callable[[int], list[str]]] = {
         "SagaQL": ours,
+        TWO: lambda port: [*ours(port), "--workers", "2"],
         "plain": lambda port: [python, "-m", "benchmarks.peers.plain", str(port), services],
         "tuned": lambda port: [python, "-m", "benchmarks.peers.tuned", str(port), services],
     }
@@ -255,7 +283,7 @@ def _data(contender: Contender, body: bytes) -> Any:
     answer = json.loads(body)
     if answer.get("errors"):
         raise RuntimeError(f"{contender.name} has errors: {answer['errors'][:3]}")
-    return _with_own_ids(answer["data"]) if contender.name == "SagaQL" else answer["data"]
+    return _with_own_ids(answer["data"]) if contender.name in ("SagaQL", TWO) else answer["data"]
 
 
 def _with_own_ids(plain: Any) -> Any:
@@ -350,7 +378,23 @@ def _compared(contenders: list[Contender]) -> list[Figure]:
             found += [
                 at_least(f"{name} CPU, {peer} / ours", 1.0, _ratio(other, ours, name), unit=" x") for name in workloads
             ]
-    return found
+    two = _named(contenders, TWO)
+    return [
+        *found,
+        *(at_most(f"{name} CPU, two workers / one", 1.25, _ratio(two, ours, name), unit=" x") for name in TEXTS),
+    ]
+
+
+async def _ensure_counted(client: aiohttp.ClientSession, *gateways: Contender) -> None:
+    """Raises: RuntimeError, unless both were asked as much, and the metrics of several workers say as much as those of one."""
+    told: list[float] = []
+    for each in gateways:
+        async with client.get(each.url.replace("/graphql", "/metrics")) as response:
+            lines = (await response.text()).splitlines()
+        counts = [line.split()[-1] for line in lines if line.startswith("sagaql_operation_duration_seconds_count")]
+        told.append(sum(map(float, counts)))
+    if len(set(told)) > 1:
+        raise RuntimeError(f"gateways that were asked the same say that they were asked {told} times")
 
 
 def _named(contenders: list[Contender], name: str) -> Contender:
