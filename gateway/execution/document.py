@@ -118,7 +118,8 @@ class Documents:
         return DocumentRejected(ValidationFailed, errors) if errors else operations_of(document)
 
     def __repr__(self) -> str:
-        return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}, {len(self._kept)} kept>"
+        kept = f", {len(self._kept)} kept" if self._kept else ""
+        return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}{kept}>"
 
 
 def _chosen(operations: Operations, name: str | None) -> Operation:

@@ -85,9 +85,20 @@ class Run:
 
     def _opened(self, stage: Stage, objects: Sequence[Any], *, up: Layer | None, field: PlannedField | None) -> Layer:
         layer = Layer(stage, objects, up=up, field=field)
+        certain = stage.declared.of(objects)
+        copied = None if certain.copy is None else certain.copy(objects)
+        if copied is not None:
+            layer.outs = copied
+            self._read[layer] = (), []
+            return layer
         columns = _columns(stage, objects)
         to_report: list[Completion] = []
-        written = [self._written(layer, member, columns, to_report) for member in stage.members]
+        written = [
+            columns[member.column]
+            if member.column is not None and member.field in certain.fields
+            else self._written(layer, member, columns, to_report)
+            for member in stage.members
+        ]
         layer.outs = stage.write(len(objects), *written)
         self._read[layer] = columns, to_report
         return layer

@@ -15,6 +15,7 @@ from strawberry.types.cast import get_strawberry_type_cast
 
 from ..loading.records import Origin, origin_of
 from .answer import Write, members_of, writer
+from .declared import Declared
 from .leaves import Finish, finisher, needs_a_look
 from .plan import (
     Attribute,
@@ -69,6 +70,7 @@ class Stage:
     levels: dict[PlannedField, tuple[bool, ...]]
     """Whether a field's value is nullable, then the items of its list, then theirs."""
     trusts: Trusted
+    declared: Declared
 
 
 class Trusted:
@@ -170,6 +172,7 @@ def stage_of(selection: Selection) -> Stage:
         places=dict(zip(fields, members_of(names).values(), strict=True)),
         levels={field: tuple(_levels(field.shape)) for field in fields},
         trusts=Trusted(selection),
+        declared=Declared(selection),
     )
 
 
