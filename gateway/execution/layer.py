@@ -7,9 +7,8 @@ place any more, so nothing about it is reported twice.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from graphql.pyutils import Path
 
@@ -18,6 +17,12 @@ from .stage import Stage
 
 Trail = tuple[int, ...]
 """Where a value stands in the column of a field: the place of its object in the layer, then indices into lists."""
+
+
+class Cancellable(Protocol):
+    """Something under way."""
+
+    def cancel(self) -> object: ...
 
 
 class Layer:
@@ -44,7 +49,7 @@ class Layer:
         self.field = field
         self.children: list[Layer] = []
         self.dead: set[int] = set()
-        self.tasks: set[asyncio.Future[Any]] = set()
+        self.tasks: set[Cancellable] = set()
         self._places: list[Trail | None] | None = None
         self._owners: dict[int, list[int]] | None = None
         self._paths: dict[int, Path | None] = {}

@@ -22,7 +22,8 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
 from ..graph import Ctx, JoinField
-from ..graph.join_column import Asking, Column, join_column
+from ..graph.batched import BatchedField
+from ..graph.join_column import Asking, join_column
 from ..graph.methods import awaited, method_of
 from ..graph.node import global_ids
 from ..graph.resolver import Bounded
@@ -57,6 +58,7 @@ class Run:
         self._failing = Failing()
         self._executor: Executor[Any] | None = None
         self._read: dict[Layer, _Read] = {}
+        self._tasks = Tasks()
         self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
         """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
         self._wanted = program.wanted
@@ -73,6 +75,7 @@ class Run:
             else:
                 await self._all(self._continued(root))
         finally:
+            await self._tasks.cancel()
             for each in self._made:
                 each.close()
         return Executed(None if root.is_dead else root.outs[0], self._failing.errors)
@@ -139,11 +142,9 @@ class Run:
             return []
         match field.source:
             case Joined(join):
-                return self._asked(layer, field, lambda: join_column(join, layer.objects, self._asking(layer, field)))
+                return self._joined(layer, field, join)
             case Batched(batch):
-                return self._asked(
-                    layer, field, lambda: batch.column(layer.objects, self._ctx, self._asking(layer, field).arguments)
-                )
+                return self._batched(layer, field, batch)
             case Method():
                 return self._delivered(layer, field, self._called(field, layer, layer.objects))
             case Resolved(resolve):
@@ -151,19 +152,29 @@ class Run:
             case _:
                 raise AssertionError(f"{field.coordinate} is read at once")
 
-    def _asked(self, layer: Layer, field: PlannedField, ask: Callable[[], Column]) -> list[Work]:
+    def _joined(self, layer: Layer, field: PlannedField, join: JoinField) -> list[Work]:
         try:
-            column = ask()
+            calls, values = join_column(join, layer.objects, self._asking(layer, field))
         except Exception as error:  # for all of them: the client's arguments, or a declaration that does not fit
+            return self._delivered(layer, field, [error] * len(layer.objects))
+        if not calls:
+            return self._delivered(layer, field, values())
+        self._tasks.expect(layer, calls, lambda: self._tasks.begin(self._delivered(layer, field, values())))
+        return []
+
+    def _batched(self, layer: Layer, field: PlannedField, batch: BatchedField) -> list[Work]:
+        try:
+            column = batch.column(layer.objects, self._ctx, self._asking(layer, field).arguments)
+        except Exception as error:  # for all of them: the client's arguments
             return self._delivered(layer, field, [error] * len(layer.objects))
         return [self._work(layer, self._arrived(layer, field, column))]
 
-    async def _arrived(self, layer: Layer, field: PlannedField, column: Column) -> None:
+    async def _arrived(self, layer: Layer, field: PlannedField, column: Callable[[], Awaitable[Sequence[Any]]]) -> None:
         try:
             values = await column()
         except Exception as error:  # for all of them
             values = [error] * len(layer.objects)
-        await self._all(self._delivered(layer, field, values))
+        self._tasks.begin(self._delivered(layer, field, values))
 
     def _called(self, field: PlannedField, layer: Layer, parents: Sequence[Any]) -> Sequence[Any]:
         """What the resolver gives for each of `parents`, which stand for the layer's objects."""
@@ -270,40 +281,30 @@ class Run:
         """Deliver what comes in one tick together, so that what is loaded for it travels together."""
         if len(waits) == 1:
             ((trail, awaitable),) = waits
-            await self._all(self._delivered(layer, field, [await outcome(awaitable)], [trail]))
+            self._tasks.begin(self._delivered(layer, field, [await outcome(awaitable)], [trail]))
             return
         arrivals = Arrivals(layer, waits)
         layer.tasks |= arrivals.tasks
-        below = Tasks()
         try:
             async for arrived in arrivals:
                 for together in by_length(arrived):
                     trails, values = zip(*together, strict=True)
-                    below.begin(self._delivered(layer, field, values, trails))
-            await below.end()
+                    self._tasks.begin(self._delivered(layer, field, values, trails))
         finally:
             layer.tasks -= arrivals.tasks
             await cancelled(arrivals.tasks)
-            await below.cancel()
-
-    # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def _work(self, layer: Layer, rest: Coroutine[Any, Any, None]) -> Work:
         self._made.append(rest)
         return Work(layer, rest)
 
     async def _all(self, works: Sequence[Work]) -> None:
-        """Do all of them at once, but for those that nobody needs any more."""
-        needed = [work for work in works if not work.layer.is_dead]
-        if len(needed) == 1:
-            await needed[0].rest
-        elif needed:
-            tasks = Tasks()
-            try:
-                tasks.begin(needed)
-                await tasks.end()
-            finally:
-                await tasks.cancel()
+        """Do all of them at once, and all that follows."""
+        if len(works) == 1 and not works[0].layer.is_dead:
+            await works[0].rest  # in this task: there is nothing beside it
+        else:
+            self._tasks.begin(works)
+        await self._tasks.end()
 
 
 def each_of(call: Callable[[Any], Any], parents: Iterable[Any]) -> list[Any]:

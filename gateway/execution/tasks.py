@@ -1,54 +1,122 @@
-"""The tasks of a run: works of layers, and values that come one by one.
+"""What a run waits for: calls of its joins, and tasks for all that is awaited.
 
-Invariants: a task is known to the layer that it works for, which cancels it when it is dead; whoever begins a task waits for its
-end, or cancels it and waits until it has ended. A cancellation that nobody of us has asked for is passed on.
+Invariants: everything under way is known to the layer that it works for, which cancels it when it is dead; a run ends when nothing
+is under way, and whoever ends it sooner cancels the tasks and waits until they have ended. A cancellation that nobody of us has
+asked for is passed on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..loading.calls import Call
 from .layer import Layer, Trail
 
 
 class Work(NamedTuple):
-    """What is left to do for a field of `layer`: some of it has to be waited for."""
+    """What is left to do for a field of `layer`: some of it has to be awaited."""
 
     layer: Layer
     rest: Coroutine[Any, Any, None]
 
 
 class Tasks:
-    """Works under way, each in a task that its layer knows."""
+    """What is under way. State: that, each with the layer that it works for; and what has gone wrong with our own code."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Future[None], Layer] = {}
+        self._open: dict[asyncio.Future[None] | Expected, Layer] = {}
+        self._failure: BaseException | None = None
+        self._idle: asyncio.Future[None] | None = None
 
     def begin(self, works: Iterable[Work]) -> None:
+        """Do all of them at once, but for those that nobody needs any more."""
         for layer, rest in works:
-            task = asyncio.ensure_future(rest)
-            self._tasks[task] = layer
-            layer.tasks.add(task)
+            if not layer.is_dead:
+                task = asyncio.get_running_loop().create_task(rest)
+                self._add(task, layer)
+                task.add_done_callback(self._ended)
+
+    def expect(self, layer: Layer, calls: Sequence[Call], then: Callable[[], None]) -> None:
+        """Go on with `then` when one of the calls has ended, unless the layer is dead by then."""
+        expected = Expected(self, then)
+        self._add(expected, layer)
+        for call in calls:
+            call.future.add_done_callback(expected.ended)
 
     async def end(self) -> None:
-        """Wait for all. Raises: what one of them raises, which is our own bug; CancelledError, unless its layer is dead."""
-        if not self._tasks:
-            return
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
-        if any(task.cancelled() and not layer.is_dead for task, layer in self._tasks.items()):
-            raise asyncio.CancelledError
+        """Wait for all. Raises: what went wrong with us; CancelledError, where work was cancelled whose layer is not dead."""
+        while self._open and self._failure is None:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+        if self._failure is not None:
+            raise self._failure
 
     async def cancel(self) -> None:
-        """Those that are not done; nobody is told of them any more."""
-        for task, layer in self._tasks.items():
-            layer.tasks.discard(task)
-        await cancelled(self._tasks)
+        """Whatever is still under way; nobody is told of it any more."""
+        tasks = [each for each in self._open if isinstance(each, asyncio.Future)]
+        for each in list(self._open):
+            each.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
+    def over(self, each: asyncio.Future[None] | Expected) -> Layer | None:
+        """It is not under way any more."""
+        layer = self._open.pop(each, None)
+        if layer is not None:
+            layer.tasks.discard(each)
+        return layer
+
+    def wake(self) -> None:
+        """Whoever waits for the end looks whether it is there."""
+        if (not self._open or self._failure is not None) and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _add(self, each: asyncio.Future[None] | Expected, layer: Layer) -> None:
+        self._open[each] = layer
+        layer.tasks.add(each)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        layer = self.over(task)
+        if task.cancelled():
+            if layer is not None and not layer.is_dead:
+                self.fail(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.fail(error)
+        self.wake()
+
+
+class Expected:
+    """Calls that are waited for without a task: what follows is done when the first of them has ended."""
+
+    __slots__ = ("_is_over", "_tasks", "_then")
+
+    def __init__(self, tasks: Tasks, then: Callable[[], None]) -> None:
+        self._tasks = tasks
+        self._then = then
+        self._is_over = False
+
+    def ended(self, _: asyncio.Future[None]) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        try:
+            self._then()
+        except BaseException as error:  # our own bug: the run is told
+            self._tasks.fail(error)
+        self._tasks.over(self)
+        self._tasks.wake()
+
+    def cancel(self) -> None:
+        """Nobody needs it any more."""
+        self._is_over = True
+        self._tasks.over(self)
+        self._tasks.wake()
 
 
 class Arrivals:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from strawberry.types.info import Info
 
 from ..errors import GatewayError
-from ..loading.calls import Call, Wanted, first_of
+from ..loading.calls import Call, Wanted
 from ..loading.records import origin_of
 from .connection import Window, connection, window
 from .context import Ctx
@@ -37,8 +37,13 @@ class Asking:
     """The attributes that will be read of what is found; None: all of them."""
 
 
-Column = Callable[[], Awaitable[Sequence[Any]]]
-"""What has been asked for: called once it is waited for, so whoever gives up before leaves nothing behind."""
+class Column(NamedTuple):
+    """What has been asked for."""
+
+    calls: Sequence[Call]
+    """When the first of these has ended, there are values; without any there are now."""
+    values: Callable[[], Sequence[Any]]
+    """Called once, if it is waited for at all: whoever gives up before leaves nothing behind."""
 
 
 def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:
@@ -75,10 +80,7 @@ def _one_by_one(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
         except Exception as error:  # that parent's own: it is no object of the graph
             return error
 
-    async def rest() -> list[Any]:
-        return [one(place) for place in range(len(parents))]
-
-    return rest
+    return Column((), lambda: [one(place) for place in range(len(parents))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class _Loading:
             )
         except Exception as error:  # a loader that is not bound, or a key that is none: our own bug, at each place
             return _at_once(_with(self._column, [place for group in by_key.values() for place in group], error))
-        return lambda: self._filled(by_key, calls)
+        travelling = dict.fromkeys(map(calls.__getitem__, by_key))
+        return Column((*travelling,), lambda: self._filled(by_key, calls))
 
     def _by_key(self, places: Sequence[int]) -> dict[Any, list[int]]:
         """Places by key. A parent without one has nothing, and nobody is asked."""
@@ -178,10 +181,8 @@ class _Loading:
             return [_key_of(parents[place], on) for place in places]
         return keys
 
-    async def _filled(self, by_key: Mapping[Any, list[int]], calls: Mapping[Any, Call]) -> list[Any]:
+    def _filled(self, by_key: Mapping[Any, list[int]], calls: Mapping[Any, Call]) -> list[Any]:
         """The column when the first call has ended; who has to wait longer stands in it as an awaitable."""
-        travelling = dict.fromkeys(map(calls.__getitem__, by_key))
-        await first_of([*travelling])
         column, is_page = self._column, self._wanted.window is not None
         for key, places in by_key.items():
             call = calls[key]
@@ -235,10 +236,7 @@ def _key_of(parent: Any, on: str) -> Any:
 
 
 def _at_once(column: list[Any]) -> Column:
-    async def rest() -> list[Any]:
-        return column
-
-    return rest
+    return Column((), lambda: column)
 
 
 def _with(column: list[Any], places: Sequence[int], error: Exception) -> list[Any]:

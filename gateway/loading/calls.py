@@ -77,14 +77,6 @@ class Call:
         return f"<Call for {len(self.keys)} keys, {'ended' if self.has_ended else 'under way'}>"
 
 
-async def first_of(calls: Sequence[Call]) -> None:
-    """Wait until one of these has ended."""
-    if len(calls) == 1:
-        await calls[0].ended()
-    elif not any(call.has_ended for call in calls):
-        await asyncio.wait([call.future for call in calls], return_when=asyncio.FIRST_COMPLETED)
-
-
 class UnderWay:
     """The calls of a request. Once it is closed none is begun, and those that were are cancelled."""
 

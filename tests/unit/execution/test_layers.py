@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -98,6 +99,8 @@ async def test_in_whatever_tick_it_is_cancelled_no_task_is_left(ticks: int) -> N
         await asyncio.sleep(1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert (gateway.parts.admission.in_flight, [wire.in_flight for wire in wires.values()]) == (0, [0, 0])
+    del asking
+    gc.collect()  # here, where the warning is expected, and not in whatever test comes next
 
 
 @in_virtual_time
