@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
+from .client_headers import ClientHeaders
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 from .requests import Requests, is_number
 
@@ -68,10 +69,11 @@ class GraphQLEndpoint:
         self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method, headers = scope["method"], Headers(scope=scope)
+        method = scope["method"]
         if self._page is not None and method == "GET" and is_a_person(Request(scope)):
             await RedirectResponse(self._page)(scope, receive, send)
             return
+        headers = ClientHeaders(scope["headers"])
         media_type = chosen_media_type(headers.get("accept"))
         try:
             result = await self._result(scope, headers, receive, media_type)
@@ -96,10 +98,12 @@ class GraphQLEndpoint:
         await send({"type": "http.response.start", "status": _status(result, media_type), "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _result(self, scope: Scope, headers: Headers, receive: Receive, media_type: str | None) -> GraphQLResult:
+    async def _result(
+        self, scope: Scope, headers: ClientHeaders, receive: Receive, media_type: str | None
+    ) -> GraphQLResult:
         if media_type is None:
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
-        identity = await self._authenticator.authenticate(headers)
+        identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
         graphql = self._requests.read(
             await self._parameters(scope, headers, receive),
             headers,
@@ -108,7 +112,7 @@ class GraphQLEndpoint:
         )
         return await while_connected(self._engine.answer(graphql), receive)
 
-    async def _parameters(self, scope: Scope, headers: Headers, receive: Receive) -> Mapping[str, Any]:
+    async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:
         method = scope["method"]
         if method == "GET":
             return _from_query(QueryParams(scope["query_string"]))
@@ -163,7 +167,7 @@ async def _disconnect(receive: Receive) -> None:
             return
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int) -> bytes:
     """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
     declared = headers.get("content-length", "")
     if is_number(declared) and (len(declared) > 18 or int(declared) > limit):

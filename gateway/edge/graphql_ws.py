@@ -26,6 +26,7 @@ from ..clock import Seconds
 from ..errors import GatewayError, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
+from .client_headers import ClientHeaders
 from .requests import Requests
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -101,7 +102,7 @@ class GraphQLWebSocket:
 
     def request(self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity) -> GraphQLRequest:
         """Raises: RequestError for what is no GraphQL request."""
-        return self._requests.read(payload, headers, identity=identity)
+        return self._requests.read(payload, ClientHeaders(headers.raw), identity=identity)
 
     def answers(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         return self._engine.stream(request)

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers
-
 from ..clock import Seconds
 from ..errors import Forbidden, RequestError, Unauthenticated
 from ..execution import GraphQLRequest
 from ..identity import Identity
 from ..services import Priority
 from ..services.headers import is_sendable, named_by_connection
+from .client_headers import ClientHeaders
 from .game_day import HEADER, FaultsHeader
 
 DEADLINE_HEADER = "x-request-timeout-ms"
@@ -27,6 +26,7 @@ PRIORITY_HEADER = "x-request-priority"
 """How important the operation is to the client; the same header tells services."""
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
+_FAULTS_HEADER = HEADER.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Requests:
     faults: FaultsHeader | None = None
 
     def read(
-        self, parameters: Mapping[str, Any], headers: Headers, *, identity: Identity, only_queries: bool = False
+        self, parameters: Mapping[str, Any], headers: ClientHeaders, *, identity: Identity, only_queries: bool = False
     ) -> GraphQLRequest:
         """Raises: RequestError for what is no request, NoGameDay and FaultsRefused for faults that are not to be had."""
         extensions = optional(parameters, "extensions", dict, "an object") or {}
@@ -72,14 +72,17 @@ class Requests:
             )
         raise Forbidden(f"to have an answer explained needs the scope {self.explain_scope!r}")
 
-    def _plan(self, headers: Headers, identity: Identity) -> str | None:
+    def _plan(self, headers: ClientHeaders, identity: Identity) -> str | None:
         """The faults that were asked for, verified."""
-        return None if self.faults is None else self.faults.plan(headers.getlist(HEADER), tenant=identity.tenant)
+        return None if self.faults is None else self.faults.plan(headers.all_of(_FAULTS_HEADER), tenant=identity.tenant)
 
-    def _forwardable(self, headers: Headers) -> tuple[tuple[str, str], ...]:
+    def _forwardable(self, headers: ClientHeaders) -> tuple[tuple[str, str], ...]:
         """What may go on. Raises: RequestError for a value that would break a service's request apart."""
-        of_this_connection = named_by_connection(headers.getlist("connection"))
-        kept = [each for each in headers.items() if self.forwards(each[0]) and each[0] not in of_this_connection]
+        wanted = [each for each in headers.pairs if self.forwards(each[0])]
+        if not wanted:
+            return ()
+        of_this_connection = named_by_connection(headers.all_of("connection"))
+        kept = [each for each in wanted if each[0] not in of_this_connection]
         for name, value in kept:
             if not is_sendable(name, value):
                 raise RequestError(f"the header {name} holds a character that no header may hold")
