@@ -113,3 +113,4 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Handler = Callable[[ServiceRequest], Awaitable[ServiceResponse]]
 Policy = Callable[[Handler], Handler]
+"""One that has nothing to do for a request returns the inner handler's awaitable as it is: no coroutine stands in between."""

@@ -10,7 +10,7 @@ may be swapped: the latter awaits nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from random import Random
 
 from ..clock import Clock, Instant, Seconds
@@ -117,11 +117,7 @@ def compose(policies: Sequence[Policy], handler: Handler) -> Handler:
 
 def over(wire: Wire) -> Handler:
     """The wire as the innermost Handler. It need not watch the time: the attempt timeout stands above it."""
-
-    async def handle(request: ServiceRequest) -> ServiceResponse:
-        return await wire.send(request, timeout=_UNWATCHED)
-
-    return handle
+    return partial(wire.send, timeout=_UNWATCHED)
 
 
 _UNWATCHED = Seconds(float("inf"))

@@ -320,7 +320,7 @@ FAULTS: Faults = (
         "off draws numbers",
         (
             "                nothing = chosen  # its seven shares are looked at once, not on every attempt\n"
-            "                return await attempt(request)\n"
+            "                return attempt(request)\n"
         ),
         "                nothing = chosen\n",
     ),

@@ -12,7 +12,7 @@ Source: Go's singleflight, with leaders that may leave.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 
 from ...clock import Deadline
 from ...errors import DeadlineExceeded, GatewayError
@@ -67,9 +67,12 @@ def coalesce(state: Flights, service: str, *, enabled: Callable[[], bool], telem
     coalesced = telemetry.metrics.coalesced.labels(service)
 
     def policy(call: Handler) -> Handler:
-        async def handle(request: ServiceRequest) -> ServiceResponse:
+        def handle(request: ServiceRequest) -> Awaitable[ServiceResponse]:
             if request.share is None or not request.is_safe or request.faults is not None or not enabled():
-                return await call(request)
+                return call(request)
+            return shared(request)
+
+        async def shared(request: ServiceRequest) -> ServiceResponse:
             key = _key(request)
             while key in state.under_way:
                 coalesced.inc()

@@ -9,7 +9,7 @@ Invariant: off means not there: no random number is drawn, and nothing is slower
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from random import Random
@@ -80,14 +80,17 @@ def faults(settings: Callable[[], FaultSettings], service: str, *, telemetry: Te
     nothing: FaultSettings | None = None
 
     def policy(attempt: Handler) -> Handler:
-        async def handle(request: ServiceRequest) -> ServiceResponse:
+        def handle(request: ServiceRequest) -> Awaitable[ServiceResponse]:
             nonlocal nothing
             chosen = settings()
             if request.faults is not None:
                 chosen = planned(request.faults).get(service, chosen)
             if chosen is nothing or chosen.is_off:
                 nothing = chosen  # its seven shares are looked at once, not on every attempt
-                return await attempt(request)
+                return attempt(request)
+            return befallen(chosen, request)
+
+        async def befallen(chosen: FaultSettings, request: ServiceRequest) -> ServiceResponse:
             random = dice.get(chosen.seed) or dice.setdefault(chosen.seed, Random(chosen.seed))  # noqa: S311
             if len(dice) > 16:
                 dice.clear()

@@ -9,7 +9,7 @@ Source: Dean and Barroso, The Tail at Scale, CACM 2013.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import ClassVar
@@ -63,10 +63,13 @@ def hedge(
     own = RetryBudget(BudgetSettings(ratio=settings().share, window=_WINDOW, reserve=0.0))
 
     def policy(attempt: Handler) -> Handler:
-        async def handle(request: ServiceRequest) -> ServiceResponse:
+        def handle(request: ServiceRequest) -> Awaitable[ServiceResponse]:
             chosen = settings()
             if not (chosen.enabled and request.may_hedge and request.is_safe):
-                return await attempt(request)
+                return attempt(request)
+            return hedged(chosen, request)
+
+        async def hedged(chosen: HedgeSettings, request: ServiceRequest) -> ServiceResponse:
             now = clock.now()
             own.deposit(now)
             usual = latencies.quantile(request.endpoint, chosen.quantile, now=now)
