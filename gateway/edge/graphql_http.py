@@ -193,16 +193,20 @@ def _status(result: GraphQLResult, media_type: str) -> int:
 _GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-_ALWAYS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"vary", b"accept, authorization"),
-)
+def _always(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"vary", b"accept, authorization"),
+    )
+
+
+_ALWAYS = {media_type: _always(media_type) for media_type in (GRAPHQL_RESPONSE, JSON)}
 
 
 def _headers(result: GraphQLResult, media_type: str, *, method: str) -> Iterator[tuple[bytes, bytes]]:
-    yield b"content-type", f"{media_type}; charset=utf-8".encode()
-    yield from _ALWAYS
+    yield from _ALWAYS[media_type]
     if result.status == AdmissionError.status:
         yield b"retry-after", b"1"
     if result.status == Unauthenticated.status:

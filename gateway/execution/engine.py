@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
@@ -21,6 +21,7 @@ from graphql import (
     execute,
     value_from_ast_untyped,
 )
+from msgspec.structs import replace
 
 from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds

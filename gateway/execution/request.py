@@ -1,23 +1,26 @@
-"""What the edge hands to execution: a GraphQL request with the caller, the deadline and the trace it belongs to."""
+"""What the edge hands to execution: a GraphQL request with the caller, the deadline and the trace it belongs to.
+
+A msgspec Struct: a frozen dataclass of so many fields takes ten times as long to build (4 µs).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from ..clock import Seconds
 from ..identity import ANONYMOUS, Identity
 from ..services import Priority
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphQLRequest:
+class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request. Text is untrusted; identity is not."""
 
     text: str
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    variables: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     identity: Identity = ANONYMOUS
     timeout: Seconds | None = None
     """What the client asked for; clamped by the settings."""
@@ -28,7 +31,7 @@ class GraphQLRequest:
     """Faults of a game day for the operation's reads, already verified. The steps of a saga never meet them."""
     headers: tuple[tuple[str, str], ...] = ()
     """Client headers that may be forwarded to services."""
-    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    trace: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     """W3C headers of the caller's span."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""

@@ -7,9 +7,9 @@ clients, or what graphql-core says about the client's own document, keeps its te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
 from graphql import GraphQLError
 
 from ..errors import BadUserInput, GatewayError, InternalError
@@ -28,14 +28,13 @@ class Executed(NamedTuple):
     errors: Sequence[GraphQLError]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphQLResult:
+class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     """An answer before it is bytes. `is_request_error`: nothing was executed, so there is no `data` member at all."""
 
     tree: Any = None
     """What the member `data` is made of, as execution left it."""
     errors: Sequence[Mapping[str, Any]] = ()
-    extensions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extensions: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     is_request_error: bool = False
     status: int = 200
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
