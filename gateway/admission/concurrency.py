@@ -21,8 +21,8 @@ class Admission:
         self.in_flight = 0
         self.streams = 0
         self.is_draining = False
-        self._gauge = telemetry.metrics.operations_in_flight
-        self._streams_gauge = telemetry.metrics.subscriptions
+        telemetry.metrics.operations_in_flight.set_function(lambda: self.in_flight)  # asked, not told: free
+        telemetry.metrics.subscriptions.set_function(lambda: self.streams)
 
     @contextmanager
     def permit(self) -> Generator[None]:
@@ -34,12 +34,10 @@ class Admission:
                 f"{self.in_flight} operations are under way, the limit is {self.limit}: try again in a moment"
             )
         self.in_flight += 1
-        self._gauge.set(self.in_flight)
         try:
             yield
         finally:
             self.in_flight -= 1
-            self._gauge.set(self.in_flight)
 
     @contextmanager
     def stream(self) -> Generator[None]:
@@ -49,12 +47,10 @@ class Admission:
         if self.streams >= self.max_streams:
             raise Overloaded(f"{self.streams} subscriptions are under way, which is the limit: try again in a moment")
         self.streams += 1
-        self._streams_gauge.set(self.streams)
         try:
             yield
         finally:
             self.streams -= 1
-            self._streams_gauge.set(self.streams)
 
     def __repr__(self) -> str:
         return f"<Admission {self.in_flight}/{self.limit} in flight{', draining' if self.is_draining else ''}>"
