@@ -61,6 +61,12 @@ class Layer:
         """Whether nothing that is found here can be in the answer."""
         return len(self.dead) == len(self.outs)
 
+    def let_go(self) -> None:
+        """Forget the layers below: without that ring everything dies with its run, and the collector of garbage finds nothing."""
+        for child in self.children:
+            child.let_go()
+        self.children.clear()
+
     def place(self, index: int) -> Trail | None:
         """Where in the layer above the object stands; None where it stands nowhere any more."""
         if self._places is None:

@@ -78,6 +78,7 @@ class Run:
             await self._tasks.cancel()
             for each in self._made:
                 each.close()
+            root.let_go()
         return Executed(None if root.is_dead else root.outs[0], self._failing.errors)
 
     # -- layers --------------------------------------------------------------------------------------------------------

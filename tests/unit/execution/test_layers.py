@@ -7,6 +7,7 @@ import gc
 
 import pytest
 
+from gateway.execution.layer import Layer
 from gateway.testing import ScriptedWire, after, hang, in_virtual_time
 from tests.unit.graph.shop import catalog_answers, inventory_answers, reviews_answers, shop, working_wires
 
@@ -111,3 +112,16 @@ async def test_where_a_required_field_fails_the_calls_beside_it_end_with_the_ans
         assert (found.data, found.codes) == (None, ["INTERNAL_SERVER_ERROR"])
         await asyncio.sleep(1)
         assert (wire.in_flight, asyncio.all_tasks()) == (0, {asyncio.current_task()})
+
+
+@pytest.mark.parametrize(
+    "text", [DEEP, "query($keys: [String!]!) { products(keys: $keys) { sku days slow stock { quantity } } }"]
+)
+@in_virtual_time
+async def test_a_run_leaves_nothing_to_the_collector_of_garbage(text: str) -> None:
+    async with shop(wires=working_wires()) as gateway:
+        variables = {"keys": ["a", "b"]}
+        for _ in range(3):
+            await gateway.execute(text, variables)
+        layers = [each for each in gc.get_objects() if isinstance(each, Layer)]
+    assert layers == []
