@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..clock import Epoch, utc
+from ..clock import Epoch, Seconds, utc
 from .anchor import sync_directory
 from .changes import last_checkpoint, reading
 from .checkpoints import Checkpoint
@@ -60,7 +61,7 @@ def backup(path: Path, target: Path, *, bytes_per_second: int = 50 * 1024 * 1024
     try:
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        last = _copy(path, partial, sleep=PAGES * 4096 / bytes_per_second)
+        last = _copy(path, partial, pause=Seconds(PAGES * 4096 / bytes_per_second))
         _sync(partial)
         target.hardlink_to(partial)  # unlike a rename it never replaces
         partial.unlink()
@@ -71,12 +72,19 @@ def backup(path: Path, target: Path, *, bytes_per_second: int = 50 * 1024 * 1024
     return Backup(target, target.stat().st_size, last)
 
 
-def _copy(path: Path, partial: Path, *, sleep: float) -> Checkpoint | None:
-    """Raises: sqlite3.Error, also when what was copied is broken."""
+def _copy(path: Path, partial: Path, *, pause: Seconds) -> Checkpoint | None:
+    """`pause`: after each step, so that others have the disk meanwhile. SQLite's own `sleep` is for a file that is busy only.
+
+    Raises: sqlite3.Error, also when what was copied is broken.
+    """
+
+    def leave_room(_status: int, _remaining: int, _total: int) -> None:
+        time.sleep(pause)
+
     with reading(path) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
         source.execute("BEGIN")
         last = last_checkpoint(source)  # reads, and so takes the snapshot
-        source.backup(copy, pages=PAGES, sleep=sleep)
+        source.backup(copy, pages=PAGES, progress=leave_room)
         source.execute("COMMIT")
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
         (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
