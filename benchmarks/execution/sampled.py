@@ -1,7 +1,8 @@
 """A gateway that looks at itself a thousand times a CPU second: `python -m benchmarks.execution.sampled SAMPLES CONFIG`.
 
 SIGUSR1 begins to count anew, SIGUSR2 writes the counts to SAMPLES as JSON: {stage: samples}. A sample belongs to the innermost
-frame that one of the stages knows; what the event loop does between callbacks is its own and the kernel's.
+frame that one of the stages knows. Python looks at signals between its own steps, so what the kernel and C code do is counted where
+Python next runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("server", ("gateway/edge/", "gateway/server.py", "gateway/admission/", "uvicorn/", "starlette/")),
 )
-ENCODE = ("_respond", "as_json")
+ENCODE = ("_respond", "encoded")
 DOCUMENT = ("gateway/execution/document.py", "gateway/execution/plans.py", "gateway/execution/arguments.py")
 LOOP = "event loop and kernel"
 

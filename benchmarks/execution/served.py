@@ -147,6 +147,7 @@ async def _figures() -> list[Figure]:
                     contender.waits[workload] += await _turn(client, contender, workload, truth, count=count)
                     contender.spent[workload].append((contender.cpu() - began) / count)
         print(_table(contenders), flush=True)
+        await _tell_floor(client, services)
         await _ensure_counted(client, _named(contenders, TWO), contenders[0])
         found = [*_compared(contenders), *await _grown(client, contenders[0])]
         found.append(await _deeper(client, contenders[0], services))
@@ -318,6 +319,22 @@ async def _deeper(client: aiohttp.ClientSession, ours: Contender, services: str)
         response.raise_for_status()
     calls = await _count(client, services) - before
     return at_most("calls that one more layer of joins costs", 1, ours.calls["B"] - calls)
+
+
+async def _tell_floor(client: aiohttp.ClientSession, services: str) -> None:
+    """What C and D cost whoever calls the one service and sends its bytes on: the way in, the call, and the way out."""
+    port, spent = _free_port(), dict[str, float]()
+    command = [sys.executable, "-m", "benchmarks.peers.passing", str(port), services]
+    async with _running("passing", command, f"http://127.0.0.1:{port}/livez", core=0) as passing:
+        for workload in "CD":
+            await _ask_all(client, passing, workload, 60)
+            rounds = list[float]()
+            for _ in range(ROUNDS):
+                began, count = passing.cpu(), passing.turn(workload)
+                await _ask_all(client, passing, workload, count)
+                rounds.append((passing.cpu() - began) / count * 1e3)
+            spent[workload] = statistics.median(rounds)
+    print(f"  bytes passed on, nothing else: C {spent['C']:.3g} ms, D {spent['D']:.3g} ms", flush=True)
 
 
 # -- stage by stage ----------------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ def _read(read: Read, recording: Recording) -> dict[str, Any]:
         "cached": read.cached,
         "asked": read.asked,
         "attempts": len(read.tried),
+        "waitedMilliseconds": _milliseconds(Seconds(sum(read.waited))),
         "isShared": bool(read.asked) and not read.tried and read.outcome == "ok",
         "outcome": read.outcome,
         "startMilliseconds": _milliseconds(Seconds(read.began - recording.began)),

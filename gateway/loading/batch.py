@@ -16,7 +16,7 @@ from cachetools import LRUCache
 
 from ..clock import NEVER, Clock, Seconds
 from ..errors import GatewayError, ServiceContractBroken, ServiceRefused
-from ..services import UNREADABLE, ServiceRequest, ServiceResponse, Services
+from ..services import UNREADABLE, ServiceClient, ServiceRequest, ServiceResponse, Services
 from ..telemetry import Children, Telemetry
 from .cache import Found, LoaderCache
 from .calls import Loaded, Wanted
@@ -150,8 +150,7 @@ class BoundLoader(Generic[V]):
         self._sizes.observe(len(keys))
         asked_at = self._clock.now()
         try:
-            tried = None if told is None else told.tried
-            response = await self._client.call(self._request(keys, arguments, reading), tried=tried)
+            response = await _called(self._client, self._request(keys, arguments, reading), told)
             codec = self._codec_for(wanted)
             rows = self._by_key(response, keys, codec)
         except GatewayError as error:
@@ -375,7 +374,7 @@ class BoundPages(Generic[V]):
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
             **on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
         )
-        response = await self._client.call(request, tried=None if told is None else told.tried)
+        response = await _called(self._client, request, told)
         ensure_success(response, pages.service, pages.endpoint)
         try:
             return self._decoder.decode(response.body)
@@ -453,6 +452,11 @@ def result_of(found: Found | None) -> str:
     if found is None:
         return "miss"
     return "revalidated" if found.is_due else "fresh"
+
+
+async def _called(client: ServiceClient, request: ServiceRequest, told: Read | None) -> ServiceResponse:
+    """The service's answer; what became of the call is written down for whoever wants it told."""
+    return await (client.call(request) if told is None else client.call(request, tried=told.tried, waited=told.waited))
 
 
 def ensure_success(response: ServiceResponse, service: str, endpoint: str) -> None:

@@ -34,6 +34,8 @@ class Read:
     tried: list[str] = field(default_factory=list[str])
     """Addresses that the call was sent to, hedges and retries included. None though it was answered: an identical call of somebody
     else's was shared."""
+    waited: list[Seconds] = field(default_factory=list[Seconds])
+    """How long its attempts waited for permits, of those that had to."""
     outcome: str = "under way"
     """Then "ok", "cancelled", or the code of the failure."""
     took: Seconds = Seconds(0.0)

@@ -83,6 +83,8 @@ class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tried: list[str] = msgspec.field(default_factory=list[str])
     """Addresses that this call has tried so far, oldest first: shared by its attempts and hedges, written by `balance`
     alone."""
+    waited: list[Seconds] = msgspec.field(default_factory=list[Seconds])
+    """How long its attempts waited for permits, of those that had to: shared in the same way, written by `bulkhead` alone."""
 
     @property
     def is_safe(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from ..clock import Clock
+from ..clock import Clock, Seconds
 from ..telemetry import Telemetry
 from .config import ServiceConfig, changes
 from .health import HealthChecks
@@ -60,13 +60,17 @@ class ServiceClient:
             f"{permits.in_flight}/{permits.limit} in flight, {permits.waiting} waiting>"
         )
 
-    async def call(self, request: ServiceRequest, *, tried: list[str] | None = None) -> ServiceResponse:
-        """The answer, below 500 and not 429. `tried`: where the addresses that it is sent to are written down.
+    async def call(
+        self, request: ServiceRequest, *, tried: list[str] | None = None, waited: list[Seconds] | None = None
+    ) -> ServiceResponse:
+        """The answer, below 500 and not 429. `tried`, `waited`: where the addresses that it is sent to are written down, and its
+        waits for permits.
 
         Raises: ServiceUnavailable, ServiceTimeout, ServiceContractBroken, ServiceBreakerOpen, ServiceBulkheadFull,
         DeadlineExceeded.
         """
-        return await self._stack.handle(replace(request, tried=[] if tried is None else tried))
+        own = replace(request, tried=[] if tried is None else tried, waited=[] if waited is None else waited)
+        return await self._stack.handle(own)
 
     @cached_property
     def http(self) -> HttpClient:

@@ -92,6 +92,22 @@ async def test_attempts_and_failures_are_told() -> None:
     assert {each["service"] for each in found.degraded} == {"reviews"}
 
 
+@in_virtual_time
+async def test_a_wait_for_a_permit_is_told_with_the_read_that_had_to() -> None:
+    slow = ScriptedWire(otherwise=after(0.05, inventory_answers))
+    services = {
+        "catalog": {"url": "http://catalog.test"},
+        "inventory": {"url": "http://inventory.test", "bulkhead": {"limit": 1, "wait": 1.0}},
+        "reviews": {"url": "http://reviews.test"},
+    }
+    text = (
+        '{ products(keys: ["a"]) { n: stockIn(warehouse: "n") { quantity } s: stockIn(warehouse: "s") { quantity } } }'
+    )
+    async with shop(wires={"inventory": slow}, services=services, **MAY) as gateway:
+        reads = explanation(await asked(gateway, text))["reads"]
+    assert sorted(each["waitedMilliseconds"] for each in reads) == [0.0, 0.0, 50.0]
+
+
 # -- caches and shared calls -------------------------------------------------------------------------------------------
 
 

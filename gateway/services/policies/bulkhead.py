@@ -226,11 +226,14 @@ def bulkhead(state: Bulkhead, service: str, *, telemetry: Telemetry, clock: Cloc
     def policy(attempt: Handler) -> Handler:
         async def handle(request: ServiceRequest) -> ServiceResponse:
             if not state.acquire_now(request.priority):
+                began = clock.now()
                 try:
                     await state.acquire(request.deadline, clock=clock, priority=request.priority)
                 except ServiceBulkheadFull:
                     shed[request.priority].inc()
                     raise
+                finally:
+                    request.waited.append(Seconds(clock.now() - began))
             try:
                 return await (learning(request) if state.is_adaptive else attempt(request))
             finally:

@@ -12,7 +12,7 @@ from gateway.clock import Deadline, Instant, Seconds
 from gateway.errors import ServiceBulkheadFull
 from gateway.services.policies import Bulkhead, BulkheadSettings
 from gateway.services.request import Priority
-from gateway.testing import ScriptedWire, hang, in_virtual_time, run_virtual
+from gateway.testing import ScriptedWire, after, answer, hang, in_virtual_time, run_virtual
 
 from .calling import CLOCK, STOCK, catalog, elapsed, measured, quiet
 
@@ -348,3 +348,26 @@ def test_whatever_comes_goes_and_changes_no_permit_is_lost_and_nobody_waits_for_
         assert (permits.in_flight, permits.waiting) == (0, 0)
 
     run_virtual(run())
+
+
+@in_virtual_time
+async def test_a_call_writes_down_how_long_its_attempts_waited_and_whoever_need_not_wait_writes_nothing() -> None:
+    wire = ScriptedWire(otherwise=after(0.03, answer()))
+    client = catalog(wire, bulkhead=BulkheadSettings(limit=1, wait=Seconds(1.0)))
+    first, second = list[Seconds](), list[Seconds]()
+    await asyncio.gather(client.call(STOCK, waited=first), client.call(STOCK, waited=second))
+    assert first == []
+    assert second == [pytest.approx(0.03)]
+
+
+@in_virtual_time
+async def test_a_wait_that_was_for_nothing_is_written_down_too() -> None:
+    wire = ScriptedWire(otherwise=after(0.5, answer()))
+    client = catalog(wire, bulkhead=BulkheadSettings(limit=1, wait=Seconds(0.1)))
+    waited = list[Seconds]()
+    holding = asyncio.ensure_future(client.call(STOCK))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceBulkheadFull):
+        await client.call(STOCK, waited=waited)
+    await holding
+    assert waited == [pytest.approx(0.1)]
