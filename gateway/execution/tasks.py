@@ -101,13 +101,14 @@ class Expected:
         self._then = then
         self._is_over = False
 
-    def ended(self, _: asyncio.Future[None]) -> None:
+    def ended(self, call: asyncio.Future[None]) -> None:
         if self._is_over:
             return
         self._is_over = True
         try:
+            call.result()  # a call that was cancelled by others has no values: that is passed on
             self._then()
-        except BaseException as error:  # our own bug: the run is told
+        except BaseException as error:  # our own bug, or such a cancellation: the run is told
             self._tasks.fail(error)
         self._tasks.over(self)
         self._tasks.wake()
