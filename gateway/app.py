@@ -210,7 +210,7 @@ def compose(
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     if settings.trusted is not None:
         count = trust(settings.trusted, documents, plans)
-        telemetry.log.info("trusted documents", count=count, folder=str(settings.trusted))
+        telemetry.log.debug("trusted documents", count=count, folder=str(settings.trusted))
     engine = Engine(
         graph,
         documents=documents,
