@@ -13,20 +13,23 @@ from typing import Any
 Read = Callable[[Sequence[Any]], tuple[list[Any], ...]]
 """Objects -> a column for each attribute. Raises: whatever an attribute raises, so what is wrong is found out elsewhere."""
 
+Copy = Callable[[Sequence[Any]], list[Any]]
+"""Objects -> what is made of each. Raises: as `Read`."""
+
 
 def reader(attributes: Sequence[str]) -> Read:
     """Copies these attributes."""
     columns = "".join(f"[{_attribute(name)} for o in objects], " for name in attributes)
-    return _function("read", f"def read(objects):\n    return ({columns})\n")  # type: ignore[no-any-return]
+    read: Read = _function("read", f"def read(objects):\n    return ({columns})\n")
+    return read
 
 
-def copier(
-    make: Callable[..., Any], attributes: Sequence[str | None], *, constant: str
-) -> Callable[[Sequence[Any]], list[Any]]:
+def copier(make: Callable[..., Any], attributes: Sequence[str | None], *, constant: str) -> Copy:
     """`make` for each object, with these attributes of it in their order; `constant` where there is none."""
     arguments = ", ".join("constant" if name is None else _attribute(name) for name in attributes)
     source = f"def copy(objects):\n    return [make({arguments}) for o in objects]\n"
-    return _function("copy", source, make=make, constant=constant)  # type: ignore[no-any-return]
+    copy: Copy = _function("copy", source, make=make, constant=constant)
+    return copy
 
 
 def _attribute(name: str) -> str:
@@ -35,9 +38,10 @@ def _attribute(name: str) -> str:
 
 
 def _function(name: str, source: str, **known: Any) -> Any:
+    """The function `name` of the source, which sees `known` and `getattr`, and nothing else."""
     names: dict[str, Any] = {}
     code = compile(source, f"<plan: {name}>", "exec")
-    exec(code, {"__builtins__": _BUILTINS, **known}, names)  # noqa: S102 - see the invariant
+    exec(code, {"__builtins__": _BUILTINS, **known}, names)  # noqa: S102 - its source is ours and names of the author's: the invariant above
     return names[name]
 
 

@@ -98,8 +98,8 @@ class Run:
         columns = _columns(stage, objects)
         to_report: list[Completion] = []
         written = [
-            columns[member.column]
-            if member.column is not None and member.field in certain.fields
+            columns[member.found]
+            if isinstance(member.found, int) and member.field in certain.fields
             else self._written(layer, member, columns, to_report)
             for member in stage.members
         ]
@@ -111,19 +111,22 @@ class Run:
         self, layer: Layer, member: Member, columns: Sequence[list[Any]], to_report: list[Completion]
     ) -> Sequence[Any]:
         """A member's column as it stands in the answer; noted where something of it is to be reported."""
-        field = member.field
-        if member.column is None:
-            values: Sequence[Any] = self._called(field, layer, layer.objects)
-        elif isinstance(field.source, NodeId):
-            values = self._ids(field, layer, columns[member.column])
-        else:
-            values = columns[member.column]
+        field, values = member.field, self._found(layer, member, columns)
         done = member.finish(values)
         if done is not None:
             return done
         completion = Completion(self, layer, field)
         to_report.append(completion)
         return completion.leaves_one_by_one(member.leaf, values)
+
+    def _found(self, layer: Layer, member: Member, columns: Sequence[list[Any]]) -> Sequence[Any]:
+        """A member's values before they are finished."""
+        field, found = member.field, member.found
+        if not isinstance(found, int):
+            return self._called(field, found, layer, layer.objects)
+        if isinstance(field.source, NodeId):
+            return self._ids(field, field.source.field, layer, columns[found])
+        return columns[found]
 
     def _continued(self, layer: Layer) -> list[Work]:
         """What follows once the layer's objects stand in the answer. Returns what has to be waited for."""
@@ -146,8 +149,8 @@ class Run:
                 return self._joined(layer, field, join)
             case Batched(batch):
                 return self._batched(layer, field, batch)
-            case Method():
-                return self._delivered(layer, field, self._called(field, layer, layer.objects))
+            case Method(declared):
+                return self._delivered(layer, field, self._called(field, declared, layer, layer.objects))
             case Resolved(resolve):
                 return self._delivered(layer, field, self._resolved(layer, field, resolve))
             case _:
@@ -177,10 +180,15 @@ class Run:
             values = [error] * len(layer.objects)
         self._tasks.begin(self._delivered(layer, field, values))
 
-    def _called(self, field: PlannedField, layer: Layer, parents: Sequence[Any]) -> Sequence[Any]:
-        """What the resolver gives for each of `parents`, which stand for the layer's objects."""
-        assert isinstance(field.source, Method | NodeId)  # noqa: S101 - whoever calls has looked
-        declared = field.source.field
+    def _called(
+        self, field: PlannedField, declared: StrawberryField, layer: Layer, parents: Sequence[Any]
+    ) -> Sequence[Any]:
+        """What the resolver of `declared` gives for each of `parents`, which stand for the layer's objects."""
+
+        def one_with_its_own(index: int) -> Any:
+            own = self._asking(layer, field, index).arguments
+            return method_of(declared, self._ctx, own)(parents[index])
+
         try:
             arguments = self._asking(layer, field).arguments
         except Exception as error:  # the client's arguments are wrong, for each parent alike
@@ -188,23 +196,18 @@ class Run:
         if len(parents) == 1 or self._arguments.are_shared(field):
             values = each_of(method_of(declared, self._ctx, arguments), parents)
         else:  # a resolver may change an input that it is handed
-            values = each_of(partial(self._called_with_its_own, field, layer, parents), range(len(parents)))
+            values = each_of(one_with_its_own, range(len(parents)))
         if needs_a_look(set(map(type, values))):
             return [awaited(declared, value, self._ctx) for value in values]
         return values
 
-    def _called_with_its_own(self, field: PlannedField, layer: Layer, parents: Sequence[Any], index: int) -> Any:
-        assert isinstance(field.source, Method | NodeId)  # noqa: S101 - as above
-        arguments = self._asking(layer, field, index).arguments
-        return method_of(field.source.field, self._ctx, arguments)(parents[index])
-
-    def _ids(self, field: PlannedField, layer: Layer, keys: Sequence[Any]) -> Sequence[Any]:
+    def _ids(self, field: PlannedField, declared: StrawberryField, layer: Layer, keys: Sequence[Any]) -> Sequence[Any]:
         """All at once, where the objects are the entity's own and their keys are texts."""
         entity = layer.stage.trusts.entity(layer.objects)
         if entity is not None and {str}.issuperset(map(type, keys)):
             with suppress(UnicodeError):  # of half a character: whose key that is, is found out one by one
                 return global_ids(entity, keys)
-        return self._called(field, layer, objects_of(layer.objects))
+        return self._called(field, declared, layer, objects_of(layer.objects))
 
     def _resolved(self, layer: Layer, field: PlannedField, resolve: Callable[..., Any]) -> Sequence[Any]:
         """Each parent's value as graphql-core would ask for it."""

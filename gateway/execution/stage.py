@@ -12,6 +12,7 @@ from typing import Any
 
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import get_strawberry_type_cast
+from strawberry.types.field import StrawberryField
 
 from ..loading.records import Origin, origin_of
 from .answer import Write, members_of, writer
@@ -35,13 +36,13 @@ from .wanted import innermost, read_by
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of the answer's objects that is known as soon as the objects are: `column` is its place among what was read."""
+    """A member of the answer's objects that is known as soon as the objects are."""
 
     field: PlannedField
     leaf: Leaf
     finish: Finish
-    column: int | None
-    """None: a `Method`, which is called. Of a `NodeId` where its key is."""
+    found: int | StrawberryField
+    """Its place among what was read (of a `NodeId` its key's), or the resolver that is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +207,15 @@ def _is_known_at_once(field: PlannedField) -> bool:
 
 def _member(field: PlannedField, attributes: dict[str, int]) -> Member:
     assert isinstance(field.shape, Leaf)  # noqa: S101 - `_is_known_at_once`
+    return Member(field, field.shape, finisher(field.shape), _found(field, attributes))
+
+
+def _found(field: PlannedField, attributes: dict[str, int]) -> int | StrawberryField:
+    if isinstance(field.source, Method):
+        return field.source.field
     name = _read_by(field.source)
-    column = None if name is None else attributes[name]
-    return Member(field, field.shape, finisher(field.shape), column)
+    assert name is not None  # noqa: S101 - `_is_known_at_once`: what is not called is read
+    return attributes[name]
 
 
 def _levels(shape: Shape) -> Iterable[bool]:

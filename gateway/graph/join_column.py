@@ -159,27 +159,20 @@ class _Loading:
 
     def _by_key(self, places: Sequence[int]) -> dict[Any, list[int]]:
         """Places by key. A parent without one has nothing, and nobody is asked."""
+        on, column, parents = self._field.on, self._column, self._parents
         by_key: dict[Any, list[int]] = {}
-        for place, key in zip(places, self._keys(places), strict=True):
-            if isinstance(key, Exception):
-                self._column[place] = key
-            elif key is None:
-                self._column[place] = self._shown(self._field.loader.absent)
-            elif key in by_key:
-                by_key[key].append(place)
-            else:
-                by_key[key] = [place]
+        for place in places:
+            try:
+                key = getattr(parents[place], on)
+                if key is None:
+                    column[place] = self._shown(self._field.loader.absent)
+                elif key in by_key:
+                    by_key[key].append(place)
+                else:
+                    by_key[key] = [place]
+            except Exception as error:  # that parent's own: its attribute raises, or is nothing that can be a key
+                column[place] = error
         return by_key
-
-    def _keys(self, places: Sequence[int]) -> list[Any]:
-        """The key of each parent, or the exception that reading it raises."""
-        on, parents = self._field.on, self._parents
-        try:
-            keys = [getattr(parents[place], on) for place in places]
-            hash((*keys,))
-        except Exception:  # some parent's own: whose, is found out one by one
-            return [_key_of(parents[place], on) for place in places]
-        return keys
 
     def _filled(self, by_key: Mapping[Any, list[int]], calls: Mapping[Any, Call]) -> list[Any]:
         """The column when the first call has ended; who has to wait longer stands in it as an awaitable."""
@@ -224,15 +217,6 @@ class _Loading:
         """The value in the shape that clients know: a page as a connection of this parent's own."""
         asked = self._wanted.window
         return value if asked is None or isinstance(value, Exception) else connection(value, asked)
-
-
-def _key_of(parent: Any, on: str) -> Any:
-    try:
-        key = getattr(parent, on)
-        hash(key)
-    except Exception as error:  # that parent's own
-        return error
-    return key
 
 
 def _at_once(column: list[Any]) -> Column:

@@ -7,6 +7,7 @@ one per loader and application; requests keep nothing here.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -71,37 +72,26 @@ class BoundLoader(Generic[V]):
 
         Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
         """
-        if reading.recording is None:
-            return await self._read(keys, arguments, reading, wanted)
-        with reading.recording.read(self.loader, len(keys)) as told:
-            return await self._read(keys, arguments, reading, wanted, told)
-
-    async def _read(
-        self,
-        keys: Sequence[str],
-        arguments: Arguments,
-        reading: Reading,
-        wanted: Wanted,
-        told: Read | None = None,
-    ) -> Loaded:
-        rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
-        missing = [key for key in keys if key not in rows] if rows else keys
-        if told is not None:
-            told.cached, told.asked = len(rows), len(missing)
-        if not missing:
-            return Loaded(self._all_loaded(rows))
-        fetched = await self._fetch(missing, arguments, reading, wanted, told)
-        return Loaded({**self._all_loaded(rows), **fetched.values}) if rows else fetched
+        with _recorded(reading, self.loader, len(keys)) as told:
+            rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
+            missing = [key for key in keys if key not in rows] if rows else keys
+            if told is not None:
+                told.cached, told.asked = len(rows), len(missing)
+            if not missing:
+                return Loaded(self._all_loaded(rows))
+            fetched = await self._fetch(missing, arguments, reading, wanted, told)
+            return Loaded({**self._all_loaded(rows), **fetched.values}) if rows else fetched
 
     def object_of(self, loaded: Any) -> V | None:
         """The value of the graph that a loaded value is, or stands for."""
-        if loaded is None or not self._codec.stands_for_object:
-            return loaded  # type: ignore[no-any-return]
-        value: Any = list(map(self._codec.hydrate, loaded)) if self.loader.many else self._codec.hydrate(loaded)
-        return value  # type: ignore[no-any-return]
+        is_it = loaded is None or not self._codec.stands_for_object
+        value: V | None = loaded if is_it else self._codec.hydrate(loaded)
+        return value
 
-    def stale(self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds) -> tuple[V, Seconds] | None:
-        """The last known value and its age, if it is at most `max_age` old. What failed is never among them."""
+    def stale(
+        self, key: str, arguments: Arguments, *, reading: Reading, max_age: Seconds
+    ) -> tuple[V | None, Seconds] | None:
+        """The last known value and its age, if it is at most `max_age` old: None is one too. What failed is never among them."""
         name = self._cache_name(arguments, reading)
         found = self.cache.stale(name(key), now=self._clock.now(), max_age=max_age)
         if found is None:
@@ -110,7 +100,7 @@ class BoundLoader(Generic[V]):
         if isinstance(value, GatewayError):
             return None
         self._count_cache("stale")
-        return self.object_of(value), found.age  # type: ignore[return-value] # absent is a value here
+        return self.object_of(value), found.age
 
     def _cached(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
         """Rows that may be served without asking; those of them that are due are asked for meanwhile."""
@@ -266,7 +256,7 @@ class BoundLoader(Generic[V]):
         if self._codec.stands_for_object or isinstance(row, GatewayError):
             return row
         try:
-            return [self._codec.hydrate(each) for each in row] if self.loader.many else self._codec.hydrate(row)
+            return self._codec.hydrate(row)
         except (
             Exception
         ) as error:  # the author's translation: what it cannot take is not what was agreed, for this key only
@@ -304,16 +294,11 @@ class BoundPages(Generic[V]):
 
     async def read(self, arguments: Arguments, reading: Reading) -> Page[V]:
         """One page. Raises: GatewayError."""
-        if reading.recording is None:
-            return await self._read(arguments, reading)
-        with reading.recording.read(self.pages, 1) as told:
-            return await self._read(arguments, reading, told)
-
-    async def _read(self, arguments: Arguments, reading: Reading, told: Read | None = None) -> Page[V]:
-        found = None if reading.asks_anew else self._cached(arguments, reading)
-        if told is not None:
-            told.cached, told.asked = (0, 1) if found is None else (1, 0)
-        return await self._fresh(arguments, reading, told) if found is None else self._hydrated(found.row)
+        with _recorded(reading, self.pages, 1) as told:
+            found = None if reading.asks_anew else self._cached(arguments, reading)
+            if told is not None:
+                told.cached, told.asked = (0, 1) if found is None else (1, 0)
+            return await self._fresh(arguments, reading, told) if found is None else self._hydrated(found.row)
 
     def _cached(self, arguments: Arguments, reading: Reading) -> Found | None:
         """The page if it may be served without asking; it is asked for meanwhile where it is due."""
@@ -452,6 +437,11 @@ def result_of(found: Found | None) -> str:
     if found is None:
         return "miss"
     return "revalidated" if found.is_due else "fresh"
+
+
+def _recorded(reading: Reading, declared: Loader[Any] | Pages[Any], keys: int) -> AbstractContextManager[Read | None]:
+    """A read of so many keys, written down while it lasts if the operation is explained."""
+    return nullcontext() if reading.recording is None else reading.recording.read(declared, keys)
 
 
 async def _called(client: ServiceClient, request: ServiceRequest, told: Read | None) -> ServiceResponse:

@@ -52,7 +52,8 @@ class Loads:
         Raises: GatewayError, the key's own failure.
         """
         call = self._call(loader, key, frozen(arguments), is_strong=is_strong)
-        return await self._object(loader, key, call)  # type: ignore[no-any-return]
+        found: V | None = await self._object(loader, key, call)
+        return found
 
     async def load_many(
         self,
@@ -113,8 +114,8 @@ class Loads:
 
     def stale(
         self, loader: Loader[V], key: str, *, arguments: Mapping[str, Any] | None = None, max_age: Seconds
-    ) -> tuple[V, Seconds] | None:
-        """The last known value of `key` and its age in seconds, at most `max_age`."""
+    ) -> tuple[V | None, Seconds] | None:
+        """The last known value of `key` and its age in seconds, at most `max_age`; "there is none" is a value too."""
         return self._loaders.loader(loader).stale(key, frozen(arguments), reading=self._reading, max_age=max_age)
 
     def batch(

@@ -94,6 +94,7 @@ class Codec:
     has_numbers: bool
     """Whether keys may be numbers."""
     hydrate: Hydrate
+    """Of what a key has: a row, or a list of them."""
     stands_for_object: bool
     """Whether a row is a derived record, so that hydrating it changes nothing that an attribute says, and cannot fail."""
 
@@ -144,7 +145,7 @@ def loader_codec(loader: Loader[Any], *, only: Collection[str] | None = None) ->
         unwrap=unwrap,
         key_of=attrgetter(key_attribute),
         has_numbers=_may_be_number(row_type, key_attribute),
-        hydrate=hydrate,
+        hydrate=_list_copier(hydrate) if loader.many else hydrate,
         stands_for_object=origin_of(row_type) is not None,
     )
 
@@ -256,8 +257,6 @@ class Rows(Sequence[Any]):
 
     def __eq__(self, other: object) -> bool:
         return self._made() == (list(other) if isinstance(other, Rows) else other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<Rows {len(self.records)}>"

@@ -53,6 +53,8 @@ class Restored:
 def backup(path: Path, target: Path, *, bytes_per_second: int = 50 * 1024 * 1024) -> Backup:
     """Copy the journal `path` to the new file `target`; the gateway goes on meanwhile. Blocks; call it in a thread.
 
+    `bytes_per_second`: the most that is copied, on the average of a few steps; what is left of the disk's time is the gateway's.
+
     Raises: BackupRefused.
     """
     if target.exists():
@@ -78,8 +80,9 @@ def _copy(path: Path, partial: Path, *, pause: Seconds) -> Checkpoint | None:
     Raises: sqlite3.Error, also when what was copied is broken.
     """
 
-    def leave_room(_status: int, _remaining: int, _total: int) -> None:
-        time.sleep(pause)
+    def leave_room(_status: int, remaining: int, _total: int) -> None:
+        if remaining:
+            time.sleep(pause)  # in the thread that copies, which does nothing else
 
     with reading(path) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
         source.execute("BEGIN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -50,9 +51,9 @@ parts = depot.pages("/parts", into=Part, params={}, shared="public")
 @strawberry.type
 class Query:
     @resolver
-    async def parts(self, ctx: Ctx) -> list[Part]:
+    async def parts(self, ctx: Ctx) -> Sequence[Part]:
         """All."""
-        return (await ctx.page(parts)).items  # type: ignore[return-value] # a sequence
+        return (await ctx.page(parts)).items
 
 
 graph = build_graph(Query)
