@@ -101,8 +101,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), Field(gt=0)]
 """Bytes, written as a number or as "64KiB", "1MiB"."""
 
 LongerThanZero: TypeAlias = Annotated[Duration, Field(gt=0)]
-SdlPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
-SocketPath: TypeAlias = SdlPath
+OptionalPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
 Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(words)]
 """A list; or one string with commas, because environment variables have no lists."""
 
@@ -151,7 +150,7 @@ class GraphSettings(Concern):
     """The root type of mutations. None: a graph that only reads."""
     subscription: Name | None = None
     """The root type of subscriptions, served over WebSocket. None: there are none."""
-    sdl: SdlPath = Path("schema.graphql")
+    sdl: OptionalPath = Path("schema.graphql")
     """The printed schema that `sagaql check` compares with the code, relative to gateway.toml; "" keeps none."""
 
 
@@ -178,7 +177,7 @@ class ServerSettings(Concern):
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
     watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)
     """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
-    control: SocketPath = Path("control.sock")
+    control: OptionalPath = Path("control.sock")
     """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
 
     @property
@@ -211,7 +210,7 @@ class OperationSettings(Concern):
     """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
-    trusted: SdlPath = None
+    trusted: OptionalPath = None
     """A folder of .graphql files, relative to gateway.toml: documents that your own clients send. They are checked and compiled
     at the start, which fails if one does not fit the graph, and are kept however many others are sent. "": there are none."""
     compile: bool = True

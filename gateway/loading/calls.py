@@ -78,34 +78,39 @@ class Call:
 
 
 class UnderWay:
-    """The calls of a request. Once it is closed none is begun, and those that were are cancelled."""
+    """The tasks of a request's loads. Once it is closed none is begun, and those that were are cancelled."""
 
     def __init__(self) -> None:
-        self._tasks: dict[Call, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.is_closed = False
 
     def begin(self, call: Call, read: Read) -> None:
         if self.is_closed:  # it was gathered in the tick in which the request ended: nobody waits for it
             call.cancel()
         else:
-            self._tasks[call] = asyncio.get_running_loop().create_task(self._made(call, read))
+            self.add(asyncio.get_running_loop().create_task(_made(call, read)))
 
-    async def _made(self, call: Call, read: Read) -> None:
-        try:
-            call.end(await read(call.keys, call.wanted))
-        except Exception as error:  # becomes each waiter's own failure
-            call.end(Loaded(dict.fromkeys(call.keys, error)))
-        finally:
-            del self._tasks[call]
-            call.cancel()  # where it has no end: it was cancelled itself
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """Of somebody else's making: it too ends with the request."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         self.is_closed = True
         if self._tasks:
-            tasks = list(self._tasks.values())
+            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _made(call: Call, read: Read) -> None:
+    try:
+        call.end(await read(call.keys, call.wanted))
+    except Exception as error:  # becomes each waiter's own failure
+        call.end(Loaded(dict.fromkeys(call.keys, error)))
+    finally:
+        call.cancel()  # where it has no end: it was cancelled itself
 
 
 class Batch:

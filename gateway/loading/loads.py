@@ -36,7 +36,6 @@ class Loads:
         self._reading = reading
         self._batches: dict[object, Batch] = {}
         self._shared: dict[object, DataLoader[Any, Any]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._under_way = UnderWay()
 
     @property
@@ -146,11 +145,6 @@ class Loads:
     async def close(self) -> None:
         """Cancel the calls that are still under way; nobody is left to read them."""
         await self._under_way.close()
-        if self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _call(self, loader: Loader[Any], key: str, arguments: Arguments, *, is_strong: bool = False) -> Call:
         return self._batch_of(loader, arguments, is_strong=is_strong).ask([key])[key]
@@ -213,14 +207,11 @@ class Loads:
                 raise asyncio.CancelledError
             task = asyncio.current_task()
             if task is not None:
-                self._tasks.add(task)
+                self._under_way.add(task)
             try:
                 return [_Failed(value) if isinstance(value, Exception) else value for value in await read(keys)]
             except Exception as error:  # becomes each waiter's own failure, raised where it is awaited
                 return [_Failed(error)] * len(keys)
-            finally:
-                if task is not None:
-                    self._tasks.discard(task)
 
         return tracked
 
