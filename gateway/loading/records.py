@@ -305,11 +305,22 @@ def derive(
         columns.append((column.name, wire_type, _wire_field(name, wire_type, column)))
         copies.append((column.name, copy))
     hydrate = _copier(into, copies)
-    nested = frozenset(name for name, copy in copies if copy is not None)
-    plain_names = frozenset(name for name, _ in copies) - nested
-    namespace = {_ORIGIN: Origin(into, hydrate, plain_names, nested)}
+    namespace: dict[str, Any] = {}
+    if _is_read_as_set(into, [name for name, _ in copies]) and all(map(origin_of, _structs_in(columns))):
+        nested = frozenset(name for name, copy in copies if copy is not None)
+        namespace[_ORIGIN] = Origin(into, hydrate, frozenset(name for name, _ in copies) - nested, nested)
     struct = msgspec.defstruct(into.__name__, columns, kw_only=True, gc=False, namespace=namespace)
     return struct, hydrate
+
+
+def _structs_in(columns: Sequence[tuple[str, Any, Any]]) -> Iterator[type[Any]]:
+    """The records that are in a record. Where one of them does not stand for its object, neither does what holds it."""
+    types_left = [wire_type for _, wire_type, _ in columns]
+    while types_left:
+        wire_type = types_left.pop()
+        types_left += typing.get_args(wire_type)
+        if isinstance(wire_type, type) and issubclass(wire_type, msgspec.Struct):
+            yield wire_type
 
 
 def plain_fields(into: type[Any]) -> list[dataclasses.Field[Any]]:
@@ -337,9 +348,21 @@ def _copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hy
 
 def _is_plain(into: type[Any], name: str) -> bool:
     """Whether setting the attribute does no more than that: the class is not frozen, and no property stands there."""
-    sets_otherwise = any("__setattr__" in vars(base) for base in into.__mro__ if base is not object)
-    is_settable = not sets_otherwise and not hasattr(getattr(into, name, None), "__set__")
+    is_settable = not _overrides(into, "__setattr__") and not _is_property(into, name)
     return is_settable and name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+
+
+def _is_read_as_set(into: type[Any], names: Sequence[str]) -> bool:
+    """Whether reading these attributes of an object yields what its record holds: else no record stands for the object."""
+    return not _overrides(into, "__getattribute__") and not any(_is_property(into, name) for name in names)
+
+
+def _overrides(into: type[Any], method: str) -> bool:
+    return any(method in vars(base) for base in into.__mro__ if base is not object)
+
+
+def _is_property(into: type[Any], name: str) -> bool:
+    return hasattr(getattr(into, name, None), "__set__")
 
 
 def _careful_copier(into: type[Any], copies: Sequence[tuple[str, Hydrate | None]]) -> Hydrate:

@@ -180,6 +180,52 @@ def test_records_among_other_values_become_objects_one_each() -> None:
     assert origin_of(Keeper) is None
 
 
+@dataclass
+class Named:
+    name: str
+
+
+class Loudly(Named):
+    """What is read is not what was set."""
+
+    @property
+    def name(self) -> str:
+        return str(vars(self)["name"]).upper()
+
+    @name.setter
+    def name(self, value: str) -> None:
+        vars(self)["name"] = value
+
+
+@dataclass
+class Holder:
+    loudly: Loudly | None
+
+
+@dataclass
+class Watched:
+    name: str
+
+    def __getattribute__(self, name: str) -> Any:
+        return object.__getattribute__(self, name)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    name: str
+
+
+@pytest.mark.parametrize(("into", "stands"), [(Loudly, False), (Holder, False), (Watched, False), (Frozen, True)])
+def test_no_record_stands_for_an_object_that_reads_otherwise_than_it_was_set(into: type[Any], stands: bool) -> None:
+    kind, _ = derive(into)
+    assert (origin_of(kind) is not None) is stands
+
+
+def test_what_no_record_stands_for_is_made_an_object_as_ever() -> None:
+    kind, hydrate = derive(Loudly)
+    assert hydrate(kind(name="quiet")).name == "QUIET"
+
+
 def test_ids_made_together_are_those_made_one_by_one() -> None:
     keys = ["", "a", "ab", "abc", "abcd", "\n", "ü/+?>~", "7" * 200]
     assert global_ids(Keeper, keys) == [global_id(Keeper, key) for key in keys]
