@@ -13,7 +13,7 @@ from typing import Any
 
 from .graph import Graph, GraphInvalid, build_graph
 from .loading import Loader, Pages, Service
-from .loading.records import loader_codec, page_decoder
+from .loading.records import loader_codec, page_codec
 from .sagas.embedded import lacking_a_key
 from .services import Command
 from .settings import Settings, SettingsInvalid
@@ -115,7 +115,7 @@ def _record_problems(declared: Mapping[str, Declaration]) -> Iterator[str]:
             if isinstance(value, Loader):
                 loader_codec(value)
             elif isinstance(value, Pages):
-                page_decoder(value)
+                page_codec(value)
         except TypeError as error:
             yield f"{where}: {error}"
 

@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.execution.graph import SERVICES, graph, listed, listing, wires
 from benchmarks.figures import Figure, at_least
 from gateway.execution import GraphQLRequest
-from gateway.loading.records import page_decoder
+from gateway.loading.records import page_codec
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry, tracer_provider
 from gateway.testing import GatewayUnderTest
@@ -100,7 +100,7 @@ def _operation(gateway: GatewayUnderTest, workload: Workload) -> Operation:
     return run
 
 
-_DECODER, _ = page_decoder(listing)
+_DECODER = page_codec(listing).row
 _BODY = listed(1000)
 
 

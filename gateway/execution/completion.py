@@ -28,6 +28,7 @@ from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from strawberry.types.base import get_object_definition
 from strawberry.types.cast import get_strawberry_type_cast
 
+from ..loading.calls import Wanted
 from ..loading.records import Rows, objects_of
 from .layer import Layer, Trail
 from .leaves import Finish, needs_a_look
@@ -48,6 +49,10 @@ class Following(Protocol):
 
     def stage(self, selection: Selection) -> Stage: ...
     def finisher(self, leaf: Leaf) -> Finish: ...
+    def wanted_of(self, field: PlannedField) -> Wanted:
+        """What the plan reads of what the field's resolver hands on; None: all of it."""
+        ...
+
     def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]: ...
     def open(self, stage: Stage, objects: Sequence[Any], *, up: Layer, field: PlannedField) -> Layer:
         """The layer of these objects, all that is known of them at once written."""
@@ -138,8 +143,9 @@ class Completion:
         """The value as a list, if it is one: an awaitable of it where its items come by and by."""
         if type(value) is list or type(value) is tuple or type(value) is _Cut:
             return value
-        if type(value) is Rows and value.is_untouched:
-            return value.records
+        if type(value) is Rows:
+            records = value.records(self.run.wanted_of(self.field))
+            return _listed(value) if records is None else records
         if isinstance(value, Exception) or value is None or value is Undefined or is_awaitable(value):
             return value
         if is_async_iterable(value):

@@ -73,7 +73,7 @@ def _certain(selection: Selection, kind: type[Any]) -> Certain:
     numbers = [(column.name, leaf) for _, column, leaf in attributes if _holds_only(column, _NUMBERS, leaf)]
     constants = [field for field in selection.fields if isinstance(field.source, TypeName)]
     is_whole = len(fields) + len(numbers) + len(constants) == len(selection.fields) and bool(fields or numbers)
-    return Certain(fields, _copy(selection, numbers) if is_whole else None)
+    return Certain(fields, _copy(selection, kind, numbers) if is_whole else None)
 
 
 _TEXTS: dict[GraphQLLeafType, type[Any]] = {
@@ -101,10 +101,15 @@ def _types_of(declared: Any) -> set[Any]:
     return {getattr(member, "__supertype__", member) for member in members}
 
 
-def _copy(selection: Selection, numbers: Sequence[tuple[str, Leaf]]) -> Copy:
+def _copy(selection: Selection, kind: type[Any], numbers: Sequence[tuple[str, Leaf]]) -> Copy:
+    """The answer's objects for records of the class. It may be these themselves: nobody changes either."""
     names = [field.name for field in selection.fields]
     sources = [field.source.name if isinstance(field.source, Attribute) else None for field in selection.fields]
-    copy = copier(record_of(names), sources, constant=selection.type.name)
+    columns = msgspec.structs.fields(kind)
+    if sources == [column.name for column in columns] and names == [column.encode_name for column in columns]:
+        copy: Callable[[Sequence[Any]], list[Any]] = list  # the records have the answer's members, and no others
+    else:
+        copy = copier(record_of(names), sources, constant=selection.type.name)
     read = reader([name for name, _ in numbers])
     finish = [finisher(leaf) for _, leaf in numbers]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .leaves import Finish, finisher
 from .plan import Leaf, Plan, Selection, Single
 from .stage import Stage, stage_of
-from .wanted import innermost, wanted
+from .wanted import expected, innermost, wanted
 
 
 class Program:
@@ -15,6 +15,8 @@ class Program:
         self.plan = plan
         self.wanted = wanted(plan.root)
         """What is read of the records of loaders, where that is not all."""
+        self.expected = expected(plan.root)
+        """What is read of what resolvers hand on, where that is not all."""
         self._stages: dict[Selection, Stage] = {}
         self._finishers: dict[Leaf, Finish] = {}
 

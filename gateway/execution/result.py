@@ -131,10 +131,10 @@ def _extensions(ctx: Ctx) -> dict[str, Any]:
     extensions: dict[str, Any] = {}
     if ctx.loads.reading.faults is not None:
         extensions["faults"] = True  # so that nobody takes a game day's answer for another
-    if ctx.degraded:
-        extensions["degraded"] = [note.as_json() for note in ctx.degraded]
-    if ctx.degraded_beyond:
-        extensions["degradedBeyond"] = ctx.degraded_beyond
+    if ctx.notes.told:
+        extensions["degraded"] = [note.as_json() for note in ctx.notes.told]
+    if ctx.notes.beyond:
+        extensions["degradedBeyond"] = ctx.notes.beyond
     return extensions
 
 

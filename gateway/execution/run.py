@@ -27,6 +27,7 @@ from ..graph.join_column import Asking, join_column
 from ..graph.methods import awaited, method_of
 from ..graph.node import global_ids
 from ..graph.resolver import Bounded
+from ..loading.calls import Wanted
 from ..loading.records import objects_of
 from .arguments import Arguments
 from .completion import Completion
@@ -62,6 +63,7 @@ class Run:
         self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
         """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
         self._wanted = program.wanted
+        self._expected = program.expected
         self.stage = program.stage
         self.finisher = program.finisher
 
@@ -184,17 +186,19 @@ class Run:
         self, field: PlannedField, declared: StrawberryField, layer: Layer, parents: Sequence[Any]
     ) -> Sequence[Any]:
         """What the resolver of `declared` gives for each of `parents`, which stand for the layer's objects."""
+        expected = self._expected.get(field)
+        ctx = self._ctx if expected is None else self._ctx.expecting(expected)
 
         def one_with_its_own(index: int) -> Any:
             own = self._asking(layer, field, index).arguments
-            return method_of(declared, self._ctx, own)(parents[index])
+            return method_of(declared, ctx, own)(parents[index])
 
         try:
             arguments = self._asking(layer, field).arguments
         except Exception as error:  # the client's arguments are wrong, for each parent alike
             return [error] * len(parents)
         if len(parents) == 1 or self._arguments.are_shared(field):
-            values = each_of(method_of(declared, self._ctx, arguments), parents)
+            values = each_of(method_of(declared, ctx, arguments), parents)
         else:  # a resolver may change an input that it is handed
             values = each_of(one_with_its_own, range(len(parents)))
         if needs_a_look(set(map(type, values))):
@@ -228,6 +232,11 @@ class Run:
         arguments = self._arguments.converted(field, declared, lambda: info(index))
         wanted = self._wanted.get(declared.loader) if isinstance(declared, JoinField) else None
         return Asking(ctx=self._ctx, arguments=arguments, info=info, wanted=wanted)
+
+    def wanted_of(self, field: PlannedField) -> Wanted:
+        """What the plan reads of what the field's resolver hands on; None: all of it."""
+        expected = self._expected.get(field)
+        return None if expected is None else expected.wanted
 
     def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver of the object's field. Raises: LookupError where the object stands nowhere."""

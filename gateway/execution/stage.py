@@ -130,9 +130,9 @@ def _stands_for(kind: type[Any], entity: type[Any] | None) -> bool:
 def _reads(field: PlannedField, origin: Origin) -> bool:
     """Whether the field has of a record what it has of the object. Records in it are no leaves, where objects may be."""
     names = read_by(field)
-    if names is None or not names <= origin.plain | origin.nested:
+    if names is None or not (origin.plain | origin.nested).issuperset(names):
         return False
-    return names <= origin.plain or not isinstance(innermost(field.shape), Leaf)
+    return origin.plain.issuperset(names) or not isinstance(innermost(field.shape), Leaf)
 
 
 def _any_cast(values: Sequence[Any]) -> bool:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
 from ..clock import Clock, Deadline
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading import Loader, Loads, Page, Pages, Service
+from ..loading.calls import Wanted
 from ..sagas import Host, KeyRing
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
 from .consistency import StrongReads
-from .degradation import MAX_NOTES, Degraded
+from .degradation import Degraded, Notes
 
 V = TypeVar("V")
+
+
+class Expected(NamedTuple):
+    """What will be read of the objects `of` a class that a resolver hands on as it found them."""
+
+    of: type[Any]
+    wanted: Wanted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,10 +50,15 @@ class Ctx:
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
     operator_scope: str = "operator"
     signal_scope: str = "signals"
-    degraded: list[Degraded] = field(default_factory=list[Degraded])
-    degraded_beyond: int = 0
+    notes: Notes = field(default_factory=Notes)
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""
+    expected: Expected | None = None
+    """By the field whose resolver this was handed to; None: nothing is known."""
+
+    def expecting(self, expected: Expected) -> Ctx:
+        """The same for one resolver."""
+        return replace(self, expected=expected)
 
     async def load(self, loader: Loader[V], key: str, **arguments: Any) -> V | None:
         """The value of one key; keys asked for in the same tick travel in one call. Raises: GatewayError."""
@@ -56,8 +69,13 @@ class Ctx:
         return await self.loads.load_many(loader, keys, arguments)
 
     async def page(self, pages: Pages[V], **arguments: Any) -> Page[V]:
-        """One page of a listing. Raises: GatewayError."""
-        return await self.loads.page(pages, arguments)
+        """One page of a listing. Raises: GatewayError.
+
+        Hand `items` on as they are where you can: only what the client selects is then read of them.
+        """
+        expected = self.expected
+        wanted = expected.wanted if expected is not None and pages.shape.into is expected.of else None
+        return await self.loads.page(pages, arguments, wanted=wanted)
 
     @property
     def strong(self) -> StrongReads:
@@ -70,7 +88,7 @@ class Ctx:
     async def connection(self, pages: Pages[V], *, first: int, after: str | None, **filters: Any) -> Connection[V]:
         """A listing as clients page through it. Raises: GatewayError; BadUserInput for a cursor that is not ours."""
         asked = window(first, after, longest=pages.max_page)
-        page = await self.page(pages, first=asked.limit, after=asked.cursor.page, **filters)
+        page = await self.loads.page(pages, {"first": asked.limit, "after": asked.cursor.page, **filters})
         return connection(page, asked)
 
     def http(self, service: Service) -> HttpClient:
@@ -102,7 +120,4 @@ class Ctx:
     def note(self, degraded: Degraded) -> None:
         """Tell the client, and whoever reads the metrics, that a field was answered with less."""
         self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc()
-        if len(self.degraded) < MAX_NOTES:
-            self.degraded.append(degraded)
-        else:
-            self.degraded_beyond += 1
+        self.notes.add(degraded)

@@ -8,7 +8,7 @@ printed; the reason that is told is always the first failure's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -156,3 +156,17 @@ class Degraded:
         if self.served_by is not None:
             entry["servedBy"] = self.served_by
         return entry
+
+
+@dataclass(slots=True)
+class Notes:
+    """What was degraded in one answer, in the order in which it happened; how much of it is `beyond` what is told."""
+
+    told: list[Degraded] = field(default_factory=list[Degraded])
+    beyond: int = 0
+
+    def add(self, degraded: Degraded) -> None:
+        if len(self.told) < MAX_NOTES:
+            self.told.append(degraded)
+        else:
+            self.beyond += 1

@@ -64,11 +64,12 @@ def join_column(field: JoinField, parents: Sequence[Any], asking: Asking) -> Col
     return _Loading(field, parents, asking, wanted, column).begin(places)
 
 
-def attributes_read(field: JoinField) -> frozenset[str] | None:
+def attributes_read(field: JoinField) -> tuple[str, ...] | None:
     """What the join reads of its parents; None where it asks the object itself."""
     if field.allow is not None or field.reconcile is not None:
         return None
-    return frozenset((field.on, *(each.on or field.on for each in field.fallbacks if isinstance(each, Alternative))))
+    others = (each.on or field.on for each in field.fallbacks if isinstance(each, Alternative))
+    return tuple(dict.fromkeys((field.on, *others)))
 
 
 def _one_by_one(field: JoinField, parents: Sequence[Any], asking: Asking) -> Column:

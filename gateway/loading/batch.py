@@ -25,7 +25,7 @@ from .loader import Loader, Page, Pages
 from .reading import Reading, forwarded, on_behalf_of, scope_of
 from .reconciler import Reconciler
 from .recording import Read
-from .records import Codec, RecordBroken, Records, loader_codec, page_decoder
+from .records import Codec, PageCodec, RecordBroken, Records, Rows, loader_codec, page_codec
 from .refreshes import Refreshes
 
 V = TypeVar("V")
@@ -54,7 +54,7 @@ class BoundLoader(Generic[V]):
         self.loader = loader
         self._client = services[loader.service]
         self._codec = loader_codec(loader)
-        self._codecs: LRUCache[frozenset[str], Codec] = LRUCache(MAX_CODECS)
+        self._codecs: LRUCache[tuple[str, ...], Codec] = LRUCache(MAX_CODECS)
         """Those that read a part, by what they read."""
         self._clock = clock
         self._metrics = telemetry.metrics
@@ -285,20 +285,26 @@ class BoundPages(Generic[V]):
         self._cache_results = Children(telemetry.metrics.cache, pages.name)
         self._log = telemetry.log
         self._client = services[pages.service]
-        self._decoder, self._hydrate = page_decoder(pages)
+        self._codec = page_codec(pages)
+        self._codecs: LRUCache[tuple[str, ...], PageCodec] = LRUCache(MAX_CODECS)
+        """As in BoundLoader; and the whole one for what was read in vain."""
         self._clock = clock
         self._refreshes = refreshes
         self.cache = LoaderCache(
             fresh=pages.fresh, revalidate=pages.revalidate, keep=NEVER, max_entries=pages.max_entries
         )
 
-    async def read(self, arguments: Arguments, reading: Reading) -> Page[V]:
-        """One page. Raises: GatewayError."""
+    async def read(self, arguments: Arguments, reading: Reading, wanted: Wanted = None) -> Loaded:
+        """One page, as what these arguments have. Its items' records that nobody will ask for later have only what is `wanted`,
+        until somebody looks at an item. Raises: GatewayError.
+        """
         with _recorded(reading, self.pages, 1) as told:
             found = None if reading.asks_anew else self._cached(arguments, reading)
             if told is not None:
                 told.cached, told.asked = (0, 1) if found is None else (1, 0)
-            return await self._fresh(arguments, reading, told) if found is None else self._hydrated(found.row)
+            if found is not None:
+                return Loaded({arguments: self._hydrated(found.row)})
+            return await self._fresh(arguments, reading, wanted, told)
 
     def _cached(self, arguments: Arguments, reading: Reading) -> Found | None:
         """The page if it may be served without asking; it is asked for meanwhile where it is due."""
@@ -323,21 +329,59 @@ class BoundPages(Generic[V]):
 
         self._refreshes.start(self.pages.name, {(self.pages, self._cache_key(arguments, reading)): arguments}, refresh)
 
-    async def _fresh(self, arguments: Arguments, reading: Reading, told: Read | None = None) -> Page[V]:
+    async def _fresh(
+        self, arguments: Arguments, reading: Reading, wanted: Wanted = None, told: Read | None = None
+    ) -> Loaded:
         """From the service, into the cache."""
         asked_at = self._clock.now()
-        row = await self._fetch(arguments, reading, told)
+        body = (await self._answer(arguments, reading, told)).body
+        codec = self._codec_for(wanted)
+        row = self._decoded(body, codec)
+        if codec is not self._codec:
+            return self._partly(row, body, arguments, wanted)
         page = self._hydrated(row)  # before it is cached: what cannot be translated is a failure
         if reading.faults is None:
             self.cache.put(self._cache_key(arguments, reading), row, asked_at=asked_at)
-        return page
+        return Loaded({arguments: page})
+
+    def _codec_for(self, wanted: Wanted) -> PageCodec:
+        """As in BoundLoader."""
+        if wanted is None or self.cache.keeps or not self._codec.stands_for_objects:
+            return self._codec
+        found = self._codecs.get(wanted)
+        if found is None:
+            found = self._codecs[wanted] = page_codec(self.pages, only=wanted)
+        return found
+
+    def _partly(self, row: Any, body: bytes, arguments: Arguments, wanted: Wanted) -> Loaded:
+        """A page of whose records a part was read. Who looks at an item reads the rest from the same answer, and has taught us to
+        read it at once.
+        """
+
+        @cache
+        def whole() -> Page[V] | GatewayError:
+            try:
+                return self._hydrated(self._decoded(body, self._codec))
+            except GatewayError as error:
+                return error
+
+        def items() -> list[V]:
+            if wanted is not None:
+                self._codecs[wanted] = self._codec
+            page = whole()
+            if isinstance(page, GatewayError):
+                raise page
+            return [*page.items]
+
+        page = Page(Rows(row.items, items, read=wanted), next=row.next, total=row.total)
+        return Loaded({arguments: page}, lambda: {arguments: whole()})
 
     def _cache_key(self, arguments: Arguments, reading: Reading) -> Hashable:
         return (scope_of(reading, self.pages.sharing, sent=self._sent(reading)), arguments)
 
     def _hydrated(self, row: Any) -> Page[V]:
         try:
-            page: Page[V] = self._hydrate(row)
+            page: Page[V] = self._codec.hydrate(row)
         except Exception as error:  # the author's translation, as in BoundLoader
             raise self._broken(f"{type(error).__name__}: {error}") from error
         return page
@@ -350,7 +394,7 @@ class BoundPages(Generic[V]):
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
         return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
 
-    async def _fetch(self, arguments: Arguments, reading: Reading, told: Read | None) -> Any:
+    async def _answer(self, arguments: Arguments, reading: Reading, told: Read | None) -> ServiceResponse:
         pages = self.pages
         request = ServiceRequest(
             service=pages.service,
@@ -361,8 +405,11 @@ class BoundPages(Generic[V]):
         )
         response = await _called(self._client, request, told)
         ensure_success(response, pages.service, pages.endpoint)
+        return response
+
+    def _decoded(self, body: bytes, codec: PageCodec) -> Any:
         try:
-            return self._decoder.decode(response.body)
+            return codec.row.decode(body)
         except UNREADABLE as error:
             raise self._broken(str(error)) from error
 

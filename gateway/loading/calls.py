@@ -12,8 +12,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-Wanted = frozenset[str] | None
-"""The attributes of records that somebody will read; None: all of them."""
+Wanted = tuple[str, ...] | None
+"""The attributes of records that somebody will read, each once, in the order in which they are read; None: all of them."""
+
+
+def together(one: Wanted, other: Wanted) -> Wanted:
+    """What both want."""
+    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
+
+
+def covers(read: Wanted, wanted: Wanted) -> bool:
+    """Whether nothing is wanted but what was read."""
+    return read is None or (wanted is not None and set(wanted) <= set(read))
 
 
 class Loaded(NamedTuple):
@@ -38,7 +48,7 @@ class Call:
 
     def __init__(self, future: asyncio.Future[None]) -> None:
         self.keys: list[Any] = []
-        self.wanted: Wanted = frozenset()
+        self.wanted: Wanted = ()
         """By all who have asked for one of the keys until it was sent."""
         self.values: Mapping[Any, Any] = {}
         """By key: a value, or an exception."""
@@ -57,10 +67,10 @@ class Call:
         if not self.future.done():
             await asyncio.shield(self.future)
 
-    async def value(self, key: Any) -> Any:
-        """What the key has, with all that it says. Raises: the key's own failure."""
+    async def value(self, key: Any, wanted: Wanted = None) -> Any:
+        """What the key has, with all of it that is wanted. Raises: the key's own failure."""
         await self.ended()
-        value = self._whole()[key]
+        value = (self.values if covers(self.wanted, wanted) else self._whole())[key]
         if isinstance(value, Exception):
             raise value.with_traceback(None)  # one error may be raised at a thousand places
         return value
@@ -134,7 +144,7 @@ class Batch:
         if new:
             self._gather(new)
         for call in self._unsent:
-            call.wanted = None if wanted is None or call.wanted is None else call.wanted | wanted
+            call.wanted = together(call.wanted, wanted)
         return self._calls
 
     def _gather(self, keys: Sequence[Any]) -> None:

@@ -67,14 +67,21 @@ class Loads:
         return [await self._object(loader, key, calls[key]) for key in keys]
 
     async def page(
-        self, pages: Pages[V], arguments: Mapping[str, Any] | None = None, *, is_strong: bool = False
+        self,
+        pages: Pages[V],
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        is_strong: bool = False,
+        wanted: Wanted = None,
     ) -> Page[V]:
-        """One page of a listing; the same page is asked for once a request, unless `is_strong`."""
+        """One page of a listing; the same page is asked for once a request, unless `is_strong`. `wanted`: what will be read of its
+        items, as long as nobody looks at them.
+        """
         chosen = frozen(arguments)
         batch = self._batch(
             (pages, chosen, is_strong), lambda: self._page_reader(pages, is_strong=is_strong), is_strong=is_strong
         )
-        page: Page[V] = await batch.ask([chosen])[chosen].value(chosen)
+        page: Page[V] = await batch.ask([chosen], wanted)[chosen].value(chosen, wanted)
         return page
 
     async def reconcile(
@@ -188,9 +195,9 @@ class Loads:
     def _page_reader(self, pages: Pages[Any], *, is_strong: bool) -> Read:
         bound, reading = self._loaders.pages(pages), self._as(is_strong)
 
-        async def read(asked: list[Arguments], _: Wanted) -> Loaded:
+        def read(asked: list[Arguments], wanted: Wanted) -> Coroutine[Any, Any, Loaded]:
             (chosen,) = asked  # the only one: the arguments are in the name
-            return Loaded({chosen: await bound.read(chosen, reading)})
+            return bound.read(chosen, reading, wanted)
 
         return read
 

@@ -23,6 +23,7 @@ from typing import Annotated, Any, NamedTuple, Union, overload
 import msgspec
 
 from ..services import UNREADABLE
+from .calls import Wanted, covers
 from .loader import Loader, Page, Pages, Shape
 
 Hydrate = Callable[[Any], Any]
@@ -150,9 +151,19 @@ def loader_codec(loader: Loader[Any], *, only: Collection[str] | None = None) ->
     )
 
 
-def page_decoder(pages: Pages[Any]) -> tuple[msgspec.json.Decoder[Any], Hydrate]:
-    """Decoder and hydration of a listing's payload: one page."""
-    row_type, hydrate_item = record_type(pages.shape)
+@dataclass(frozen=True, slots=True)
+class PageCodec:
+    """Decodes a listing's payload: one page. `hydrate`: the page of its row."""
+
+    row: msgspec.json.Decoder[Any]
+    hydrate: Hydrate
+    stands_for_objects: bool
+    """Whether its records are derived, as in `Codec`."""
+
+
+def page_codec(pages: Pages[Any], *, only: Collection[str] | None = None) -> PageCodec:
+    """`only`: the attributes that are wanted of derived records, in this order; the rest of a payload is skipped."""
+    row_type, hydrate_item = record_type(pages.shape, only=only)
     payload = msgspec.defstruct(
         f"{row_type.__name__}Page",
         [
@@ -161,7 +172,8 @@ def page_decoder(pages: Pages[Any]) -> tuple[msgspec.json.Decoder[Any], Hydrate]
             ("total", int | None, msgspec.field(name=pages.total, default=None)),
         ],
     )
-    return msgspec.json.Decoder(payload), _page_hydration(hydrate_item, is_derived=origin_of(row_type) is not None)
+    is_derived = origin_of(row_type) is not None
+    return PageCodec(msgspec.json.Decoder(payload), _page_hydration(hydrate_item, is_derived=is_derived), is_derived)
 
 
 def record_type(shape: Shape, *, only: Collection[str] | None = None) -> tuple[type[Any], Hydrate]:
@@ -213,8 +225,10 @@ def _page_hydration(hydrate_item: Hydrate, *, is_derived: bool) -> Hydrate:
     """`is_derived`: hydrating an item cannot fail, so it may wait until somebody looks."""
 
     def hydrate(row: Any) -> Page[Any]:
-        items = Rows(row.items, hydrate_item) if is_derived else [hydrate_item(item) for item in row.items]
-        return Page(items=items, next=row.next, total=row.total)
+        def objects() -> list[Any]:
+            return [hydrate_item(item) for item in row.items]
+
+        return Page(items=Rows(row.items, objects) if is_derived else objects(), next=row.next, total=row.total)
 
     return hydrate
 
@@ -225,25 +239,27 @@ class Rows(Sequence[Any]):
     State: the objects, once one was looked at. They stay the same.
     """
 
-    __slots__ = ("_hydrate", "_objects", "records")
+    __slots__ = ("_make", "_objects", "_read", "_records")
 
-    def __init__(self, records: list[Any], hydrate: Hydrate) -> None:
-        self.records = records
-        self._hydrate = hydrate
+    def __init__(self, records: list[Any], make: Callable[[], list[Any]], *, read: Wanted = None) -> None:
+        """`make` the objects, with all that they have; `read`: what was read into the records."""
+        self._records = records
+        self._make = make
+        self._read = read
         self._objects: list[Any] | None = None
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nobody has looked: what stands for the objects still says what they would."""
-        return self._objects is None
+    def records(self, wanted: Wanted) -> list[Any] | None:
+        """What stands for the objects for whoever reads no more than `wanted`. None where it does not: something that is wanted was
+        not read, or somebody has looked, and may have changed an object."""
+        return self._records if self._objects is None and covers(self._read, wanted) else None
 
     def _made(self) -> list[Any]:
         if self._objects is None:
-            self._objects = [self._hydrate(record) for record in self.records]
+            self._objects = self._make()
         return self._objects
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._records)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -259,7 +275,7 @@ class Rows(Sequence[Any]):
         return self._made() == (list(other) if isinstance(other, Rows) else other)
 
     def __repr__(self) -> str:
-        return f"<Rows {len(self.records)}>"
+        return f"<Rows {len(self._records)}>"
 
 
 def _enveloped(row_type: type[Any], envelope: str | None) -> tuple[Any, Any, Callable[[Any], Any]]:
@@ -283,7 +299,7 @@ def derive(
 ) -> tuple[type[Any], Hydrate]:
     """A Struct with the plain fields of dataclass `into` (camelCase on the wire unless `renamed`), and the copy back.
 
-    `only` some of them: what is copied back then has these and no others, for who reads no others.
+    `only` some of them, in that order: what is copied back then has these and no others, for who reads no others.
     Joins and resolvers are left out: they are not in the payload. A nullable field may be absent from it.
     Raises: TypeError for a class that is no dataclass, or for a name in `renamed` that it does not have.
     """
@@ -297,9 +313,8 @@ def derive(
 
     columns: list[tuple[str, Any, Any]] = []
     copies: list[tuple[str, Hydrate | None]] = []
-    for column in plain:
-        if only is not None and column.name not in only:
-            continue
+    by_name = {column.name: column for column in plain}
+    for column in plain if only is None else [by_name[name] for name in only if name in by_name]:
         wire_type, copy = _wire_type(_annotation(into, column))
         name = renamed.get(column.name) or camel(column.name)
         columns.append((column.name, wire_type, _wire_field(name, wire_type, column)))

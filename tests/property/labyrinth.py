@@ -6,7 +6,7 @@ the order in which fields are executed, nor on what travels together. So two exe
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -355,6 +355,31 @@ fleets = robots.loader(
 )  # fmt: skip
 
 
+@entity
+class Crate(Node):
+    """Read as the service tells it: a record stands for it wherever nobody asks the object."""
+
+    label: str = field()
+    weight: int = field()
+    note: str | None = field()
+    is_new: bool = field()
+    share: float = field()
+    beside_key: strawberry.Private[str | None]
+    beside: Annotated["Crate", strawberry.lazy(LAZY)] | None = join(
+        lazy_loader(f"{LAZY}:crates_by_key"), on="beside_key"
+    )
+
+    @resolver
+    def stencil(self) -> str:
+        """Asks the object."""
+        fails("Crate.stencil", self.key)
+        return self.label.upper()
+
+
+crates_by_key = places.loader("/crates-by-key", keys="ids", key="key", into=Crate, max_batch=2)
+crates = places.pages("/crates", into=Crate, params={"most": "most"})
+
+
 # -- what things are -----------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +505,16 @@ class Query:
         return twisted(colours, "Query.slow")  # type: ignore[no-any-return]
 
     @resolver
+    async def crates(self, ctx: Ctx, most: int = 3) -> Sequence[Crate]:
+        """Handed on as they are."""
+        return (await ctx.page(crates, most=most)).items
+
+    @resolver
+    async def new_crates(self, ctx: Ctx, most: int = 3) -> Sequence[Crate]:
+        """Looked at."""
+        return [each for each in (await ctx.page(crates, most=most)).items if each.is_new]
+
+    @resolver
     def hello(self, name: str | None = None, wish: Wish | None = None) -> str:
         """Says what it was given."""
         return f"hello {name!r} {wish!r}"
@@ -518,6 +553,9 @@ async def serve(request: ServiceRequest) -> ServiceResponse:
     await takes_a_while("service", request.service, request.path)
     if moods.fault("down", request.path):
         return answer({"error": "down"}, status=503)
+    if request.path == "/crates":
+        most = int(dict(request.query)["most"])
+        return answer({"items": [_crate(KEYS[number % 4]) for number in range(max(0, min(most, 5)))]})
     asked = [value for name, value in request.query if name in ("ids", "owners")]
     rows = [row for key in asked if key != "nobody" for row in _rows(request, key)]
     return answer(rows)
@@ -527,9 +565,25 @@ def _rows(request: ServiceRequest, key: str) -> list[dict[str, Any]]:
     fault = MOODS.get().fault("record", request.path, key)
     if fault is not None and fault % 2:
         return [] if fault % 4 == 1 else [{"key": key, "owner": key, "items": 3}]
+    if request.path == "/crates-by-key":
+        return [_crate(key)]
     if request.path == "/robots":
         most = int(dict(request.query).get("most", "2"))
         return [{"key": f"{key}-{index}", "owner": key} for index in range(most)]
     if request.path == "/fleets":
         return [{"owner": key, "items": [{"key": f"{key}-{index}"} for index in range(2)], "nextCursor": None}]
     return [{"key": key}]
+
+
+def _crate(key: str) -> dict[str, Any]:
+    """As was agreed, since a field that is not selected may break its contract unseen. A number may be too great for GraphQL."""
+    number = MOODS.get().number("crate", key)
+    return {
+        "key": key,
+        "label": f"crate {key}",
+        "weight": 2**40 if MOODS.get().fault("weight", key) else number % 100,
+        "note": None if number % 3 else "this side up",
+        "isNew": bool(number % 2),
+        "share": number % 7 / 4,
+        "besideKey": one_of("beside", key),
+    }

@@ -153,18 +153,24 @@ async def test_a_key_is_the_same_object_for_all_resolvers_of_a_request() -> None
 
 def test_a_page_makes_its_objects_once_and_only_when_somebody_looks() -> None:
     kind, hydrate = derive(Size)
-    made: list[Any] = []
+    records, made = [kind(metres=1.0), kind(metres=2.0)], list[Any]()
 
-    def counting(record: Any) -> Any:
-        made.append(record)
-        return hydrate(record)
+    def counting() -> list[Any]:
+        made.append(len(records))
+        return [hydrate(record) for record in records]
 
-    rows = Rows([kind(metres=1.0), kind(metres=2.0)], counting)
-    assert (len(rows), rows.is_untouched, made) == (2, True, [])
+    rows = Rows(records, counting)
+    assert (len(rows), rows.records(None), made) == (2, records, [])
     assert [each.metres for each in rows] == [1.0, 2.0]
     assert rows[0] is next(iter(rows))
     assert rows[0:1] == [rows[0]]
-    assert (len(made), rows.is_untouched) == (2, False)
+    assert (made, rows.records(None)) == ([2], None)
+
+
+def test_records_of_which_a_part_was_read_stand_for_objects_of_which_no_more_is_wanted() -> None:
+    rows = Rows([], list, read=("name", "cage"))
+    assert [rows.records(wanted) for wanted in (("cage",), ("cage", "name"), ())] == [[], [], []]
+    assert [rows.records(wanted) for wanted in (None, ("key",), ("name", "key"))] == [None, None, None]
 
 
 def test_records_among_other_values_become_objects_one_each() -> None:
