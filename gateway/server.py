@@ -15,12 +15,15 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import collector
 from .clock import Seconds
+from .edge.leaving import EXTENSION, Left
 from .telemetry import Log
 
 _KEEP_ALIVE = (
@@ -86,10 +89,11 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=_Connection,
         ws="websockets-sansio",
         ws_max_size=ws_max_size,
         lifespan="on",
+        proxy_headers=False,  # nothing here asks for the client's address
         access_log=False,
         log_config=None,
         server_header=False,
@@ -142,6 +146,32 @@ class _Server(uvicorn.Server):
         self._on_leave()
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+class _Connection(HttpToolsProtocol):
+    """uvicorn's, which also tells whoever asks that the client has left: else each request needs a task that listens."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._watching: set[Left] = set()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, Any] = {EXTENSION: self._watch}
+        self.scope["extensions"] = extensions
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        while self._watching:
+            self._watching.pop()()
+
+    def _watch(self, left: Left) -> Left:
+        self.flow.resume_reading()  # paused after a long body: who does not read does not see the end
+        if self.transport.is_closing():
+            left()
+        else:
+            self._watching.add(left)
+        return lambda: self._watching.discard(left)
 
 
 class _WatchedStart:

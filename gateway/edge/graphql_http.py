@@ -14,12 +14,13 @@ import orjson
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
+from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 from .requests import Requests, is_number
 
@@ -41,10 +42,6 @@ class MethodNotAllowed(RequestError):
 
 class UnsupportedMediaType(RequestError):
     status = 415
-
-
-class ClientGone(Exception):
-    """Nobody is left to answer."""
 
 
 class GraphQLEndpoint:
@@ -110,7 +107,7 @@ class GraphQLEndpoint:
             identity=identity,
             only_queries=scope["method"] == "GET",
         )
-        return await while_connected(self._engine.answer(graphql), receive)
+        return await while_connected(self._engine.answer(graphql), watching(scope, receive))
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:
         method = scope["method"]
@@ -131,40 +128,6 @@ def is_a_person(request: Request) -> bool:
         and "text/html" in request.headers.get("accept", "")
         and "query" not in request.query_params
     )
-
-
-async def while_connected(work: Coroutine[Any, Any, GraphQLResult], receive: Receive) -> GraphQLResult:
-    """`work`'s result, unless the client leaves first: then `work` is cancelled. Raises: ClientGone.
-
-    The client's leaving is a timeout whose time comes when it happens: `asyncio.timeout` knows its own cancellation from others'.
-    """
-    loop, connection = asyncio.get_running_loop(), asyncio.timeout(None)
-    try:
-        async with connection:
-            listening = loop.create_task(_disconnect(receive))
-
-            def left(listened: asyncio.Task[None]) -> None:
-                if not listened.cancelled():
-                    listened.exception()  # a connection that broke is a client that left
-                    connection.reschedule(loop.time())
-
-            listening.add_done_callback(left)
-            try:
-                return await work
-            finally:
-                listening.remove_done_callback(left)
-                listening.cancel()
-    except TimeoutError:
-        if connection.expired():
-            raise ClientGone from None
-        raise
-
-
-async def _disconnect(receive: Receive) -> None:
-    while True:
-        message: Message = await receive()
-        if message["type"] == "http.disconnect":
-            return
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int) -> bytes:

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from ..errors import Forbidden, GatewayError, RequestError, SagaNotFound, Unauthenticated
 from ..identity import Authenticator, Identity
 from ..sagas import Host, Refused, Signal, Taken
-from .graphql_http import ClientGone, read_body
+from .graphql_http import read_body
+from .leaving import ClientGone
 
 CONFLICT = 409
 """The saga does not take it: another signal is meant, or it waits no longer."""

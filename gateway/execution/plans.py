@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from graphql import GraphQLSchema
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 from ..telemetry import Children, Telemetry
 from .document import Operation
 from .planner import NotPlanned, condition_variables, plan
 from .program import Program
+from .variables import Variables
 
 T = TypeVar("T")
 
@@ -27,9 +28,6 @@ Compile = Callable[[Operation, VariableValues], Program]
 
 MAX_VARIANTS = 16
 """Programs of one operation: four variables that include and skip. Clients with more of them send several documents as it is."""
-
-MAX_COERCION_ERRORS = 50
-"""As graphql-core has it: of more nobody is told."""
 
 
 class Plans:
@@ -58,7 +56,7 @@ class Plans:
         """Compile it before it is seen, for every setting of its @skip and @include."""
         if not self._is_on:
             return
-        known = self._known.setdefault(operation, _Known())
+        known = self._known_of(operation)
         known.sights = self._sights
         with suppress(NotPlanned):  # graphql-core executes it, as it would at any sight
             names = known.conditions(operation)
@@ -68,9 +66,7 @@ class Plans:
 
     def _found(self, operation: Operation, variables: Mapping[str, Any]) -> tuple[Program, VariableValues]:
         known = self._seen(operation)
-        coerced = get_variable_values(
-            self._schema, operation.node.variable_definitions or (), dict(variables), max_errors=MAX_COERCION_ERRORS
-        )
+        coerced = known.variables.coerced(variables)
         if isinstance(coerced, list):
             raise NotPlanned("variables")  # graphql-core tells what is wrong with them
         return known.program(operation, coerced, self.compile), coerced
@@ -78,12 +74,17 @@ class Plans:
     def _seen(self, operation: Operation) -> _Known:
         if not self._is_on:
             raise NotPlanned("off")
-        known = self._known.get(operation)
-        if known is None:
-            known = self._known[operation] = _Known()
+        known = self._known_of(operation)
         known.sights += 1
         if known.sights < self._sights:
             raise NotPlanned("first sight")
+        return known
+
+    def _known_of(self, operation: Operation) -> _Known:
+        known = self._known.get(operation)
+        if known is None:
+            variables = Variables(self._schema, operation.node.variable_definitions or ())
+            known = self._known[operation] = _Known(variables)
         return known
 
     def compile(self, operation: Operation, variables: VariableValues) -> Program:
@@ -104,9 +105,10 @@ class Plans:
 class _Known:
     """What is known of one operation, which it does not hold: it is gone with its document."""
 
-    __slots__ = ("_conditions", "_programs", "sights")
+    __slots__ = ("_conditions", "_programs", "sights", "variables")
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Variables) -> None:
+        self.variables = variables
         self.sights = 0
         self._conditions: tuple[str, ...] | NotPlanned | None = None
         self._programs: dict[tuple[Any, ...], Program | NotPlanned] = {}

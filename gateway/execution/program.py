@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .arguments import Names
 from .leaves import Finish, finisher
 from .plan import Leaf, Plan, Selection, Single
 from .stage import Stage, stage_of
@@ -17,6 +18,7 @@ class Program:
         """What is read of the records of loaders, where that is not all."""
         self.expected = expected(plan.root)
         """What is read of what resolvers hand on, where that is not all."""
+        self.argument_names: Names = {}
         self._stages: dict[Selection, Stage] = {}
         self._finishers: dict[Leaf, Finish] = {}
 

@@ -55,7 +55,7 @@ class Run:
         self._schema = schema
         self._ctx = ctx
         self._variables = variables
-        self._arguments = Arguments(schema, variables)
+        self._arguments = Arguments(schema, variables, program.argument_names)
         self._failing = Failing()
         self._executor: Executor[Any] | None = None
         self._read: dict[Layer, _Read] = {}

@@ -26,8 +26,7 @@ from .resolver import ensure_allowed
 from .rules import checked
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Asking(NamedTuple):
     """What a layer asks of a field: `info(place)` is made only for the parents that need it."""
 
     ctx: Ctx

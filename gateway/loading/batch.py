@@ -148,7 +148,7 @@ class BoundLoader(Generic[V]):
                 told.outcome = error.code
             return Loaded(dict.fromkeys(keys, error))
         if codec is not self._codec:
-            return Loaded(rows, cache(partial(self._whole, response, keys)))
+            return Loaded(rows, partial(self._whole, response, keys))
         values = self._all_loaded(rows)
         if self.cache.keeps and reading.faults is None:
             name = self._cache_name(arguments, reading)

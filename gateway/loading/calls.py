@@ -32,7 +32,7 @@ class Loaded(NamedTuple):
     values: Mapping[Any, Any]
     """By key: a value, or the exception that says why it has none."""
     whole: Callable[[], Mapping[Any, Any]] | None = None
-    """Where only what was wanted was read of the values: all that they say, from what is there, read once."""
+    """Where only what was wanted was read of the values: all that they say, from what is there. Called once at most."""
 
 
 Read = Callable[[list[Any], Wanted], Coroutine[Any, Any, Loaded]]
@@ -54,7 +54,7 @@ class Call:
         """By key: a value, or an exception."""
         self.objects: dict[Any, Any] = {}
         """By key: what was made of its value for somebody, so that all who ask for it have the same."""
-        self._whole: Callable[[], Mapping[Any, Any]] = dict[Any, Any]
+        self._whole: Callable[[], Mapping[Any, Any]] | None = None
         self.future = future
         """Done when the call has ended. Shared by all who wait: never cancelled by one of them."""
 
@@ -70,13 +70,15 @@ class Call:
     async def value(self, key: Any, wanted: Wanted = None) -> Any:
         """What the key has, with all of it that is wanted. Raises: the key's own failure."""
         await self.ended()
-        value = (self.values if covers(self.wanted, wanted) else self._whole())[key]
+        if self._whole is not None and not covers(self.wanted, wanted):
+            self.values, self.wanted, self._whole = self._whole(), None, None
+        value = self.values[key]
         if isinstance(value, Exception):
             raise value.with_traceback(None)  # one error may be raised at a thousand places
         return value
 
     def end(self, loaded: Loaded) -> None:
-        self.values, self._whole = loaded.values, loaded.whole or (lambda: loaded.values)
+        self.values, self._whole = loaded.values, loaded.whole
         if not self.future.done():
             self.future.set_result(None)
 

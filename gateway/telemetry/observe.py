@@ -19,6 +19,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .logs import Log, silent_log
 from .metrics import Metrics
+from .spans import CallersDecide, unrecorded_root
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -56,6 +57,8 @@ class Telemetry:
         """
         if parent is None and self.is_sampled_out:
             return nullcontext(trace.get_current_span())
+        if not parent and self._records_no_roots and not trace.get_current_span().get_span_context().is_valid:
+            return unrecorded_root(self.provider.id_generator)
         return self._started(name, kind, attributes, None if parent is None else _W3C.extract(dict(parent)))
 
     @contextmanager
@@ -70,6 +73,10 @@ class Telemetry:
             except BaseException as error:
                 mark_failed(span, type(error).__name__)
                 raise
+
+    @cached_property
+    def _records_no_roots(self) -> bool:
+        return isinstance(self.provider.sampler, CallersDecide)
 
     @property
     def is_sampled_out(self) -> bool:

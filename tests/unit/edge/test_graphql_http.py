@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.edge import GraphQLEndpoint, Requests
-from gateway.edge.graphql_http import ClientGone, while_connected
+from gateway.edge.leaving import EXTENSION, ClientGone, Left, watching, while_connected
 from gateway.errors import GatewayError
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
@@ -360,7 +360,7 @@ async def test_a_connection_that_breaks_is_a_client_that_left() -> None:
         raise OSError("broken")
 
     with pytest.raises(ClientGone):
-        await while_connected(asyncio.sleep(9, GraphQLResult()), receive)
+        await while_connected(asyncio.sleep(9, GraphQLResult()), watching({}, receive))
 
 
 @in_virtual_time
@@ -376,4 +376,24 @@ def leaves(*, at: float) -> Any:
         await asyncio.sleep(at)
         return {"type": "http.disconnect"}
 
-    return receive
+    return watching({}, receive)
+
+
+@in_virtual_time
+async def test_a_server_that_can_say_that_the_client_has_left_is_not_listened_to() -> None:
+    told = list[Left]()
+
+    def watch(left: Left) -> Left:
+        told.append(left)
+        return told.clear
+
+    watch_of_this = watching({"extensions": {EXTENSION: watch}}, lambda: pytest.fail("nobody listens"))
+    result = GraphQLResult()
+    assert await while_connected(asyncio.sleep(0.1, result), watch_of_this) is result
+    assert told == [], "it was taken back"
+    asking = asyncio.ensure_future(while_connected(asyncio.sleep(9, result), watch_of_this))
+    await asyncio.sleep(0.1)
+    assert len(asyncio.all_tasks()) == 2
+    told[0]()
+    with pytest.raises(ClientGone):
+        await asking
