@@ -87,9 +87,9 @@ clean: ## remove all that make has made, the demo's data included
 # The peers of other languages: without Node, or where they cannot be installed, the run goes on without them.
 .stamps/peers: benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json
 	@mkdir -p .stamps
-	@if ! command -v npm > /dev/null; then echo "graphql-yoga and Mercurius are left out, for want of Node with npm"; \
+	@if ! command -v npm > /dev/null; then echo "graphql-yoga, Mercurius and Apollo Gateway are left out, for want of Node with npm"; \
 	elif (cd benchmarks/peers/node && npm ci --no-audit --no-fund --silent); then touch $@; \
-	else rm -rf benchmarks/peers/node/node_modules; echo "graphql-yoga and Mercurius cannot be installed: the run goes on without them"; fi
+	else rm -rf benchmarks/peers/node/node_modules; echo "graphql-yoga, Mercurius and Apollo Gateway cannot be installed: the run goes on without them"; fi
 
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)

@@ -3,8 +3,9 @@
 The server has one core, the load and the stand-in services the other. Contenders run all the time and take turns; each is asked
 the same, and every answer is compared with that of the plain peer, whose resolvers have nothing clever in them. Queries come
 with variables, as clients send them, and no two of A and D at once ask for the same product; ours shares no call between
-queries (`coalesce = false`), since the others do not. A figure is the median of the rounds' ratios. A second gateway of ours
-has two workers under its supervisor, all on the same core: what they cost together is compared with what one costs.
+queries (`coalesce = false`), since the others do not. Apollo Gateway calls nothing but GraphQL: its services are subgraphs with
+the same data, on the load's core too. A figure is the median of the rounds' ratios. A second gateway of ours has two workers
+under its supervisor, all on the same core: what they cost together is compared with what one costs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from benchmarks.figures import Figure, at_least, at_most
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "benchmarks" / "peers" / "node"
 ROUNDS, AT_ONCE, STARTS_WITHIN = 5, 8, 30.0
-TWO = "two workers"
+TWO, APOLLO = "two workers", "apollo"
 SLOW = ("plain", "tuned")
 TURNS = {"A": 200, "B": 80, "C": 60, "D": 400}
 """Queries in a turn."""
@@ -124,14 +125,14 @@ async def _figures() -> list[Figure]:
     _pin(1)
     async with AsyncExitStack() as open_:
         folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
-        port = _free_port()
-        services = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "benchmarks.execution.services", str(port)]
-        await open_.enter_async_context(_running("services", command, services + "/count", core=1))
+        node = _node()
+        services = await _stand_in(open_, "services", [sys.executable, "-m", "benchmarks.execution.services"])
+        subgraphs = await _stand_in(open_, "subgraphs", [node, str(NODE / "subgraphs.mjs")]) if node else ""
         connector = aiohttp.TCPConnector(keepalive_timeout=2)  # shorter than any server's: none is closed under a query
         client = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
         contenders: list[Contender] = []
-        for name, make in _commands(folder, services).items():
+        commands = _commands(folder, services) | (_node_commands(node, services, subgraphs) if node else {})
+        for name, make in commands.items():
             port = _free_port()
             running = _running(name, make(port), f"http://127.0.0.1:{port}/livez", core=0)
             contenders.append(await open_.enter_async_context(running))
@@ -139,7 +140,8 @@ async def _figures() -> list[Figure]:
         for contender in contenders:
             for workload in TEXTS:
                 await _turn(client, contender, workload, truth, count=20)
-                contender.calls[workload] = await _calls(client, contender, workload, services)
+                called = subgraphs if contender.name == APOLLO else services
+                contender.calls[workload] = await _calls(client, contender, workload, called)
         for _ in range(ROUNDS):
             for workload in TURNS:
                 for contender in contenders:
@@ -159,29 +161,36 @@ async def _figures() -> list[Figure]:
 
 
 def _commands(folder: Path, services: str) -> dict[str, Callable[[int], list[str]]]:
-    """By name, ours first: the command that serves on a port."""
+    """By name, ours first and then Python's: the command that serves on a port."""
     python = sys.executable
 
     def ours(port: int) -> list[str]:
         return [python, "-m", "gateway", "serve", "--config", str(_config(folder, port, services=services))]
 
-    found: dict[str, Callable[[int], list[str]]] = {
+    return {
         "SagaQL": ours,
         TWO: lambda port: [*ours(port), "--workers", "2"],
         "plain": lambda port: [python, "-m", "benchmarks.peers.plain", str(port), services],
         "tuned": lambda port: [python, "-m", "benchmarks.peers.tuned", str(port), services],
     }
+
+
+def _node() -> str | None:
+    """Where Node is, if the peers can run."""
     node = shutil.which("node")
     if node is None or not (NODE / "node_modules").is_dir():
-        print("  graphql-yoga and Mercurius are left out, for want of Node or of their packages")
-        return found
-    for name in ("yoga", "mercurius"):
-        found[name] = partial(_node_command, node, NODE / f"{name}.mjs", services)
-    return found
+        print("  graphql-yoga, Mercurius and Apollo Gateway are left out, for want of Node or of their packages")
+        return None
+    return node
 
 
-def _node_command(node: str, script: Path, services: str, port: int) -> list[str]:
-    return [node, str(script), str(port), services]
+def _node_commands(node: str, services: str, subgraphs: str) -> dict[str, Callable[[int], list[str]]]:
+    called = {"yoga": services, "mercurius": services, APOLLO: subgraphs}
+    return {name: partial(_node_command, node, NODE / f"{name}.mjs", url) for name, url in called.items()}
+
+
+def _node_command(node: str, script: Path, called: str, port: int) -> list[str]:
+    return [node, str(script), str(port), called]
 
 
 def _config(folder: Path, port: int, *, services: str) -> Path:
@@ -209,6 +218,14 @@ async def _running(name: str, command: list[str], live: str, *, core: int) -> As
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+async def _stand_in(open_: AsyncExitStack, name: str, command: list[str]) -> str:
+    """Starts it on the load's core, until the end. Returns: its address."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    await open_.enter_async_context(_running(name, [*command, str(port)], url + "/count", core=1))
+    return url
 
 
 async def _answers(client: aiohttp.ClientSession, url: str) -> bool:
@@ -389,7 +406,7 @@ def _compared(contenders: list[Contender]) -> list[Figure]:
         )
         for name in TEXTS
     ]
-    for peer, workloads in (("yoga", "ABCD"), ("mercurius", "BC")):
+    for peer, workloads in (("yoga", "ABCD"), ("mercurius", "BC"), (APOLLO, "ABCD")):
         other = next((each for each in contenders if each.name == peer), None)
         if other is not None:
             found += [

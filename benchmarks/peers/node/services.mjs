@@ -1,7 +1,7 @@
-// The services of the workloads, as both peers ask them: undici's pool, JSON read by the client.
+// The services of the workloads, as the peers ask them: undici's pool, JSON read by the client.
 import { Pool } from 'undici'
 
-const pool = new Pool(process.argv[3], { connections: 100 })
+export const pool = new Pool(process.argv[3], { connections: 100 })
 
 export async function get(path, name, keys) {
   const query = new URLSearchParams(keys.map((key) => [name, key]))
