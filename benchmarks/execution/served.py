@@ -406,7 +406,7 @@ def _compared(contenders: list[Contender]) -> list[Figure]:
         )
         for name in TEXTS
     ]
-    for peer, workloads in (("yoga", "ABCD"), ("mercurius", "BC"), (APOLLO, "ABCD")):
+    for peer, workloads in (("yoga", "ABCD"), ("mercurius", "BC")):
         other = next((each for each in contenders if each.name == peer), None)
         if other is not None:
             found += [
