@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,57 +141,72 @@ class _Loading:
 
     def begin(self, places: Sequence[int]) -> Column:
         """Ask for the keys of the parents at `places`."""
-        by_key = self._by_key(places)
-        if not by_key:
+        places, keys = self._keys(places)
+        if not keys:
             return _at_once(self._column)
-        field, loads = self._field, self._asking.ctx.loads
+        field, loads, distinct = self._field, self._asking.ctx.loads, [*dict.fromkeys(keys)]
         try:
             calls = loads.begin(
                 field.loader,
-                [*by_key],
+                distinct,
                 self._wanted.arguments,
                 is_strong=field.consistency == "strong",
                 wanted=self._asking.wanted,
             )
         except Exception as error:  # a loader that is not bound, or a key that is none: our own bug, at each place
-            return _at_once(_with(self._column, [place for group in by_key.values() for place in group], error))
-        travelling = dict.fromkeys(map(calls.__getitem__, by_key))
-        return Column((*travelling,), lambda: self._filled(by_key, calls))
+            return _at_once(_with(self._column, places, error))
+        by_key = {key: calls[key] for key in distinct}
+        return Column((*dict.fromkeys(by_key.values()),), lambda: self._filled(places, keys, by_key))
 
-    def _by_key(self, places: Sequence[int]) -> dict[Any, list[int]]:
-        """Places by key. A parent without one has nothing, and nobody is asked."""
+    def _keys(self, places: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
+        """The parents' keys, and where those stand that have one. A parent without one has nothing, and nobody is asked."""
+        on, parents = self._field.on, self._parents
+        with suppress(Exception):  # whose it is, is found out one by one
+            keys = [getattr(parents[place], on) for place in places]
+            if None not in set(keys):
+                return places, keys
+        return self._keys_one_by_one(places)
+
+    def _keys_one_by_one(self, places: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
         on, column, parents = self._field.on, self._column, self._parents
-        by_key: dict[Any, list[int]] = {}
+        found: list[tuple[int, Any]] = []
         for place in places:
             try:
                 key = getattr(parents[place], on)
-                if key is None:
-                    column[place] = self._shown(self._field.loader.absent)
-                elif key in by_key:
-                    by_key[key].append(place)
-                else:
-                    by_key[key] = [place]
+                hash(key)
             except Exception as error:  # that parent's own: its attribute raises, or is nothing that can be a key
                 column[place] = error
-        return by_key
-
-    def _filled(self, by_key: Mapping[Any, list[int]], calls: Mapping[Any, Call]) -> list[Any]:
-        """The column when the first call has ended; who has to wait longer stands in it as an awaitable."""
-        column, is_page = self._column, self._wanted.window is not None
-        for key, places in by_key.items():
-            call = calls[key]
-            if not call.has_ended:
-                for place in places:
-                    column[place] = self._later(place, key, call)
                 continue
-            value = call.values[key]
-            if is_page or isinstance(value, GatewayError):
-                for place in places:
-                    column[place] = self._outcome(place, key, value)
+            if key is None:
+                column[place] = self._shown(self._field.loader.absent)
             else:
-                for place in places:
-                    column[place] = value
+                found.append((place, key))
+        return [place for place, _ in found], [key for _, key in found]
+
+    def _filled(self, places: Sequence[int], keys: Sequence[Any], calls: Mapping[Any, Call]) -> list[Any]:
+        """The column when the first call has ended; who has to wait longer stands in it as an awaitable."""
+        column = self._column
+        values = self._plain_values(calls)
+        if values is None:
+            for place, key in zip(places, keys, strict=True):
+                call = calls[key]
+                column[place] = (
+                    self._outcome(place, key, call.values[key]) if call.has_ended else self._later(place, key, call)
+                )
+        elif len(places) == len(column):
+            return [values[key] for key in keys]
+        else:
+            for place, key in zip(places, keys, strict=True):
+                column[place] = values[key]
         return column
+
+    def _plain_values(self, calls: Mapping[Any, Call]) -> dict[Any, Any] | None:
+        """By key, where all are there and stand in the answer as they are."""
+        if self._wanted.window is not None or not all([call.has_ended for call in set(calls.values())]):  # noqa: C419
+            return None
+        values = {key: call.values[key] for key, call in calls.items()}
+        is_any_wrong = any(issubclass(kind, GatewayError) for kind in set(map(type, values.values())))
+        return None if is_any_wrong else values
 
     def _outcome(self, place: int, key: Any, value: Any) -> Any:
         """What stands at the place: the value, what is served instead of it, or a failure that is no service's."""

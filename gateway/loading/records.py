@@ -109,7 +109,8 @@ class Codec:
         except UNREADABLE:
             return self._decode_one_by_one(body)
         keys: list[Any] = list(map(self.key_of, rows))
-        return Records([*map(_text, keys)] if self.has_numbers else keys, rows, is_whole=True)
+        is_text = not self.has_numbers or {str}.issuperset(map(type, keys))
+        return Records(keys if is_text else [*map(_text, keys)], rows, is_whole=True)
 
     def _decode_one_by_one(self, body: bytes) -> Records:
         """The slow way, taken only when the fast one failed: finds which record is broken."""

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections import deque
 from functools import lru_cache
+from itertools import chain
 from math import isinf
 from urllib.parse import quote, urlsplit
 
@@ -274,11 +275,10 @@ def _target(request: ServiceRequest) -> str:
         raise ValueError(f"{request.endpoint}: a path starts with a slash and has no . or .. segments")
     if not request.query:
         return path
-    pairs = [
-        f"{name if _PLAIN(name) else quote(name, safe='')}={value if _PLAIN(value) else quote(value, safe='')}"
-        for name, value in request.query
-    ]
-    return f"{path}?{'&'.join(pairs)}"
+    pairs = request.query
+    if not _PLAIN("".join(chain.from_iterable(pairs))):
+        pairs = tuple((quote(name, safe=""), quote(value, safe="")) for name, value in pairs)
+    return f"{path}?{'&'.join(map('='.join, pairs))}"
 
 
 @lru_cache(1024)
