@@ -7,7 +7,7 @@ happens, the answer is a GraphQL answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -16,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
-from ..errors import AdmissionError, Draining, PayloadTooLarge, RequestError, Unauthenticated
+from ..errors import Draining, PayloadTooLarge, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
 from .requests import Requests, is_number
+from .responses import MethodNotAllowed, response_of
 
 
 class Executes(Protocol):
@@ -34,10 +35,6 @@ class Executes(Protocol):
 
 class NotAcceptable(RequestError):
     status = 406
-
-
-class MethodNotAllowed(RequestError):
-    status = 405
 
 
 class UnsupportedMediaType(RequestError):
@@ -87,13 +84,11 @@ class GraphQLEndpoint:
 
     async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
         try:
-            body = result.encoded()
+            response = response_of(result, media_type, method=method)
         except Unwritable as error:
-            result = self._engine.refuse(error)
-            body = result.encoded()
-        headers = [*_headers(result, media_type, method=method), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": _status(result, media_type), "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            response = response_of(self._engine.refuse(error), media_type, method=method)
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     async def _result(
         self, scope: Scope, headers: ClientHeaders, receive: Receive, media_type: str | None
@@ -145,37 +140,6 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int)
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
-
-
-def _status(result: GraphQLResult, media_type: str) -> int:
-    """Old clients get 200 for whatever is well-formed GraphQL, even if it is refused."""
-    well_formed_but_wrong = result.is_request_error and result.code in _GRAPHQL_CODES
-    return 200 if media_type == JSON and well_formed_but_wrong else result.status
-
-
-_GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
-
-
-def _always(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
-    return (
-        (b"content-type", f"{media_type}; charset=utf-8".encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"vary", b"accept, authorization"),
-    )
-
-
-_ALWAYS = {media_type: _always(media_type) for media_type in (GRAPHQL_RESPONSE, JSON)}
-
-
-def _headers(result: GraphQLResult, media_type: str, *, method: str) -> Iterator[tuple[bytes, bytes]]:
-    yield from _ALWAYS[media_type]
-    if result.status == AdmissionError.status:
-        yield b"retry-after", b"1"
-    if result.status == Unauthenticated.status:
-        yield b"www-authenticate", b"Bearer"
-    if result.status == MethodNotAllowed.status:
-        yield b"allow", b"POST" if method == "GET" else b"GET, POST"
 
 
 def _from_query(query: QueryParams) -> dict[str, Any]:
