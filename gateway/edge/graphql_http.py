@@ -21,7 +21,7 @@ from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
-from .negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
+from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
 from .requests import Requests, is_number
 from .responses import MethodNotAllowed, response_of
 
@@ -68,7 +68,7 @@ class GraphQLEndpoint:
             await RedirectResponse(self._page)(scope, receive, send)
             return
         headers = ClientHeaders(scope["headers"])
-        media_type = chosen_media_type(headers.get("accept"))
+        media_type = accepted(headers.get("accept")).whole
         try:
             result = await self._result(scope, headers, receive, media_type)
         except ClientGone:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
+from gateway.edge.negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, MULTIPART, accepted, ranges_of
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ from gateway.edge.negotiation import GRAPHQL_RESPONSE, JSON, chosen_media_type
     ],
 )
 def test_the_client_gets_what_it_likes_best(accept: str | None, chosen: str | None) -> None:
-    assert chosen_media_type(accept) == chosen
+    assert accepted(accept).whole == chosen
 
 
 qualities = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
@@ -51,7 +51,7 @@ qualities = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
 
 @given(ours=qualities, json=qualities)
 def test_of_two_named_types_the_higher_quality_wins_and_zero_never_does(ours: float, json: float) -> None:
-    chosen = chosen_media_type(f"{GRAPHQL_RESPONSE};q={ours}, {JSON};q={json}")
+    chosen = accepted(f"{GRAPHQL_RESPONSE};q={ours}, {JSON};q={json}").whole
     if ours == json == 0:
         assert chosen is None
     else:
@@ -60,10 +60,42 @@ def test_of_two_named_types_the_higher_quality_wins_and_zero_never_does(ours: fl
 
 @given(quality=qualities, rest=qualities)
 def test_a_named_type_is_not_moved_by_a_wider_range(quality: float, rest: float) -> None:
-    chosen = chosen_media_type(f"*/*;q={rest}, {JSON};q={quality}, {GRAPHQL_RESPONSE};q=0")
+    chosen = accepted(f"*/*;q={rest}, {JSON};q={quality}, {GRAPHQL_RESPONSE};q=0").whole
     assert chosen == (JSON if quality else None)
 
 
-@given(st.text(max_size=60))
-def test_any_text_gives_one_of_three_answers(accept: str) -> None:
-    assert chosen_media_type(accept) in {GRAPHQL_RESPONSE, JSON, None}
+URQL = f"{GRAPHQL_RESPONSE}, application/graphql+json, {JSON}, {EVENT_STREAM}, {MULTIPART}"
+APOLLO = f"{MULTIPART};boundary=graphql;subscriptionSpec=1.0,{JSON}"
+
+
+@pytest.mark.parametrize(
+    ("accept", "stream", "parameters"),
+    [
+        (None, None, {}),
+        ("*/*", None, {}),
+        ("text/*", None, {}),
+        (JSON, None, {}),
+        (EVENT_STREAM, EVENT_STREAM, {}),
+        (f"{EVENT_STREAM};q=0, */*", None, {}),
+        (URQL, EVENT_STREAM, {}),
+        (APOLLO, MULTIPART, {"boundary": "graphql", "subscriptionspec": "1.0"}),
+        (f"{EVENT_STREAM};q=0.5, {MULTIPART};deferSpec=20220824", MULTIPART, {"deferspec": "20220824"}),
+        (f"{MULTIPART}; q=0.1, {EVENT_STREAM}; q=0.2", EVENT_STREAM, {}),
+        (f'{MULTIPART}; boundary="a;b,c\\"d"; incrementalSpec=v0.2', MULTIPART,
+         {"boundary": 'a;b,c"d', "incrementalspec": "v0.2"}),
+    ],
+)  # fmt: skip
+def test_a_stream_is_sent_to_who_names_one(accept: str | None, stream: str | None, parameters: dict[str, str]) -> None:
+    found = accepted(accept).stream
+    assert (found and found.media, {} if found is None else found.parameters) == (stream, parameters)
+
+
+def test_who_takes_streams_only_takes_nothing_in_one_piece() -> None:
+    assert accepted(EVENT_STREAM).whole is None
+    assert accepted(URQL).whole == GRAPHQL_RESPONSE
+
+
+@given(st.text())
+def test_whatever_a_client_sends_is_read(text: str) -> None:
+    assert all(0 <= each.weight <= 1 for each in ranges_of(text))
+    assert accepted(text).whole in {GRAPHQL_RESPONSE, JSON, None}
