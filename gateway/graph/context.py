@@ -10,7 +10,7 @@ from ..clock import Clock, Deadline
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading import Loader, Loads, Page, Pages, Service
-from ..sagas import Host, KeyRing
+from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
@@ -20,10 +20,19 @@ from .degradation import MAX_NOTES, Degraded
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class BegunSaga:
+    """A saga as the field that waited for it left it."""
+
+    view: SagaView
+    is_new: bool
+    """False: the same idempotency key had begun it before."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Ctx:
-    """The request as resolvers see it. State: what was degraded, in the order it happened, and
-    httpx clients that were asked for; all else is fixed."""
+    """The request as resolvers see it. State: what was degraded, in the order it happened, httpx clients that were asked for, and
+    the sagas of an operation that is explained; all else is fixed."""
 
     identity: Identity
     deadline: Deadline
@@ -46,6 +55,8 @@ class Ctx:
     degraded_beyond: int = 0
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""
+    begun: dict[str, BegunSaga] | None = None
+    """Sagas by the response keys of their fields; None: the operation is not explained, and nobody asks."""
 
     async def load(self, loader: Loader[V], key: str, **arguments: Any) -> V | None:
         """The value of one key; keys asked for in the same tick travel in one call. Raises: GatewayError."""
@@ -85,10 +96,7 @@ class Ctx:
             raise LookupError(f"no services are bound here, so {service.name} cannot be called")
         known = self.http_clients.get(service.name)
         if known is None:
-            called = self.services[service.name]
-            known = self.http_clients[service.name] = called.http_of(
-                self.loads.reading.on_behalf(called.config.forwards)
-            )
+            known = self.http_clients[service.name] = self.loads.reading.http(self.services[service.name])
         return known
 
     def require(self, scope: str) -> None:
