@@ -32,7 +32,8 @@ from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
-from .explained import explained
+from .explained import Explainer
+from .explaining import Explanation, as_json, measured
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -52,10 +53,10 @@ class OperationLimits:
     saga_wait: Seconds = Seconds(10.0)
     """How long a synchronous mutation waits before it answers `SagaAccepted`."""
 
-    def deadline(self, kind: OperationType, asked: Seconds | None, *, clock: Clock) -> Deadline:
+    def granted(self, kind: OperationType, asked: Seconds | None) -> Seconds:
         """The client's wish, clamped; else the default of the kind."""
         usual = self.mutation if kind is OperationType.MUTATION else self.query
-        return Deadline.after(min(asked if asked is not None else usual, self.longest), clock=clock)
+        return min(asked if asked is not None else usual, self.longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,9 @@ class Engine:
         self._sagas = sagas
         self._scopes = scopes
         self._secret_keys = secret_keys
+        self._explainer = Explainer(
+            graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
+        )
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         """Permit, document, run, shape."""
@@ -193,6 +197,7 @@ class Engine:
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
     async def _run(self, operation: Operation, request: GraphQLRequest, *, root: Any = None) -> GraphQLResult:
+        explanation = self._explanation(operation, request) if request.is_explained else None
         ctx = self._context(operation, request)
         found = self.plans.find(operation, request.variables)
         try:
@@ -203,12 +208,18 @@ class Engine:
                 finished = await Run(program, self.graph.core, ctx, variables).result()
             result = self.results.executed(finished, ctx)
             recording = ctx.loads.reading.recording
-            if recording is None:
+            if explanation is None or recording is None:
                 return result
-            told = explained(recording, found if isinstance(found, NotPlanned) else found[0].plan)
-            return replace(result, extensions={**result.extensions, "explain": told})
+            why_not = found.reason if isinstance(found, NotPlanned) else None
+            told = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
+            return replace(result, extensions={**result.extensions, "explain": as_json(told)})
         finally:
             await ctx.loads.close()
+
+    def _explanation(self, operation: Operation, request: GraphQLRequest) -> Explanation:
+        """Of what will be run now. Raises: RequestError."""
+        deadline = self._limits.granted(operation.kind, request.timeout)
+        return self._explainer.explanation(operation, request.variables, deadline=deadline)
 
     async def _interpreted(
         self, operation: Operation, request: GraphQLRequest, ctx: Ctx, *, root: Any = None
@@ -227,7 +238,7 @@ class Engine:
         return Executed(finished.data, finished.errors or ())
 
     def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
-        deadline = deadline or self._limits.deadline(operation.kind, request.timeout, clock=self._clock)
+        deadline = deadline or Deadline.after(self._limits.granted(operation.kind, request.timeout), clock=self._clock)
         reading = Reading(
             identity=request.identity,
             deadline=deadline,
@@ -250,6 +261,7 @@ class Engine:
             saga_wait=self._limits.saga_wait,
             operator_scope=self._scopes.operator,
             signal_scope=self._scopes.signal,
+            begun={} if request.is_explained else None,
         )
 
 

@@ -1,71 +1,51 @@
-"""`extensions.explain`: what became of an operation, for a client that asked for it and may know. The plan, and what was read.
+"""`extensions.explain`: an operation's explanation, made before it runs and measured after, for a client that may know.
 
-`explaining/` tells what an operation would cost, without running it; this tells what it did. Invariant: nothing of a payload, a key
-or an address is in it. Calls that no loader makes (`ctx.http`, the steps of a saga) are not.
+Invariant: it is what `sagaql explain --json` prints of the same operation and variables, under the settings in force. Whoever asks
+for one that cannot be made is refused before anything is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..clock import Seconds
-from ..loading import Read, Recording
-from .plan import Items, Joined, OneOf, Plan, PlannedField, Selection, Shape, Single, said_of
-from .planner import NotPlanned
+from ..errors import RequestError
+from ..graph import Graph
+from ..services import ServiceClient
+from .document import Operation
+from .explaining import Explanation, ServiceMissing, TooLarge, VariablesUnfit, explain
 
 
-def explained(recording: Recording, plan: Plan | NotPlanned) -> dict[str, Any]:
-    """As JSON; docs/guides/explain.md says what the members mean."""
-    why_not = plan.reason if isinstance(plan, NotPlanned) else None
-    told: dict[str, Any] = {"milliseconds": _milliseconds(recording.elapsed()), "notCompiled": why_not}
-    if isinstance(plan, Plan):
-        told["plan"] = _fields(plan.root, recording.reads)
-    told["reads"] = [_read(each, recording) for each in recording.reads]
-    if recording.beyond:
-        told["readsBeyond"] = recording.beyond
-    return told
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """Explains operations of one application. State: none; each explanation is made anew, and costs as much as it has fields."""
 
+    graph: Graph
+    services: Mapping[str, ServiceClient]
+    saga_wait: Seconds
+    compiles: bool
 
-def _fields(selection: Selection, reads: Sequence[Read]) -> list[dict[str, Any]]:
-    return [_field(each, reads) for each in selection.fields]
+    def explanation(self, operation: Operation, variables: Mapping[str, Any], *, deadline: Seconds) -> Explanation:
+        """For all values, where `variables` do not fit: execution says what is wrong with them. Raises: RequestError."""
+        names = {each.variable.name.value for each in operation.node.variable_definitions or ()}
+        given = {name: value for name, value in variables.items() if name in names}  # as execution takes them
+        try:
+            return self._explain(operation, given, deadline)
+        except VariablesUnfit:
+            return self._explain(operation, None, deadline)
 
-
-def _field(field: PlannedField, reads: Sequence[Read]) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": field.name, "field": field.coordinate, "source": said_of(field.source)}
-    if isinstance(field.source, Joined):
-        sources = field.source.field.sources
-        told["reads"] = [number for number, read in enumerate(reads) if read.declared in sources]
-    return told | _below(field.shape, reads)
-
-
-def _below(shape: Shape, reads: Sequence[Read]) -> dict[str, Any]:
-    match shape:
-        case Items(of=of):
-            return _below(of, reads)
-        case Single(selection=selection):
-            return {"fields": _fields(selection, reads)}
-        case OneOf(selections=selections):
-            return {"on": {name: _fields(each, reads) for name, each in selections.items() if each.fields}}
-        case _:
-            return {}
-
-
-def _read(read: Read, recording: Recording) -> dict[str, Any]:
-    return {
-        "loader": read.declared.name,
-        "endpoint": read.declared.endpoint,
-        "keys": read.keys,
-        "cached": read.cached,
-        "asked": read.asked,
-        "attempts": len(read.tried),
-        "waitedMilliseconds": _milliseconds(Seconds(sum(read.waited))),
-        "isShared": bool(read.asked) and not read.tried and read.outcome == "ok",
-        "outcome": read.outcome,
-        "startMilliseconds": _milliseconds(Seconds(read.began - recording.began)),
-        "milliseconds": _milliseconds(read.took),
-    }
-
-
-def _milliseconds(seconds: Seconds) -> float:
-    return round(seconds * 1000, 2)
+    def _explain(self, operation: Operation, variables: Mapping[str, Any] | None, deadline: Seconds) -> Explanation:
+        try:
+            return explain(
+                self.graph,
+                operation,
+                variables,
+                services={name: client.config for name, client in self.services.items()},
+                deadline=deadline,
+                saga_wait=self.saga_wait,
+                compiles=self.compiles,
+            )
+        except (ServiceMissing, TooLarge) as error:
+            raise RequestError(str(error)) from error

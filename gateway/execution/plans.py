@@ -36,7 +36,7 @@ class Plans:
     def __init__(self, schema: GraphQLSchema, *, is_on: bool, telemetry: Telemetry, sights: int = 2) -> None:
         """`sights`: how often an operation is seen until it is compiled."""
         self._schema = schema
-        self._is_on = is_on
+        self.is_on = is_on
         self._sights = sights
         self._outcomes = Children(telemetry.metrics.plans)
         self._log = telemetry.log
@@ -54,7 +54,7 @@ class Plans:
 
     def prepare(self, operation: Operation) -> None:
         """Compile it before it is seen, for every setting of its @skip and @include."""
-        if not self._is_on:
+        if not self.is_on:
             return
         known = self._known_of(operation)
         known.sights = self._sights
@@ -72,7 +72,7 @@ class Plans:
         return known.program(operation, coerced, self.compile), coerced
 
     def _seen(self, operation: Operation) -> _Known:
-        if not self._is_on:
+        if not self.is_on:
             raise NotPlanned("off")
         known = self._known_of(operation)
         known.sights += 1

@@ -3,7 +3,7 @@
 from .batched import batched
 from .connection import Connection, Window, connection, window
 from .consistency import StrongReads
-from .context import Ctx
+from .context import BegunSaga, Ctx
 from .degradation import Alternative, Default, Degradation, Degraded, Stale, alternative, default, stale
 from .entity import entity, field, input_type
 from .join import JoinField, join
@@ -18,6 +18,7 @@ from .schema import Graph, GraphInvalid, build_graph
 
 __all__ = [
     "Alternative",
+    "BegunSaga",
     "Between",
     "Connection",
     "Ctx",

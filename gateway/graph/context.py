@@ -11,7 +11,7 @@ from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading import Loader, Loads, Page, Pages, Service
 from ..loading.calls import Wanted
-from ..sagas import Host, KeyRing
+from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
@@ -28,10 +28,19 @@ class Expected(NamedTuple):
     wanted: Wanted
 
 
+@dataclass(frozen=True, slots=True)
+class BegunSaga:
+    """A saga as the field that waited for it left it."""
+
+    view: SagaView
+    is_new: bool
+    """False: the same idempotency key had begun it before."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Ctx:
-    """The request as resolvers see it. State: what was degraded, in the order it happened, and
-    httpx clients that were asked for; all else is fixed."""
+    """The request as resolvers see it. State: what was degraded, in the order it happened, httpx clients that were asked for, and
+    the sagas of an operation that is explained; all else is fixed."""
 
     identity: Identity
     deadline: Deadline
@@ -53,6 +62,8 @@ class Ctx:
     notes: Notes = field(default_factory=Notes)
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""
+    begun: dict[str, BegunSaga] | None = None
+    """Sagas by the response keys of their fields; None: the operation is not explained, and nobody asks."""
     expected: Expected | None = None
     """By the field whose resolver this was handed to; None: nothing is known."""
 
@@ -103,10 +114,7 @@ class Ctx:
             raise LookupError(f"no services are bound here, so {service.name} cannot be called")
         known = self.http_clients.get(service.name)
         if known is None:
-            called = self.services[service.name]
-            known = self.http_clients[service.name] = called.http_of(
-                self.loads.reading.on_behalf(called.config.forwards)
-            )
+            known = self.http_clients[service.name] = self.loads.reading.http(self.services[service.name])
         return known
 
     def require(self, scope: str) -> None:

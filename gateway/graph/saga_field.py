@@ -43,7 +43,7 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
-from .context import Ctx
+from .context import BegunSaga, Ctx
 from .resolver import ResolverField
 from .rules import Length, Pattern
 
@@ -154,7 +154,16 @@ def saga_field(
         key = choose_key(definition, argument=idempotency_key, header=ctx.idempotency_key)
         # strawberry has no public name for graphql-core's info
         digest = input_hash(info._raw_info, ctx, definition)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return await _run(definition, payload, ctx=ctx, value=input, key=key, input_hash=digest, mode=mode)
+        return await _run(
+            definition,
+            payload,
+            ctx=ctx,
+            value=input,
+            key=key,
+            input_hash=digest,
+            mode=mode,
+            response_key=str(info.path.key),
+        )
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
     made = SagaField.of(begin, description=description or definition.description, allow=None)
@@ -174,6 +183,7 @@ async def _run(
     key: str | None,
     input_hash: str,
     mode: SagaMode,
+    response_key: str,
 ) -> SagaOutcome:
     """Begin, wait, say how it stands."""
     host = ctx.sagas
@@ -190,6 +200,8 @@ async def _run(
     if isinstance(ticket, IdempotencyConflict):
         return await _conflict(ticket, ctx)
     view = await host.wait(ticket.saga_id, timeout=NEVER if mode is SagaMode.ASYNC else _patience(ctx))
+    if ctx.begun is not None:
+        ctx.begun[response_key] = BegunSaga(view, is_new=ticket.created)
     return _outcome(view, payload)
 
 

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Iterable
 from typing import Annotated, Any, Union
 
+from strawberry.types.field import StrawberryField
+
 from ..secret import Secret, is_secret
 
 
@@ -44,6 +46,7 @@ def without_secrets(annotation: Any) -> Any:
 def sealed_when_made(declared: type[Any], names: Iterable[str]) -> None:
     """Let instances of `declared` hold Secrets in its columns `names`, whoever makes them: strawberry, msgspec or a test."""
     earlier = getattr(declared, "__post_init__", None)
+    declared.__secret_columns__ = frozenset(names) | getattr(declared, "__secret_columns__", frozenset[str]())
 
     def __post_init__(self: Any) -> None:  # noqa: N807 - the dataclass's own name for it
         for name in names:
@@ -52,6 +55,11 @@ def sealed_when_made(declared: type[Any], names: Iterable[str]) -> None:
             earlier(self)
 
     declared.__post_init__ = __post_init__
+
+
+def is_secret_column(column: StrawberryField) -> bool:
+    """Whether a column of an input holds a secret; those of an input that it inherits from are marked too."""
+    return column.python_name in getattr(column.origin, "__secret_columns__", ())
 
 
 def _closed(value: Any) -> Any:

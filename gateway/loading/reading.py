@@ -12,7 +12,7 @@ from typing import Any
 
 from ..clock import Clock, Deadline, Seconds
 from ..identity import Identity
-from ..services import OnBehalf, Priority, Sharing
+from ..services import HttpClient, OnBehalf, Priority, ServiceClient, Sharing
 from .recording import Recording
 
 REFRESH_WITHIN = Seconds(10.0)
@@ -44,14 +44,16 @@ class Reading:
         """Whether nothing that was read for somebody else, or before, will do."""
         return self.skip_fresh or self.faults is not None
 
-    def on_behalf(self, forwards: Callable[[str], bool]) -> OnBehalf:
-        """The same, for calls that no loader makes, to a service that is sent the headers whose names `forwards` takes."""
-        return OnBehalf(
+    def http(self, client: ServiceClient) -> HttpClient:
+        """For calls that no loader makes, on the same behalf; written down if the operation is explained."""
+        on_behalf = OnBehalf(
             deadline=self.deadline,
             priority=self.priority,
-            headers=forwarded(self, Sharing.IDENTITY, forwards=forwards),
+            headers=forwarded(self, Sharing.IDENTITY, forwards=client.config.forwards),
             faults=self.faults,
         )
+        call = client.call if self.recording is None else self.recording.calls_of(client)
+        return client.http_of(on_behalf, call=call)
 
     def strongly(self) -> Reading:
         """The same for whom only what the service says now will do: nothing cached or shared, no second attempt elsewhere."""

@@ -1,4 +1,4 @@
-"""What loaders did for one operation, written down while it runs: for a client that asked to have its answer explained.
+"""What was read for one operation, written down while it runs: for a client that asked to have its answer explained.
 
 Invariant: bounded; nothing of a payload or a key is in it. State: of one request. An operation that is not explained has none, and
 pays nothing for it.
@@ -7,25 +7,32 @@ pays nothing for it.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..clock import Clock, Instant, Seconds
 from ..errors import GatewayError
+from ..services import Handler, ServiceClient, ServiceRequest, ServiceResponse
 from .loader import Loader, Pages
 
 MAX_READS = 1_000
 """Reads that are written down; of further ones there is a number."""
 
+ReadKind = Literal["loader", "listing", "http"]
+"""A batch of a loader, a page of a listing, a call that a resolver makes by `ctx.http`."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, kw_only=True)
 class Read:
-    """One batch of a loader, or one page of a listing."""
+    """One batch of a loader, one page of a listing, or one call by hand."""
 
-    declared: Loader[Any] | Pages[Any]
-    keys: int
-    """That were asked for in this batch; 1 of a listing."""
+    kind: ReadKind
+    service: str
+    endpoint: str
+    """ "GET /stock", never with an id in it."""
+    keys: int = 1
+    """That were asked for in this batch."""
     began: Instant
     cached: int = 0
     """Of these, served without asking."""
@@ -53,27 +60,41 @@ class Recording:
     def __repr__(self) -> str:
         return f"<Recording of {len(self.reads)} reads>"
 
-    @contextmanager
-    def read(self, declared: Loader[Any] | Pages[Any], keys: int) -> Generator[Read]:
+    def read(self, declared: Loader[Any] | Pages[Any], keys: int) -> AbstractContextManager[Read]:
         """A read that begins with the body and ends with it."""
-        now = self._clock.now()
-        made = Read(declared, keys, began=now)
+        kind: ReadKind = "loader" if isinstance(declared, Loader) else "listing"
+        return self._lasting(
+            Read(kind=kind, service=declared.service, endpoint=declared.endpoint, keys=keys, began=self._clock.now())
+        )
+
+    def calls_of(self, client: ServiceClient) -> Handler:
+        """The same as `client.call`, each call written down."""
+
+        async def call(request: ServiceRequest) -> ServiceResponse:
+            read = Read(kind="http", service=client.name, endpoint=request.endpoint, asked=1, began=self._clock.now())
+            with self._lasting(read):
+                return await client.call(request, tried=read.tried, waited=read.waited)
+
+        return call
+
+    def elapsed(self) -> Seconds:
+        """Since the operation began."""
+        return Seconds(self._clock.now() - self.began)
+
+    @contextmanager
+    def _lasting(self, read: Read) -> Generator[Read]:
         if len(self.reads) < MAX_READS:
-            self.reads.append(made)
+            self.reads.append(read)
         else:
             self.beyond += 1
         ended = "cancelled"
         try:
-            yield made
+            yield read
             ended = "ok"
         except GatewayError as error:
             ended = error.code
             raise
         finally:
-            made.took = Seconds(self._clock.now() - now)
-            if made.outcome == "under way":  # else a failure that is told key by key
-                made.outcome = ended
-
-    def elapsed(self) -> Seconds:
-        """Since the operation began."""
-        return Seconds(self._clock.now() - self.began)
+            read.took = Seconds(self._clock.now() - read.began)
+            if read.outcome == "under way":  # else a failure that is told key by key
+                read.outcome = ended

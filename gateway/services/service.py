@@ -21,7 +21,7 @@ from .health import HealthChecks
 from .http1_wire import Http1Wire
 from .httpx_transport import HttpClient, OnBehalf, http_client
 from .policies import BreakerState
-from .request import ServiceRequest, ServiceResponse
+from .request import Handler, ServiceRequest, ServiceResponse
 from .stack import Stack
 from .wire import Wire
 
@@ -78,9 +78,9 @@ class ServiceClient:
         given."""
         return http_client(self.name, self.call, clock=self._clock)
 
-    def http_of(self, on_behalf: OnBehalf) -> HttpClient:
-        """The same, for the calls of one operation. Cost: about 35 µs."""
-        return http_client(self.name, self.call, clock=self._clock, on_behalf=on_behalf)
+    def http_of(self, on_behalf: OnBehalf, *, call: Handler) -> HttpClient:
+        """The same, for the calls of one operation, by its own way to `call`. Cost: about 35 µs."""
+        return http_client(self.name, call, clock=self._clock, on_behalf=on_behalf)
 
     @property
     def config(self) -> ServiceConfig:

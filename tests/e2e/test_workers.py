@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.sagas.meeting import meeting_place
 from tests.processes import lives
 
-from .conftest import ROOT, Demo, free_ports, is_listening, wait_until
+from .conftest import OPERATOR, ROOT, Demo, free_ports, is_listening, wait_until
 from .ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
 
 pytestmark = pytest.mark.e2e
@@ -210,6 +210,20 @@ def test_both_workers_answer_and_each_client_reads_its_own_write(workers: Worker
     with ThreadPoolExecutor(8) as clients:
         assert all(clients.map(buy_and_look, range(24)))
     assert set(Counter(line["process"] for line in workers.lines("operation"))) == {"worker-1", "worker-2"}
+
+
+def test_an_explained_order_tells_its_steps_which_another_process_took(workers: Workers) -> None:
+    body = {
+        "query": PLACE_ORDER,
+        "variables": {"input": order_input(lines=[("SKU-0020", 1)]), "key": str(uuid.uuid4())},
+        "extensions": {"explain": True},
+    }
+    answer = httpx.post(f"{workers.url}/graphql", json=body, headers=OPERATOR, timeout=60).json()
+
+    saga = answer["extensions"]["explain"]["fields"][0]["saga"]
+    assert (saga["run"]["id"], saga["run"]["isNew"]) == (answer["data"]["placeOrder"]["sagaId"], True)
+    assert {each["run"]["status"] for each in saga["steps"]} == {"DONE"}
+    assert all(0 <= each["run"]["startMilliseconds"] < saga["run"]["milliseconds"] for each in saga["steps"])
 
 
 # -- something dies ----------------------------------------------------------------------------------------------------

@@ -6,33 +6,21 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 import pytest
 import strawberry
 
 from gateway import Ctx, Service, entity, field, resolver
+from gateway.execution.explaining.measured import MAX_NAMED
 from gateway.graph import build_graph
 from gateway.loading.recording import MAX_READS
 from gateway.services import ServiceRequest, ServiceResponse
 from gateway.settings import Settings
-from gateway.testing import Answer, GatewayUnderTest, ScriptedWire, after, answer, in_virtual_time
+from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, in_virtual_time
+from tests.integration.explaining import asked, explanation, reads_of
 from tests.unit.graph.shop import CUSTOMER, STAFF, inventory_answers, shop
 
 QUERY = '{ products(keys: ["a", "b"]) { sku stock { quantity } reviews(first: 1) { stars } } }'
 MAY: dict[str, Any] = {"operation": {"explain_scope": "staff"}}
-
-
-async def asked(
-    gateway: GatewayUnderTest, text: str = QUERY, *, headers: Mapping[str, str] = STAFF, explain: object = True
-) -> Answer:
-    body = orjson.dumps({"query": text, "extensions": {"explain": explain}})
-    sent = {"content-type": "application/json", "accept": "application/graphql-response+json", **headers}
-    return await gateway.request("POST", "/graphql", body=body, headers=sent)
-
-
-def explanation(found: Answer) -> dict[str, Any]:
-    told: dict[str, Any] = found.json["extensions"]["explain"]
-    return told
 
 
 def timeless(read: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,36 +31,39 @@ def timeless(read: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @in_virtual_time
-async def test_the_plan_is_told_with_what_was_read_for_each_join() -> None:
+async def test_each_call_of_the_tree_names_what_was_read_for_it() -> None:
     slow = ScriptedWire(otherwise=after(0.2, inventory_answers))
     async with shop(wires={"inventory": slow}, **MAY) as gateway:
-        await asked(gateway)
-        told = explanation(await asked(gateway))
-    (products,) = told["plan"]
+        await asked(gateway, QUERY)
+        told = explanation(await asked(gateway, QUERY))
+    (products,) = told["fields"]
 
-    assert told["notCompiled"] is None
-    assert (products["field"], products["source"]) == ("Query.products", "calls products")
-    assert [(each["name"], each["source"], each.get("reads")) for each in products["fields"]] == [
-        ("sku", "copies sku", None),
-        ("stock", "joins inventory /stock on sku", [1]),
-        ("reviews", "joins reviews /reviews on key", [2]),
+    assert [(each["endpoint"], each["reads"]) for each in products["calls"]] == [("GET /products", [0])]
+    assert [(each["name"], [call["reads"] for call in each["calls"]]) for each in products["fields"]] == [
+        ("sku", []),
+        ("stock", [[1]]),
+        ("reviews", [[2]]),
     ]
-    assert [each["name"] for each in products["fields"][1]["fields"]] == ["quantity"]
-    common = {"keys": 2, "cached": 0, "asked": 2, "attempts": 1, "isShared": False, "outcome": "ok"}
-    assert [timeless(each) for each in told["reads"]] == [
-        {"loader": "catalog /products", "endpoint": "GET /products", **common},
-        {"loader": "inventory /stock", "endpoint": "GET /stock", **common},
-        {"loader": "reviews /reviews", "endpoint": "GET /reviews", **common},
+    common = {"keys": 2, "cached": 0, "asked": 2, "attempts": 1, "isShared": False, "outcome": "ok", "kind": "loader"}
+    assert [timeless(each) for each in reads_of(told)] == [
+        {"service": "catalog", "endpoint": "GET /products", **common},
+        {"service": "inventory", "endpoint": "GET /stock", **common},
+        {"service": "reviews", "endpoint": "GET /reviews", **common},
     ]
-    assert [each["milliseconds"] for each in told["reads"]] == [0.0, 200.0, 0.0]
-    assert told["milliseconds"] == 200.0
+    assert [each["milliseconds"] for each in reads_of(told)] == [0.0, 200.0, 0.0]
+    assert (told["run"]["milliseconds"], told["run"]["readsBeyond"]) == (200.0, 0)
 
 
 @in_virtual_time
-async def test_at_first_sight_there_is_no_plan_and_the_reads_are_told_all_the_same() -> None:
+async def test_how_it_was_executed_is_told_beside_how_it_will_be() -> None:
     async with shop(**MAY) as gateway:
-        told = explanation(await asked(gateway))
-    assert (told["notCompiled"], "plan" in told, len(told["reads"])) == ("first sight", False, 3)
+        first, second = [explanation(await asked(gateway, QUERY)) for _ in range(2)]
+        schema = explanation(await asked(gateway, "{ __schema { description } }"))
+    assert [(each["notCompiled"], each["run"]["notCompiled"]) for each in (first, second)] == [
+        (None, "first sight"),
+        (None, None),
+    ]
+    assert (schema["notCompiled"], [each["key"] for each in schema["fields"]]) == ("introspection", ["__schema"])
 
 
 @in_virtual_time
@@ -85,8 +76,8 @@ async def test_attempts_and_failures_are_told() -> None:
         "reviews": {"url": "http://reviews.test", "retry": {"attempts": 1}},
     }
     async with shop(wires={"inventory": once_unwell, "reviews": unwell}, services=services, **MAY) as gateway:
-        found = await asked(gateway)
-    _, stock, reviews = explanation(found)["reads"]
+        found = await asked(gateway, QUERY)
+    _, stock, reviews = reads_of(explanation(found))
     assert (stock["attempts"], stock["outcome"]) == (2, "ok")
     assert (reviews["attempts"], reviews["outcome"]) == (1, "SERVICE_UNAVAILABLE")
     assert {each["service"] for each in found.degraded} == {"reviews"}
@@ -104,7 +95,7 @@ async def test_a_wait_for_a_permit_is_told_with_the_read_that_had_to() -> None:
         '{ products(keys: ["a"]) { n: stockIn(warehouse: "n") { quantity } s: stockIn(warehouse: "s") { quantity } } }'
     )
     async with shop(wires={"inventory": slow}, services=services, **MAY) as gateway:
-        reads = explanation(await asked(gateway, text))["reads"]
+        reads = reads_of(explanation(await asked(gateway, text)))
     assert sorted(each["waitedMilliseconds"] for each in reads) == [0.0, 0.0, 50.0]
 
 
@@ -170,16 +161,17 @@ async def test_what_came_from_a_cache_is_told_apart_from_what_was_asked_for() ->
             await asked(gateway, '{ a: fresh(key: "a") { name } b: fresh(key: "b") { name } listed { name } }')
         )
     by_loader = {
-        each["loader"]: (each["keys"], each["cached"], each["asked"], each["attempts"]) for each in told["reads"]
+        (each["kind"], each["endpoint"]): (each["keys"], each["cached"], each["asked"], each["attempts"])
+        for each in reads_of(told)
     }
-    assert by_loader == {"store /fresh": (2, 1, 1, 1), "store /listing": (1, 1, 0, 0)}
+    assert by_loader == {("loader", "GET /fresh"): (2, 1, 1, 1), ("listing", "GET /listing"): (1, 1, 0, 0)}
 
 
 @in_virtual_time
 async def test_a_call_that_was_shared_with_somebody_else_is_told_as_such() -> None:
     async with stored() as gateway:
         found = await asyncio.gather(*(asked(gateway, '{ plain(key: "a") { name } }') for _ in range(2)))
-    reads = [explanation(each)["reads"][0] for each in found]
+    reads = [reads_of(explanation(each))[0] for each in found]
     assert sorted((each["isShared"], each["attempts"]) for each in reads) == [(False, 1), (True, 0)]
 
 
@@ -187,7 +179,9 @@ async def test_a_call_that_was_shared_with_somebody_else_is_told_as_such() -> No
 async def test_what_is_told_is_bounded() -> None:
     async with stored(seconds=0.0) as gateway:
         told = explanation(await asked(gateway, f"{{ many(times: {MAX_READS + 5}) }}"))
-    assert (len(told["reads"]), told["readsBeyond"]) == (MAX_READS, 5)
+    (many,) = told["fields"]
+    assert (len(reads_of(told)), told["run"]["readsBeyond"]) == (MAX_READS, 5)
+    assert many["calls"][0]["reads"] == [*range(MAX_NAMED)]
 
 
 # -- who may know ------------------------------------------------------------------------------------------------------
@@ -200,7 +194,7 @@ async def test_what_is_told_is_bounded() -> None:
 @in_virtual_time
 async def test_who_lacks_the_scope_is_refused_and_told_which(headers: dict[str, str], status: int, code: str) -> None:
     async with shop() as gateway:
-        found = await asked(gateway, headers=headers)
+        found = await asked(gateway, QUERY, headers=headers)
     assert (found.status, found.codes) == (status, [code])
     assert "'explain'" in found.errors[0]["message"]
 
@@ -208,12 +202,12 @@ async def test_who_lacks_the_scope_is_refused_and_told_which(headers: dict[str, 
 @in_virtual_time
 async def test_nobody_is_told_who_did_not_ask() -> None:
     async with shop(**MAY) as gateway:
-        answers = [await asked(gateway, explain=False), await gateway.execute(QUERY, headers=STAFF)]
+        answers = [await asked(gateway, QUERY, explain=False), await gateway.execute(QUERY, headers=STAFF)]
     assert ["extensions" in each.json for each in answers] == [False, False]
 
 
 @in_virtual_time
 async def test_a_wish_that_is_neither_true_nor_false_is_refused() -> None:
     async with shop(**MAY) as gateway:
-        found = await asked(gateway, explain="yes")
+        found = await asked(gateway, QUERY, explain="yes")
     assert (found.status, found.errors[0]["message"]) == (400, "explain must be true or false")

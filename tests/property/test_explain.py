@@ -1,4 +1,4 @@
-"""Random documents over the reference schema: explaining never fails, and says as many calls as are made.
+"""Random documents over the reference schema: explaining never fails, says as many calls as are made, and the same after a run.
 
 The documents are generated from the schema itself: aliases, arguments, fragments on each type, conditions. The services answer
 every key, never the same twice, so that nothing is known already and no list is empty.
@@ -7,6 +7,7 @@ every key, never the same twice, so that nothing is known already and no list is
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -28,9 +29,9 @@ from gateway.execution.document import operations_of
 from gateway.execution.explaining import Explanation, as_json, explain
 from gateway.graph import Graph, build_graph
 from gateway.graph.node import global_id
-from gateway.services import ServiceConfig, ServiceRequest, ServiceResponse
+from gateway.services import ServiceRequest, ServiceResponse
 from gateway.settings import Settings
-from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer
+from gateway.testing import Answer, GatewayUnderTest, ScriptedWire, after, answer
 from gateway.testing.clock import run_virtual
 from mutations import Mutation
 from resolvers import Query
@@ -40,9 +41,15 @@ from resolvers.payment import Payment
 from resolvers.product import Product
 from resolvers.review import Review
 from resolvers.shipment import Shipment
+from tests.integration.explaining import asked as asked_to_explain
+from tests.integration.explaining import explanation, reads_of, unmeasured
 
 SERVICES = ("catalog", "customers", "inventory", "orders", "payments", "reviews", "shipping")
 SUPPORT = {"authorization": "Bearer support"}
+TOKENS = [{"token": "support", "subject": "s", "scopes": ["support", "explain"]}]
+SETTINGS = Settings.model_validate(
+    {"services": {name: {"url": f"http://{name}.test"} for name in SERVICES}, "identity": {"tokens": TOKENS}}
+)
 NODES = {each.__name__: each for each in (Customer, Order, Payment, Product, Review, Shipment)}
 WHOLE, READABLE = build_graph(Query, Mutation), build_graph(Query)
 FIRST = st.integers(1, 3)
@@ -176,7 +183,7 @@ def explained(graph: Graph, document: str, variables: dict[str, Any] | None = No
         graph,
         operation,
         variables,
-        services={name: ServiceConfig(instances=("http://a.test",)) for name in SERVICES},
+        services=SETTINGS.service_policies(),
         deadline=Seconds(10),
         saga_wait=Seconds(10),
     )
@@ -262,15 +269,12 @@ def asked(request: ServiceRequest, name: str) -> list[str]:
     return [value for each, value in request.query if each == name]
 
 
-async def calls_of(document: str) -> tuple[int, list[str]]:
-    """Calls that its execution made, and the codes of its errors."""
+async def calls_of(document: str) -> tuple[int, Answer]:
+    """Calls that its execution made, and its answer, explained."""
     shop = Shop()
-    tokens = [{"token": "support", "subject": "s", "scopes": ["support"]}]
-    services = {name: {"url": f"http://{name}.test"} for name in SERVICES}
-    configured = Settings.model_validate({"services": services, "identity": {"tokens": tokens}})
-    async with GatewayUnderTest(configured, READABLE, wires=shop.wires) as gateway:
-        found = await gateway.execute(document, headers=SUPPORT)
-    return shop.calls, found.codes
+    async with GatewayUnderTest(SETTINGS, READABLE, wires=shop.wires) as gateway:
+        found = await asked_to_explain(gateway, document, headers=SUPPORT)
+    return shop.calls, found
 
 
 ORDER_ID = global_id(Order, "o")
@@ -289,18 +293,22 @@ FIXED = [
 def test_the_calls_that_are_told_are_made(document: str) -> None:
     told = explained(READABLE, document).summary
 
-    assert run_virtual(calls_of(document)) == (told.calls, [])
+    made, found = run_virtual(calls_of(document))
+    assert (made, found.codes) == (told.calls, [])
     assert told.calls == told.calls_at_most
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(queries(is_met=True))
 def test_as_many_calls_are_made_as_are_told(document: str) -> None:
-    told = explained(READABLE, document).summary
-    made, codes = run_virtual(calls_of(document))
+    before = explained(READABLE, document, {})
+    made, found = run_virtual(calls_of(document))
+    after_it = explanation(found)
 
-    assert codes == []
-    assert told.calls <= made <= told.calls_at_most
+    assert found.codes == []
+    assert before.summary.calls <= made <= before.summary.calls_at_most
+    assert unmeasured(after_it) == json.loads(json.dumps(as_json(before)))
+    assert sum(each["attempts"] for each in reads_of(after_it)) == made
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -152,6 +152,10 @@ def test_the_example_of_the_guide_is_what_is_printed() -> None:
         explanation.SlowestPath,
         explanation.Effect,
         explanation.NullAt,
+        explanation.MeasuredRun,
+        explanation.MeasuredRead,
+        explanation.MeasuredSaga,
+        explanation.MeasuredStep,
     ],
 )
 def test_the_guide_names_every_member_of_the_json(data: type) -> None:

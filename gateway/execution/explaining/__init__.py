@@ -4,6 +4,7 @@ from .as_json import as_json
 from .calls import ServiceMissing
 from .explain import explain
 from .explanation import Call, ExplainedField, Explanation
+from .measured import measured
 from .selections import TooLarge
 from .values import VariablesUnfit
 
@@ -16,4 +17,5 @@ __all__ = [
     "VariablesUnfit",
     "as_json",
     "explain",
+    "measured",
 ]

@@ -1,8 +1,9 @@
 """What will happen to an operation, as data: the fields, the calls behind them, what waits for what, and how it fails.
 
-Made by `explain`, shown by whoever likes: nothing here knows of terminals or settings files. Invariants: immutable; numbers are in
-the units that their types say; a `path` is a list of response keys, without places in lists, since how long those are shows only
-when it runs.
+Made by `explain`, shown by whoever likes: nothing here knows of terminals or settings files. What a run did hangs on the same
+values, in members called `run` and `reads`, which are None until `measured` sets them. Invariants: immutable; numbers are in the
+units that their types or names say; a `path` is a list of response keys, without places in lists, since how long those are shows
+only when it runs; nothing of a payload, a key that was loaded, or an address is in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...clock import Seconds
+from ...loading.recording import ReadKind
+from ...sagas import SagaState, StepState
 
 Path = tuple[str, ...]
 
@@ -64,6 +67,8 @@ class Call:
     """The field above it in the document that asks the same at the same time: both are served by its call."""
     one_of: str | None = None
     """The table in Python that names it, with others: which of them is called shows only when it runs."""
+    reads: tuple[int, ...] | None = None
+    """Places in the run's `reads` of those that asked its endpoint; None: it has not run, or a step makes it."""
 
     @property
     def formula(self) -> str:
@@ -122,6 +127,7 @@ class ExplainedStep:
     undo_calls: tuple[Call, ...]
     invalidates: tuple[str, ...]
     """Loaders whose fresh answers end when it is done."""
+    run: MeasuredStep | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +145,7 @@ class ExplainedSaga:
     pivot: str | None
     steps: tuple[ExplainedStep, ...]
     """In an order in which they may run."""
+    run: MeasuredSaga | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +292,74 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRead:
+    """One batch of a loader, one page of a listing, or one call by `ctx.http`."""
+
+    kind: ReadKind
+    service: str
+    endpoint: str
+    keys: int
+    """In the batch; 1 of a page and of a call by hand."""
+    cached: int
+    """Of these, served without asking."""
+    asked: int
+    """Of these, asked for in the call; 0: no call was made."""
+    attempts: int
+    """Retries and hedges included."""
+    is_shared: bool
+    """An identical call of somebody else's answered it."""
+    outcome: str
+    """ "ok", "cancelled", the code of the failure, or "under way" when the answer was made. A call by hand is "ok" with any status
+    below 500 but 429."""
+    start_milliseconds: float
+    """Since the operation began."""
+    milliseconds: float
+    waited_milliseconds: float
+    """Of these, what all attempts waited for permits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredStep:
+    """How far a step was when the field of its saga was answered."""
+
+    status: StepState
+    attempts: int
+    undo_attempts: int
+    code: str | None
+    """Of its last refusal or failure."""
+    start_milliseconds: float | None
+    """Since the saga began; None: it has not been tried."""
+    milliseconds: float | None
+    """From its first attempt to when it was settled, undone included, by the clock of whoever runs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSaga:
+    """How far a saga was when its field was answered; it may have gone on since."""
+
+    id: str
+    status: SagaState
+    is_new: bool
+    """False: its idempotency key had begun it before this request."""
+    milliseconds: float | None
+    """From when it was durable to its end; None: it had not ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRun:
+    """What a run of the operation did."""
+
+    milliseconds: float
+    """From the operation's start to its end, the way in and out left aside."""
+    not_compiled: str | None
+    """None: this time its own plan executed it. Else why not, "first sight" the first time."""
+    reads: tuple[MeasuredRead, ...]
+    """In the order in which they began."""
+    reads_beyond: int
+    """How many more there were than are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """An operation, explained."""
 
@@ -299,6 +374,7 @@ class Explanation:
     fields: tuple[ExplainedField, ...]
     services: tuple[ExplainedService, ...]
     summary: Summary
+    run: MeasuredRun | None = None
 
     def all_fields(self) -> Iterator[ExplainedField]:
         """Every field, depth first."""

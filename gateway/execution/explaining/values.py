@@ -1,7 +1,7 @@
 """The values of an operation: its variables, and the arguments of its fields as far as they are known.
 
-Invariant: with variables given they are all there, checked as they are before running; without any, the operation is explained
-for all values: what is not known stands as "$name".
+Invariants: with variables given they are all there, checked as they are before running; without any, the operation is explained
+for all values: what is not known stands as "$name". A secret (`Secret[str]` in an input) is never shown, wherever it was written.
 """
 
 from __future__ import annotations
@@ -15,18 +15,29 @@ from graphql import (
     GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLList,
     GraphQLSchema,
     ListValueNode,
+    NullValueNode,
+    ObjectFieldNode,
     ObjectValueNode,
     OperationDefinitionNode,
+    StringValueNode,
     Undefined,
     ValueNode,
     VariableNode,
     ast_from_value,
+    get_nullable_type,
     print_ast,
     value_from_ast,
 )
 from graphql.execution.values import get_variable_values
+from strawberry.types.field import StrawberryField
+
+from ...graph.schema import DEFINITION
+from ...graph.secrets import is_secret_column
 
 
 class VariablesUnfit(ValueError):
@@ -57,7 +68,7 @@ class Values:
         if node is None:
             return None if argument.default_value in (None, Undefined) else _shown(argument.default_value, argument)
         if not _variables(node) <= self.known.keys() | self.absent:
-            return print_ast(node)
+            return _printed(node, argument)
         value = value_from_ast(node, argument.type, dict(self.known))
         return None if value is None or value is Undefined else _shown(value, argument, node)
 
@@ -96,5 +107,29 @@ def _shown(value: Any, argument: GraphQLArgument, node: ValueNode | None = None)
     except (GraphQLError, TypeError, ValueError):
         made = None
     if made is not None:
-        return print_ast(made)
-    return repr(value) if node is None else print_ast(node)
+        return _printed(made, argument)
+    return repr(value) if node is None else _printed(node, argument)
+
+
+def _printed(node: ValueNode, argument: GraphQLArgument) -> str:
+    return print_ast(_without_secrets(node, argument.type))
+
+
+def _without_secrets(node: ValueNode, kind: Any) -> ValueNode:
+    """The value with "***" where its type has a secret; which variable holds one is none."""
+    bare = get_nullable_type(kind)
+    if isinstance(bare, GraphQLList):
+        if not isinstance(node, ListValueNode):  # one item stands for a list of it
+            return _without_secrets(node, bare.of_type)
+        return ListValueNode(values=tuple(_without_secrets(each, bare.of_type) for each in node.values))
+    if isinstance(bare, GraphQLInputObjectType) and isinstance(node, ObjectValueNode):
+        return ObjectValueNode(fields=tuple(_member(each, bare.fields[each.name.value]) for each in node.fields))
+    return node
+
+
+def _member(member: ObjectFieldNode, declared: GraphQLInputField) -> ObjectFieldNode:
+    column = declared.extensions.get(DEFINITION)
+    is_open = isinstance(member.value, VariableNode | NullValueNode)
+    if not is_open and isinstance(column, StrawberryField) and is_secret_column(column):
+        return ObjectFieldNode(name=member.name, value=StringValueNode(value="***"))
+    return ObjectFieldNode(name=member.name, value=_without_secrets(member.value, declared.type))

@@ -155,7 +155,8 @@ def test_json_has_every_member_in_camel_case_and_nothing_that_is_no_json() -> No
 
     assert json.loads(json.dumps(told)) == told
     assert told["version"] == 1
-    assert set(told) == {"version", "operation", "name", "deadline", "notCompiled", "fields", "services", "summary"}
+    members = {"version", "operation", "name", "deadline", "notCompiled", "fields", "services", "summary", "run"}
+    assert set(told) == members
     assert set(told["summary"]) == {
         "services", "joins", "calls", "callsAtMost", "sagaCalls", "layers", "slowest", "outages",
     }  # fmt: skip
