@@ -30,6 +30,7 @@ from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
+from ..services.timers import Timers
 from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
 from .explained import Explainer
@@ -100,6 +101,7 @@ class Engine:
         self._sagas = sagas
         self._scopes = scopes
         self._secret_keys = secret_keys
+        self._timers = Timers()
         self._explainer = Explainer(
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
@@ -253,6 +255,7 @@ class Engine:
             loads=Loads(self._loaders, reading),
             telemetry=self._telemetry,
             clock=self._clock,
+            timers=self._timers,
             services=self._services,
             sagas=self._sagas,
             secret_keys=self._secret_keys,

@@ -13,6 +13,7 @@ from ..loading import Loader, Loads, Page, Pages, Service
 from ..loading.calls import Wanted
 from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
+from ..services.timers import Timers
 from ..telemetry import Telemetry
 from .connection import Connection, connection, window
 from .consistency import StrongReads
@@ -47,6 +48,8 @@ class Ctx:
     loads: Loads
     telemetry: Telemetry
     clock: Clock
+    timers: Timers = field(default_factory=Timers)
+    """Of the application: those of resolvers, which end with the deadline."""
     services: Services | None = None
     sagas: Host | None = None
     secret_keys: KeyRing | None = None

@@ -17,6 +17,7 @@ from strawberry.types.info import Info
 from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
 from ..identity import Identity
 from ..loading.records import camel
+from ..services.timers import Expiry
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
@@ -121,12 +122,12 @@ class Bounded:
             self._result.close()
 
     async def _bounded(self) -> Any:
-        scope = self._ctx.deadline.scope()
+        expiry = Expiry(self._ctx.timers, self._ctx.deadline.at)
         try:
-            async with scope:
+            with expiry:
                 return await self._result
         except TimeoutError as error:
-            if not scope.expired():
+            if not expiry.has_expired:
                 raise
             raise DeadlineExceeded("the operation's deadline passed before this field was ready") from error
 

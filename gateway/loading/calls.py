@@ -64,8 +64,21 @@ class Call:
 
     async def ended(self) -> None:
         """Wait for the end. Whoever waits may be cancelled: the call goes on for the others."""
-        if not self.future.done():
-            await asyncio.shield(self.future)
+        if self.future.done():
+            return
+        waiter: asyncio.Future[None] = self.future.get_loop().create_future()
+
+        def wake(ended: asyncio.Future[None]) -> None:
+            if ended.cancelled():
+                waiter.cancel()
+            elif not waiter.done():
+                waiter.set_result(None)
+
+        self.future.add_done_callback(wake)  # as `asyncio.shield`, which takes twice as long
+        try:
+            await waiter
+        finally:
+            self.future.remove_done_callback(wake)
 
     async def value(self, key: Any, wanted: Wanted = None) -> Any:
         """What the key has, with all of it that is wanted. Raises: the key's own failure."""

@@ -77,7 +77,7 @@ _TAKEN_BACK: tuple[Instant, Callable[[], object]] = FOREVER, lambda: None
 
 class Expiry:
     """`with Expiry(timers, at) as expiry:` is `asyncio.timeout_at(at)`, on these timers: its body is cancelled at the instant, and
-    that cancellation becomes TimeoutError, unless somebody else has cancelled too."""
+    that cancellation becomes TimeoutError, unless somebody else has cancelled too. An instant of `FOREVER` never comes."""
 
     __slots__ = ("_at", "_cancelling", "_task", "_timer", "_timers", "has_expired")
 
@@ -92,13 +92,14 @@ class Expiry:
             raise RuntimeError("a timeout needs a task: call it from a coroutine that runs in one")
         self._task = task
         self._cancelling = task.cancelling()
-        self._timer = self._timers.at(self._at, self._expire)
+        self._timer = None if self._at == FOREVER else self._timers.at(self._at, self._expire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timers.cancel(self._timer)
+        if self._timer is not None:
+            self._timers.cancel(self._timer)
         if self.has_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

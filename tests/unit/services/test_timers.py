@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from gateway.clock import Instant
+from gateway.clock import FOREVER, Instant
 from gateway.services.timers import Expiry, Timers
 from gateway.testing import in_virtual_time, run_virtual
 
@@ -175,3 +175,12 @@ def test_nested_timeouts_and_cancellations_do_what_asyncio_s_do(seed: int) -> No
         return ends
 
     assert sorted(run_virtual(run(True))) == sorted(run_virtual(run(False)))
+
+
+@in_virtual_time
+async def test_a_timeout_that_never_comes_sets_no_timer() -> None:
+    timers = Timers()
+    with Expiry(timers, FOREVER) as expiry:
+        await asyncio.sleep(1e9)
+        assert len(timers) == 0
+    assert not expiry.has_expired
