@@ -25,6 +25,7 @@ from .edge import (
     Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
+    KnownDocuments,
     Requests,
     StaticTokens,
     graphiql_routes,
@@ -73,6 +74,8 @@ class Application:
     telemetry: Telemetry
     admission: Admission
     steering: Steering
+    trusted: Mapping[str, str]
+    """Texts of documents by their ids."""
     siblings: Siblings | None = None
     """The way to the other processes of this gateway; None where it is alone."""
     _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
@@ -208,9 +211,7 @@ def compose(
         graph.core, max_entries=operation.documents, max_tokens=operation.max_tokens, metrics=telemetry.metrics
     )
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
-    if settings.trusted is not None:
-        count = trust(settings.trusted, documents, plans)
-        telemetry.log.debug("trusted documents", count=count, folder=str(settings.trusted))
+    trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
     engine = Engine(
         graph,
         documents=documents,
@@ -244,6 +245,7 @@ def compose(
         telemetry=telemetry,
         admission=admission,
         steering=steering,
+        trusted=trusted,
         siblings=siblings,
     )
 
@@ -278,6 +280,9 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
             services=gateway.services,
             clock=clock,
             metrics=gateway.telemetry.metrics,
+        ),
+        documents=KnownDocuments(
+            gateway.trusted, only_trusted=settings.operation.trusted_only, persisted=settings.operation.persisted
         ),
     )
 

@@ -68,6 +68,29 @@ class ValidationFailed(RequestError):
     meaning = "The document does not fit the schema; nothing was executed."
 
 
+class PersistedDocumentNotFound(RequestError):
+    code = "PERSISTED_DOCUMENT_NOT_FOUND"
+    status = 404
+    meaning = "No trusted document has the `documentId`; nothing was executed."
+
+
+class PersistedQueryNotFound(RequestError):
+    code = "PERSISTED_QUERY_NOT_FOUND"
+    status = 404
+    meaning = "The hash of `extensions.persistedQuery` is not known here (any more): send the text with it."
+
+
+class PersistedQueryNotSupported(RequestError):
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+    meaning = "Clients cannot have texts kept here (`operation.persisted`): send the text alone."
+
+
+class DocumentNotTrusted(RequestError):
+    code = "DOCUMENT_NOT_TRUSTED"
+    status = 403
+    meaning = "Only trusted documents are served here, and this is none of them."
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """One broken domain rule. `path` starts at the field's argument: ("input", "lines", 0, "quantity")."""

@@ -211,8 +211,14 @@ class OperationSettings(Concern):
     documents: Positive = 1_000
     """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
     trusted: OptionalPath = None
-    """A folder of .graphql files, relative to gateway.toml: documents that your own clients send. They are checked and compiled
-    at the start, which fails if one does not fit the graph, and are kept however many others are sent. "": there are none."""
+    """Documents that your own clients send: a folder of .graphql files, or a manifest of texts by id (.json, as clients' build
+    tools write it), relative to gateway.toml. They are checked and compiled at the start, which fails if one does not fit the
+    graph, kept however many others are sent, and may be asked for by id (`documentId`). "": there are none."""
+    trusted_only: bool = False
+    """Whether nothing but the trusted documents is served, whoever asks."""
+    persisted: Size | None = None
+    """Characters of documents that clients may have kept under their hash (Apollo's automatic persisted queries), in each
+    worker. None: they are told to send texts. 16MiB holds some ten thousand."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
 
@@ -230,6 +236,12 @@ class OperationSettings(Concern):
                 "take those of `openssl rand -hex 32`"
             )
         return key
+
+    @model_validator(mode="after")
+    def _something_is_served(self) -> Self:
+        if self.trusted_only and self.trusted is None:
+            raise ValueError("trusted_only is on and trusted names no documents: nothing would be served")
+        return self
 
     @field_validator("max_deadline")
     @classmethod

@@ -1,6 +1,7 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
 from .authentication import StaticTokens, hashed
+from .documents import KnownDocuments, document_id
 from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
@@ -15,8 +16,10 @@ __all__ = [
     "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
+    "KnownDocuments",
     "Requests",
     "StaticTokens",
+    "document_id",
     "graphiql_routes",
     "hashed",
     "health_routes",

@@ -17,6 +17,7 @@ from ..identity import Identity
 from ..services import Priority
 from ..services.headers import is_sendable, named_by_connection
 from .client_headers import ClientHeaders
+from .documents import KnownDocuments
 from .game_day import HEADER, FaultsHeader
 
 DEADLINE_HEADER = "x-request-timeout-ms"
@@ -38,6 +39,7 @@ class Requests:
     critical_scope: str = "critical"
     explain_scope: str = "explain"
     faults: FaultsHeader | None = None
+    documents: KnownDocuments = KnownDocuments()
 
     def read(
         self, parameters: Mapping[str, Any], headers: ClientHeaders, *, identity: Identity, only_queries: bool = False
@@ -46,7 +48,7 @@ class Requests:
         extensions = optional(parameters, "extensions", dict, "an object") or {}
         may_be_critical = identity.has(self.critical_scope)
         return GraphQLRequest(
-            text=_text(parameters),
+            text=self.documents.text(parameters, extensions),
             operation_name=optional(parameters, "operationName", str, "a string"),
             variables=optional(parameters, "variables", dict, "an object") or {},
             identity=identity,
@@ -113,13 +115,6 @@ def allowed_priority(header: str | None, *, may_be_critical: bool) -> Priority:
 
 def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
-
-
-def _text(parameters: Mapping[str, Any]) -> str:
-    text = parameters.get("query")
-    if not isinstance(text, str) or not text.strip():
-        raise RequestError("the request has no query: send the document as the string member query")
-    return text
 
 
 def optional(parameters: Mapping[str, Any], name: str, kind: type[Any], what: str) -> Any:

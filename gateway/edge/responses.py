@@ -38,7 +38,16 @@ def _status(result: GraphQLResult, media_type: str) -> int:
     return 200 if media_type == JSON and well_formed_but_wrong else result.status
 
 
-_GRAPHQL_CODES = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
+_GRAPHQL_CODES = frozenset(
+    {
+        "BAD_USER_INPUT",
+        "GRAPHQL_PARSE_FAILED",
+        "GRAPHQL_VALIDATION_FAILED",
+        "PERSISTED_DOCUMENT_NOT_FOUND",
+        "PERSISTED_QUERY_NOT_FOUND",
+        "PERSISTED_QUERY_NOT_SUPPORTED",
+    }
+)
 
 
 def _always(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
