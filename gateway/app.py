@@ -289,6 +289,7 @@ def _endpoint(
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
+        body_within=settings.server.body_timeout,
         requests=requests,
         is_draining=lambda: gateway.admission.is_draining,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
@@ -323,8 +324,16 @@ def _routes(
 def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
     if gateway.sagas is None:
         return []
-    scope = settings.sagas.signal_scope
-    return [signal_route(gateway.sagas, authenticator=authenticator, scope=scope, max_body=settings.server.max_body)]
+    server = settings.server
+    return [
+        signal_route(
+            gateway.sagas,
+            authenticator=authenticator,
+            scope=settings.sagas.signal_scope,
+            max_body=server.max_body,
+            body_within=server.body_timeout,
+        )
+    ]
 
 
 def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:

@@ -163,6 +163,8 @@ class ServerSettings(Concern):
     """The TCP port."""
     max_body: Size = 1024 * 1024
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
+    body_timeout: LongerThanZero = Seconds(10.0)
+    """Seconds in which a request's body has to be here, else 408. 10 s: a MiB over a poor mobile line takes five."""
     workers: Positive = 1
     """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
     brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""

@@ -1,7 +1,6 @@
 """`/graphql`: bytes in, a GraphQLRequest to the engine, bytes out. Source: the GraphQL-over-HTTP specification (draft).
 
-Invariants: a body is never read past `max_body`; when the client goes away its queries are cancelled, calls and all; whatever
-happens, the answer is a GraphQL answer.
+Invariants: when the client goes away its queries are cancelled, calls and all; whatever happens, the answer is a GraphQL answer.
 """
 
 from __future__ import annotations
@@ -10,20 +9,21 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-import orjson
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import Draining, PayloadTooLarge, RequestError
+from ..clock import Seconds
+from ..errors import Draining, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
-from .requests import Requests, is_number
-from .responses import MethodNotAllowed, response_of
+from .parameters import BODY_WITHIN, from_body, from_query
+from .requests import Requests
+from .responses import ALLOWED, READING, MethodNotAllowed, response_of
 
 
 class Executes(Protocol):
@@ -37,10 +37,6 @@ class NotAcceptable(RequestError):
     status = 406
 
 
-class UnsupportedMediaType(RequestError):
-    status = 415
-
-
 class GraphQLEndpoint:
     """The ASGI application behind `/graphql`."""
 
@@ -50,6 +46,7 @@ class GraphQLEndpoint:
         *,
         authenticator: Authenticator,
         max_body: int,
+        body_within: Seconds = BODY_WITHIN,
         requests: Requests = Requests(),  # noqa: B008 - frozen
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
@@ -58,14 +55,15 @@ class GraphQLEndpoint:
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
+        self._body_within = body_within
         self._requests = requests
         self._page = page
         self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        if self._page is not None and method == "GET" and is_a_person(Request(scope)):
-            await RedirectResponse(self._page)(scope, receive, send)
+        if method != "POST" and (other := self._without_executing(method, scope)):
+            await other(scope, receive, send)
             return
         headers = ClientHeaders(scope["headers"])
         media_type = accepted(headers.get("accept")).whole
@@ -81,6 +79,13 @@ class GraphQLEndpoint:
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
         await self._respond(result, send, media_type or JSON, method=method)
+
+    def _without_executing(self, method: str, scope: Scope) -> Response | None:
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": ALLOWED.decode()})
+        if self._page is not None and method == "GET" and is_a_person(Request(scope)):
+            return RedirectResponse(self._page)
+        return None
 
     async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
         try:
@@ -100,20 +105,17 @@ class GraphQLEndpoint:
             await self._parameters(scope, headers, receive),
             headers,
             identity=identity,
-            only_queries=scope["method"] == "GET",
+            only_queries=scope["method"] in READING,
         )
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:
         method = scope["method"]
-        if method == "GET":
-            return _from_query(QueryParams(scope["query_string"]))
-        if method != "POST":
-            raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
-        content_type = headers.get("content-type", "")
-        if content_type.split(";")[0].strip().lower() != JSON:
-            raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
-        return _from_body(await read_body(receive, headers, limit=self._max_body))
+        if method == "POST":
+            return await from_body(scope, receive, headers, limit=self._max_body, within=self._body_within)
+        if method in READING:
+            return from_query(scope["query_string"])
+        raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
 
 
 def is_a_person(request: Request) -> bool:
@@ -123,48 +125,3 @@ def is_a_person(request: Request) -> bool:
         and "text/html" in request.headers.get("accept", "")
         and "query" not in request.query_params
     )
-
-
-async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int) -> bytes:
-    """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
-    declared = headers.get("content-length", "")
-    if is_number(declared) and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _from_query(query: QueryParams) -> dict[str, Any]:
-    parameters: dict[str, Any] = dict(query)
-    for name in ("variables", "extensions"):
-        if name in parameters:
-            parameters[name] = _json(parameters[name].encode(), what=f"the parameter {name}")
-    return parameters
-
-
-def _from_body(body: bytes) -> Mapping[str, Any]:
-    parameters = _json(body, what="the body")
-    if isinstance(parameters, list):
-        raise RequestError("batches of operations are not taken: send one operation a request")
-    if not isinstance(parameters, dict):
-        raise RequestError("the body must be a JSON object with a member query")
-    return parameters
-
-
-def _json(text: bytes, *, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"{what} is not JSON: {error.msg} at position {error.pos}") from error
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is longer than {limit} bytes")

@@ -11,6 +11,12 @@ from typing import NamedTuple
 from ..errors import AdmissionError, RequestError, Unauthenticated
 from ..execution import GraphQLResult
 from .negotiation import GRAPHQL_RESPONSE, JSON
+from .parameters import BodyTimeout
+
+READING = frozenset({"GET", "HEAD"})
+"""Methods that ask for queries only."""
+
+ALLOWED = b"GET, HEAD, POST, OPTIONS"
 
 
 class MethodNotAllowed(RequestError):
@@ -29,7 +35,7 @@ def response_of(result: GraphQLResult, media_type: str, *, method: str) -> Respo
     """`method`: of the request. Raises: Unwritable."""
     body = result.encoded()
     headers = [*_headers(result, media_type, method=method), (b"content-length", b"%d" % len(body))]
-    return Response(_status(result, media_type), headers, body)
+    return Response(_status(result, media_type), headers, b"" if method == "HEAD" else body)
 
 
 def _status(result: GraphQLResult, media_type: str) -> int:
@@ -60,4 +66,6 @@ def _headers(result: GraphQLResult, media_type: str, *, method: str) -> Iterator
     if result.status == Unauthenticated.status:
         yield b"www-authenticate", b"Bearer"
     if result.status == MethodNotAllowed.status:
-        yield b"allow", b"POST" if method == "GET" else b"GET, POST"
+        yield b"allow", b"POST" if method in READING else ALLOWED
+    if result.status == BodyTimeout.status:
+        yield b"connection", b"close"  # what is still to come of the body is no request

@@ -1,0 +1,89 @@
+"""GraphQL over HTTP to the letter: the public audits of the package graphql-http, and what only a socket shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT
+from .test_serve import Serving, serving
+
+pytestmark = pytest.mark.e2e
+
+CLIENTS = ROOT / "tests" / "clients"
+AUDITS = 61
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("audited"), toml='server.body_timeout = "1s"') as gateway:
+        gateway.wait_for("listening")
+        yield gateway
+
+
+@pytest.mark.skipif(  # in CI clients that nobody installed are a broken build: the test runs, and fails
+    not (CLIENTS / "node_modules").is_dir() and os.environ.get("CI") != "true",
+    reason="the clients are not installed: with Node 20.19 or newer and npm, run `make .stamps/clients`",
+)
+def test_every_public_audit_is_passed(gateway: Serving) -> None:
+    url = f"http://127.0.0.1:{gateway.port}/graphql"
+    ended = subprocess.run(
+        ["node", "audit.mjs", url], cwd=CLIENTS, capture_output=True, text=True, timeout=60, check=True
+    )
+    audits: list[dict[str, Any]] = json.loads(ended.stdout)
+
+    assert [each for each in audits if each["status"] != "ok"] == []
+    assert len(audits) == AUDITS
+
+
+def told(gateway: Serving, request: bytes, *, within: float = 10.0) -> bytes:
+    """All that the gateway says to these bytes until it closes the connection."""
+    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=within)) as client:
+        client.sendall(request)
+        said = b""
+        while piece := client.recv(65_536):
+            said += piece
+        return said
+
+
+HEAD = b"POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+
+
+def test_a_body_that_does_not_come_is_408_and_the_end_of_the_connection(gateway: Serving) -> None:
+    began = time.monotonic()
+    said = told(gateway, HEAD + b'content-length: 30\r\n\r\n{"query": ')
+
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in said
+    assert time.monotonic() - began >= 1
+
+
+def test_a_body_that_comes_by_and_by_is_read_and_the_connection_kept(gateway: Serving) -> None:
+    body = b'{"query": "{ __typename }"}'
+    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)) as client:
+        client.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body))
+        for piece in (body[:5], body[5:]):
+            time.sleep(0.05)  # two packets
+            client.sendall(piece)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        client.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_is_said_to_be_too_long_is_refused_before_it_is_sent(gateway: Serving) -> None:
+    said = told(gateway, HEAD + b"expect: 100-continue\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_head_is_answered_without_a_body(gateway: Serving) -> None:
+    said = told(gateway, b"HEAD /graphql?query=%7B__typename%7D HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.endswith(b"\r\n\r\n")
