@@ -21,11 +21,14 @@ from starlette.routing import Route, WebSocketRoute
 from .admission import Admission
 from .clock import Clock, LoopClock
 from .edge import (
+    Compression,
     FaultsHeader,
     Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
+    Origins,
     Requests,
+    Responses,
     StaticTokens,
     graphiql_routes,
     hashed,
@@ -285,14 +288,21 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
 def _endpoint(
     settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests
 ) -> GraphQLEndpoint:
+    server = settings.server
     return GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
-        max_body=settings.server.max_body,
-        body_within=settings.server.body_timeout,
+        max_body=server.max_body,
+        body_within=server.body_timeout,
         requests=requests,
+        responses=Responses(
+            partial=server.partial_success_status,
+            compression=Compression(server.compress_above) if server.compress else None,
+        ),
+        origins=Origins(server.cors_origins),
+        refuses_forged=server.csrf_prevention,
         is_draining=lambda: gateway.admission.is_draining,
-        page=GRAPHIQL_PATH if settings.server.graphiql else None,
+        page=GRAPHIQL_PATH if server.graphiql else None,
     )
 
 
@@ -303,7 +313,12 @@ def _routes(
     authenticator: Authenticator,
     requests: Requests,
 ) -> list[Any]:
-    sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
+    sockets = GraphQLWebSocket(
+        gateway.engine,
+        authenticator=authenticator,
+        requests=requests,
+        origins=Origins(settings.server.cors_origins),
+    )
     gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]

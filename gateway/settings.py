@@ -35,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
 from .control import Signature, signature
@@ -59,6 +59,7 @@ from .settings_sources import (
     Tree,
     environment_tree,
     merged,
+    origins,
     problems_of,
     python_name,
     size,
@@ -102,7 +103,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), Field(gt=0)]
 
 LongerThanZero: TypeAlias = Annotated[Duration, Field(gt=0)]
 OptionalPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
-Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(words)]
+Words: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
 """A list; or one string with commas, because environment variables have no lists."""
 
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
@@ -175,6 +176,18 @@ class ServerSettings(Concern):
     """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
+    partial_success_status: Literal[200, 294] = 200
+    """The status of data with errors beside it, as application/graphql-response+json: 294 shows it to whoever reads statuses only,
+    and is no error. 200: not every client, proxy and dashboard has heard of 294."""
+    compress: bool = True
+    """Whether answers are compressed, with gzip or zstd, for clients that say they take it. Off where a proxy does it."""
+    compress_above: Size = 1024
+    """Bytes of an answer that is not worth compressing yet. 1 KiB: shorter ones go in one packet either way."""
+    cors_origins: Annotated[Words, AfterValidator(origins)] = ()
+    """Origins whose pages may come here, as "https://app.example"; or "*" for all, without cookies. None: our own pages only.
+    It holds for WebSockets too."""
+    csrf_prevention: bool = True
+    """Whether a query by GET is refused that a browser sends for a page of another origin without having asked first."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
     watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)

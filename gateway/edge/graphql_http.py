@@ -21,9 +21,10 @@ from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
-from .parameters import BODY_WITHIN, from_body, from_query
+from .origins import Cors, Origins, ensure_wanted
+from .parameters import from_body, from_query
 from .requests import Requests
-from .responses import ALLOWED, READING, MethodNotAllowed, response_of
+from .responses import ALLOWED, READING, MethodNotAllowed, Responses
 
 
 class Executes(Protocol):
@@ -46,26 +47,38 @@ class GraphQLEndpoint:
         *,
         authenticator: Authenticator,
         max_body: int,
-        body_within: Seconds = BODY_WITHIN,
+        body_within: Seconds | None = None,
         requests: Requests = Requests(),  # noqa: B008 - frozen
+        responses: Responses = Responses(),  # noqa: B008 - never changed
+        origins: Origins = Origins(),  # noqa: B008 - never changed
+        refuses_forged: bool = True,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
+        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave.
+
+        `origins`: of pages that may come here besides our own; `refuses_forged`: whether others' GETs are refused.
+        """
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
         self._body_within = body_within
         self._requests = requests
+        self._responses = responses
+        self._origins = origins
+        self._cors = Cors(origins, forwards=requests.forwards) if origins else None
+        self._refuses_forged = refuses_forged
         self._page = page
         self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
+        headers = ClientHeaders(scope["headers"])
+        if self._cors is not None:
+            send = self._cors.telling(headers, send)
         if method != "POST" and (other := self._without_executing(method, scope)):
             await other(scope, receive, send)
             return
-        headers = ClientHeaders(scope["headers"])
         media_type = accepted(headers.get("accept")).whole
         try:
             result = await self._result(scope, headers, receive, media_type)
@@ -78,20 +91,24 @@ class GraphQLEndpoint:
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
-        await self._respond(result, send, media_type or JSON, method=method)
+        await self._respond(result, send, media_type or JSON, method=method, headers=headers)
 
     def _without_executing(self, method: str, scope: Scope) -> Response | None:
         if method == "OPTIONS":
-            return Response(status_code=204, headers={"allow": ALLOWED.decode()})
+            told = {} if self._cors is None else self._cors.preflight(Headers(scope=scope))
+            return Response(status_code=204, headers={"allow": ALLOWED.decode(), **told})
         if self._page is not None and method == "GET" and is_a_person(Request(scope)):
             return RedirectResponse(self._page)
         return None
 
-    async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
+    async def _respond(
+        self, result: GraphQLResult, send: Send, media_type: str, *, method: str, headers: ClientHeaders
+    ) -> None:
         try:
-            response = response_of(result, media_type, method=method)
+            response = await self._responses.of(result, media_type, method=method, headers=headers)
         except Unwritable as error:
-            response = response_of(self._engine.refuse(error), media_type, method=method)
+            refused = self._engine.refuse(error)
+            response = await self._responses.of(refused, media_type, method=method, headers=headers)
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -114,6 +131,8 @@ class GraphQLEndpoint:
         if method == "POST":
             return await from_body(scope, receive, headers, limit=self._max_body, within=self._body_within)
         if method in READING:
+            if self._refuses_forged:
+                ensure_wanted(headers, self._origins)
             return from_query(scope["query_string"])
         raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
 

@@ -23,9 +23,6 @@ from .requests import is_number
 WHOLE_BODY = "sagaql.whole_body"
 """Under this name in the `extensions` of an ASGI scope: whether the body is here already, so that no clock need be watched."""
 
-BODY_WITHIN = Seconds(10.0)
-"""Seconds in which a body has to be here. 10 s: `operation.query_deadline`; a MiB over a poor mobile line takes five."""
-
 MAX_PARAMETERS = 16
 """Of a query string: four are known."""
 
@@ -41,7 +38,7 @@ class BodyTimeout(RequestError):
 
 
 async def from_body(
-    scope: Scope, receive: Receive, headers: Mapping[str, str], *, limit: int, within: Seconds
+    scope: Scope, receive: Receive, headers: Mapping[str, str], *, limit: int, within: Seconds | None
 ) -> Mapping[str, Any]:
     """Of a POST. Raises: UnsupportedMediaType, PayloadTooLarge, BodyTimeout, RequestError, ClientGone."""
     content_type = headers.get("content-type", "")
@@ -91,9 +88,9 @@ def is_whole(scope: Scope) -> bool:
 
 
 async def read_body(
-    receive: Receive, headers: Mapping[str, str], *, limit: int, within: Seconds | None = BODY_WITHIN
+    receive: Receive, headers: Mapping[str, str], *, limit: int, within: Seconds | None = None
 ) -> bytes:
-    """The whole body. `within`: None where nothing of it is still to come.
+    """The whole body. `within`: None waits for as long as it takes, or where nothing of it is still to come.
 
     Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; BodyTimeout; ClientGone.
     """

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import gzip
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
 from gateway.clock import Seconds
-from gateway.edge import GraphQLEndpoint, Requests
+from gateway.edge import Compression, GraphQLEndpoint, Requests, Responses
 from gateway.edge.leaving import EXTENSION, ClientGone, Left, watching, while_connected
 from gateway.edge.parameters import WHOLE_BODY, is_whole, read_body
 from gateway.errors import GatewayError
@@ -38,14 +39,15 @@ class Broken:
 class Echo:
     """An engine that answers with `data`, and remembers the requests."""
 
-    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
-        self.data = data or {"ok": True}
+    def __init__(self, data: Mapping[str, Any] | None = None, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.data = {"ok": True} if data is None and not errors else data
+        self.errors = errors
         self.requests: list[GraphQLRequest] = []
         self.refused: list[Exception] = []
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         self.requests.append(request)
-        return GraphQLResult(tree=self.data)
+        return GraphQLResult(tree=self.data, errors=self.errors)
 
     def refuse(self, error: Exception) -> GraphQLResult:
         self.refused.append(error)
@@ -64,12 +66,14 @@ async def ask(
     max_body: int = 100,
     authenticator: Any = None,
     forwarded: frozenset[str] = frozenset(),
+    responses: Responses | None = None,
 ) -> Answer:
     endpoint = GraphQLEndpoint(
         engine or Echo(),
         authenticator=authenticator or Anybody(),
         max_body=max_body,
         requests=Requests(forwards=forwarded.__contains__),
+        responses=responses or Responses(),
     )
     pieces = [body] if isinstance(body, bytes) else body
     return await answer_of(endpoint, scope_of_request(method, "/graphql", query=query, headers=headers), pieces)
@@ -330,6 +334,52 @@ async def test_every_answer_says_that_it_is_not_to_be_kept_and_what_it_depends_o
     assert headers["cache-control"] == "no-store"
     assert headers["vary"] == "accept, authorization"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+ERROR = {"message": "no", "extensions": {"code": "FORBIDDEN"}}
+
+
+@pytest.mark.parametrize(
+    ("engine", "accept", "status"),
+    [
+        (Echo({"a": None}, [ERROR]), GRAPHQL, 294),
+        (Echo({"a": None}, [ERROR]), JSON, 200),
+        (Echo(None, [ERROR]), GRAPHQL, 200),
+        (Echo({"a": 1}), GRAPHQL, 200),
+    ],
+    ids=["partial", "to an old client", "no data", "all of it"],
+)
+async def test_data_with_errors_beside_it_has_the_status_of_the_settings(
+    engine: Echo, accept: str, status: int
+) -> None:
+    headers = {**POSTED, "accept": accept}
+    assert (await ask(headers=headers, engine=engine, responses=Responses(partial=294))).status == status
+    assert (await ask(headers=headers, engine=engine)).status == 200
+
+
+async def test_a_refused_request_is_no_partial_success() -> None:
+    assert (await ask(b"{}", responses=Responses(partial=294))).status == 400
+
+
+LARGE = Echo({"text": "x" * 2_000})
+COMPRESSING = Responses(compression=Compression(above=1024))
+
+
+async def test_a_large_answer_is_compressed_for_who_takes_it() -> None:
+    found = await ask(headers={**POSTED, "accept-encoding": "gzip"}, engine=LARGE, responses=COMPRESSING)
+    assert found.headers["content-encoding"] == "gzip"
+    assert int(found.headers["content-length"]) == len(found.body) < 200
+    assert orjson.loads(gzip.decompress(found.body)) == {"data": LARGE.data}
+
+
+@pytest.mark.parametrize(
+    ("engine", "accepts"), [(LARGE, {}), (LARGE, {"accept-encoding": "br"}), (Echo(), {"accept-encoding": "gzip"})]
+)
+async def test_other_answers_go_as_they_are_and_say_that_it_depends(engine: Echo, accepts: dict[str, str]) -> None:
+    found = await ask(headers={**POSTED, **accepts}, engine=engine, responses=COMPRESSING)
+    assert found.json == {"data": engine.data}
+    assert "content-encoding" not in found.headers
+    assert found.headers["vary"] == "accept, accept-encoding, authorization"
 
 
 @pytest.mark.parametrize("query", ["{ hello", "{ nothing }", "query($x: Int!) { nothing }"])
