@@ -276,6 +276,7 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
         explain_scope=settings.operation.explain_scope,
+        http_caching=settings.server.http_caching,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,
             services=gateway.services,

@@ -188,6 +188,9 @@ class ServerSettings(Concern):
     It holds for WebSockets too."""
     csrf_prevention: bool = True
     """Whether a query by GET is refused that a browser sends for a page of another origin without having asked first."""
+    http_caching: bool = True
+    """Whether answers to queries by GET may be kept by browsers and proxies, for as long as all that they read is declared `fresh`.
+    Off: none is, as with answers by POST."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
     watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)

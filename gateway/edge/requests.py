@@ -38,6 +38,8 @@ class Requests:
     critical_scope: str = "critical"
     explain_scope: str = "explain"
     faults: FaultsHeader | None = None
+    http_caching: bool = True
+    """Whether answers by GET say for how long they may be kept."""
 
     def read(
         self, parameters: Mapping[str, Any], headers: ClientHeaders, *, identity: Identity, only_queries: bool = False
@@ -57,6 +59,7 @@ class Requests:
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             is_explained=self._is_explained(extensions, identity),
+            tells_freshness=only_queries and self.http_caching,
             only_queries=only_queries,
         )
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from ..errors import AdmissionError, RequestError, Unauthenticated
 from ..execution import GraphQLResult
+from ..execution.freshness import Freshness
+from .caching import cache_control, is_known, tag_of
 from .compression import Compression, compressed
 from .negotiation import GRAPHQL_RESPONSE, JSON
 from .parameters import BodyTimeout
@@ -20,6 +22,7 @@ READING = frozenset({"GET", "HEAD"})
 ALLOWED = b"GET, HEAD, POST, OPTIONS"
 
 OK = 200
+NOT_MODIFIED = 304
 PARTIAL = 294
 """The specification's word for data with errors beside it."""
 
@@ -49,18 +52,30 @@ class Responses:
     async def of(self, result: GraphQLResult, media_type: str, *, method: str, headers: Mapping[str, str]) -> Response:
         """`method`, `headers`: of the request. Raises: Unwritable."""
         body, status = result.encoded(), self._status(result, media_type)
-        told = (
-            [*self._always[media_type], *_refusal(result.status, method)]
-            if status >= 400
-            else [*self._always[media_type]]
-        )
+        coding = None
         if self._compression is not None:
             coding = self._compression.coding(body, headers.get("accept-encoding"))
-            if coding is not None:
-                told.append((b"content-encoding", coding.name.encode()))
-                body = await compressed(body, coding)
+        told = [*self._always[media_type]]
+        if status >= 400:
+            told += _refusal(result.status, method)
+        elif result.freshness is not None and method in READING:
+            tag = tag_of(body, media_type, coding)
+            told = self._kept(result.freshness, media_type, tag)
+            if is_known(tag, headers.get("if-none-match")):
+                return Response(NOT_MODIFIED, told, b"")
+        if coding is not None:
+            told.append((b"content-encoding", coding.name.encode()))
+            body = await compressed(body, coding)
         told.append((b"content-length", b"%d" % len(body)))
         return Response(status, told, b"" if method == "HEAD" else body)
+
+    def _kept(self, freshness: Freshness, media_type: str, tag: bytes) -> list[tuple[bytes, bytes]]:
+        """Cookies are among what it varies by: an authenticator may read them."""
+        told = dict(self._always[media_type])
+        told[b"cache-control"] = cache_control(freshness)
+        told[b"vary"] += b", cookie"
+        told[b"etag"] = tag
+        return list(told.items())
 
     def _status(self, result: GraphQLResult, media_type: str) -> int:
         """Old clients get 200 for whatever is well-formed GraphQL, even if it is refused."""

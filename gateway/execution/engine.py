@@ -34,6 +34,7 @@ from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
+from .freshness import Freshnesses
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -100,6 +101,7 @@ class Engine:
         self._sagas = sagas
         self._scopes = scopes
         self._secret_keys = secret_keys
+        self._freshnesses = Freshnesses(graph.core)
         self._explainer = Explainer(
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
@@ -208,11 +210,15 @@ class Engine:
                 finished = await Run(program, self.graph.core, ctx, variables).result()
             result = self.results.executed(finished, ctx)
             recording = ctx.loads.reading.recording
+            if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
+                now = self._clock.now()
+                freshness = self._freshnesses.of(operation, recording, identity=request.identity, now=now)
+                result = replace(result, freshness=freshness)
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
             told = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
-            return replace(result, extensions={**result.extensions, "explain": as_json(told)})
+            return replace(result, extensions={**result.extensions, "explain": as_json(told)}, freshness=None)
         finally:
             await ctx.loads.close()
 
@@ -245,7 +251,7 @@ class Engine:
             headers=request.headers,
             priority=request.priority,
             faults=request.faults,
-            recording=Recording(self._clock) if request.is_explained else None,
+            recording=Recording(self._clock) if request.is_explained or request.tells_freshness else None,
         )
         return Ctx(
             identity=request.identity,

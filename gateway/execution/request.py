@@ -35,5 +35,7 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """W3C headers of the caller's span."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""
+    tells_freshness: bool = False
+    """The answer says for how long it may be kept."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""

@@ -44,11 +44,13 @@ def test_every_public_audit_is_passed(gateway: Serving) -> None:
     assert len(audits) == AUDITS
 
 
-def told(gateway: Serving, request: bytes, *, within: float = 10.0) -> bytes:
-    """All that the gateway says to these bytes until it closes the connection."""
-    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=within)) as client:
-        client.sendall(request)
+def told(gateway: Serving, *packets: bytes) -> bytes:
+    """All that the gateway says to these until it closes the connection."""
+    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)) as client:
         said = b""
+        for packet in packets:
+            client.sendall(packet)
+            time.sleep(0.05)  # they are several
         while piece := client.recv(65_536):
             said += piece
         return said
@@ -68,14 +70,9 @@ def test_a_body_that_does_not_come_is_408_and_the_end_of_the_connection(gateway:
 
 def test_a_body_that_comes_by_and_by_is_read_and_the_connection_kept(gateway: Serving) -> None:
     body = b'{"query": "{ __typename }"}'
-    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)) as client:
-        client.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body))
-        for piece in (body[:5], body[5:]):
-            time.sleep(0.05)  # two packets
-            client.sendall(piece)
-        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        client.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
-        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    length = b"content-length: %d\r\n\r\n" % len(body)
+    said = told(gateway, HEAD + length, body[:5], body[5:], HEAD + b"connection: close\r\n" + length + body)
+    assert said.count(b"HTTP/1.1 200 ") == 2
 
 
 def test_a_body_that_is_said_to_be_too_long_is_refused_before_it_is_sent(gateway: Serving) -> None:

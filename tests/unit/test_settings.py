@@ -272,7 +272,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         (
             "server.prot is not a setting: did you mean server.port? "
             "known here: host, port, max_body, body_timeout, workers, max_operations, max_subscriptions, drain, "
-            "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, graphiql, watch, control"
+            "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
+            "http_caching, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
