@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, free_ports, is_listening, wait_until
 from .test_serve import Serving, serving
 
 pytestmark = pytest.mark.e2e
 
+TOML = 'server.body_timeout = "1s"\nserver.partial_success_status = 294'
 CLIENTS = ROOT / "tests" / "clients"
 AUDITS = 61
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("audited"), toml='server.body_timeout = "1s"') as gateway:
+    with serving(tmp_path_factory.mktemp("audited"), toml=TOML) as gateway:
         gateway.wait_for("listening")
         yield gateway
 
@@ -42,6 +46,51 @@ def test_every_public_audit_is_passed(gateway: Serving) -> None:
 
     assert [each for each in audits if each["status"] != "ok"] == []
     assert len(audits) == AUDITS
+
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+
+
+@contextmanager
+def proxied(folder: Path, *, to: int) -> Generator[int]:
+    """The port of an nginx before the gateway's port, as its package configures nothing else."""
+    port = free_ports(1)
+    config = folder / "nginx.conf"
+    config.write_text(
+        "daemon off; worker_processes 1; error_log stderr; pid nginx.pid; events {}\n"
+        "http { access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n"
+        "  uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n"
+        f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{to}; }} }} }}\n",
+        encoding="utf-8",
+    )
+    assert NGINX is not None
+    process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: is_listening(port) or process.poll() is not None, saying="nginx listens")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.skipif(
+    NGINX is None and os.environ.get("CI") != "true", reason="there is no nginx: apt-get install nginx-light"
+)
+def test_partial_success_passes_a_real_proxy_unchanged(gateway: Serving, tmp_path: Path) -> None:
+    request = {"query": "{ __typename failing }"}
+    headers = {"accept": "application/graphql-response+json", "accept-encoding": "identity"}
+    with proxied(tmp_path, to=gateway.port) as port:
+        direct, passed = (
+            httpx.post(f"http://127.0.0.1:{each}/graphql", json=request, headers=headers)
+            for each in (gateway.port, port)
+        )
+
+    assert (direct.status_code, passed.status_code) == (294, 294)
+    assert direct.json()["data"] == passed.json()["data"] == {"__typename": "Query", "failing": None}
+    own = {"connection", "date", "server"}
+    assert [{k: v for k, v in each.headers.items() if k not in own} for each in (direct, passed)] == [
+        {k: v for k, v in direct.headers.items() if k not in own}
+    ] * 2
 
 
 def told(gateway: Serving, *packets: bytes) -> bytes:
