@@ -35,6 +35,7 @@ from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
 from .freshness import Freshnesses
+from .on_error import EXECUTORS
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -207,7 +208,8 @@ class Engine:
                 finished = await self._interpreted(operation, request, ctx, root=root)
             else:
                 program, variables = found
-                finished = await Run(program, self.graph.core, ctx, variables).result()
+                run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
+                finished = await run.result()
             result = self.results.executed(finished, ctx)
             recording = ctx.loads.reading.recording
             if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
@@ -238,6 +240,7 @@ class Engine:
             context_value=ctx,
             variable_values=dict(request.variables),
             operation_name=operation.name,
+            executor_class=EXECUTORS[request.on_error],
         )
         finished = await outcome if inspect.isawaitable(outcome) else outcome
         assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
