@@ -20,7 +20,7 @@ demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-
 	@exec $(BIN)/sagaql demo
 
 # Real processes with real time are tested one after the other, all else by two at once.
-test: .stamps/venv web ## all tests
+test: .stamps/venv web .stamps/clients ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/e2e
 	@$(BIN)/python -m pytest -q tests/e2e
 
@@ -65,7 +65,7 @@ soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql
 	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
-	rm -rf .venv .venv-dbos .stamps .demo dist build web/node_modules gateway/edge/static *.egg-info
+	rm -rf .venv .venv-dbos .stamps .demo dist build web/node_modules tests/clients/node_modules gateway/edge/static *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find gateway resolvers mutations demo tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,6 +90,13 @@ clean: ## remove all that make has made, the demo's data included
 	@if ! command -v npm > /dev/null; then echo "graphql-yoga, Mercurius and Apollo Gateway are left out, for want of Node with npm"; \
 	elif (cd benchmarks/peers/node && npm ci --no-audit --no-fund --silent); then touch $@; \
 	else rm -rf benchmarks/peers/node/node_modules; echo "graphql-yoga, Mercurius and Apollo Gateway cannot be installed: the run goes on without them"; fi
+
+# Other people's clients of GraphQL over HTTP. Without Node the tests that need them are skipped, in CI they fail.
+.stamps/clients: tests/clients/package.json tests/clients/package-lock.json
+	@mkdir -p .stamps
+	@if ! command -v npm > /dev/null; then echo "tests with other people's clients are left out, for want of Node with npm"; \
+	elif (cd tests/clients && npm ci --no-audit --no-fund --silent); then touch $@; \
+	else rm -rf tests/clients/node_modules; echo "other people's clients cannot be installed: their tests are left out"; fi
 
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)

@@ -21,12 +21,15 @@ from starlette.routing import Route, WebSocketRoute
 from .admission import Admission
 from .clock import Clock, LoopClock
 from .edge import (
+    Compression,
     FaultsHeader,
     Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
     KnownDocuments,
+    Origins,
     Requests,
+    Responses,
     StaticTokens,
     graphiql_routes,
     hashed,
@@ -275,6 +278,7 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
         explain_scope=settings.operation.explain_scope,
+        http_caching=settings.server.http_caching,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,
             services=gateway.services,
@@ -290,13 +294,21 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
 def _endpoint(
     settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests
 ) -> GraphQLEndpoint:
+    server = settings.server
     return GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
-        max_body=settings.server.max_body,
+        max_body=server.max_body,
+        body_within=server.body_timeout,
         requests=requests,
+        responses=Responses(
+            partial=server.partial_success_status,
+            compression=Compression(server.compress_above) if server.compress else None,
+        ),
+        origins=Origins(server.cors_origins),
+        refuses_forged=server.csrf_prevention,
         is_draining=lambda: gateway.admission.is_draining,
-        page=GRAPHIQL_PATH if settings.server.graphiql else None,
+        page=GRAPHIQL_PATH if server.graphiql else None,
     )
 
 
@@ -307,7 +319,12 @@ def _routes(
     authenticator: Authenticator,
     requests: Requests,
 ) -> list[Any]:
-    sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
+    sockets = GraphQLWebSocket(
+        gateway.engine,
+        authenticator=authenticator,
+        requests=requests,
+        origins=Origins(settings.server.cors_origins),
+    )
     gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
@@ -328,8 +345,16 @@ def _routes(
 def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
     if gateway.sagas is None:
         return []
-    scope = settings.sagas.signal_scope
-    return [signal_route(gateway.sagas, authenticator=authenticator, scope=scope, max_body=settings.server.max_body)]
+    server = settings.server
+    return [
+        signal_route(
+            gateway.sagas,
+            authenticator=authenticator,
+            scope=settings.sagas.signal_scope,
+            max_body=server.max_body,
+            body_within=server.body_timeout,
+        )
+    ]
 
 
 def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from . import collector
 from .clock import Seconds
 from .edge.leaving import EXTENSION, Left
+from .edge.parameters import WHOLE_BODY
 from .telemetry import Log
 
 _KEEP_ALIVE = (
@@ -149,7 +150,8 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(HttpToolsProtocol):
-    """uvicorn's, which also tells whoever asks that the client has left: else each request needs a task that listens."""
+    """uvicorn's, which also tells whoever asks that the client has left, and that the body is here: else each request needs a task
+    that listens, and a timer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -157,13 +159,17 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        extensions: dict[str, Any] = {EXTENSION: self._watch}
+        extensions: dict[str, Any] = {EXTENSION: self._watch, WHOLE_BODY: self._has_whole_body}
         self.scope["extensions"] = extensions
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         while self._watching:
             self._watching.pop()()
+
+    def _has_whole_body(self) -> bool:
+        """Of the newest request: when another one asks, its body has been read, for bodies stand one after another."""
+        return not self.cycle.more_body
 
     def _watch(self, left: Left) -> Left:
         self.flow.resume_reading()  # paused after a long body: who does not read does not see the end

@@ -35,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .clock import Seconds, duration
 from .control import Signature, signature
@@ -59,6 +59,7 @@ from .settings_sources import (
     Tree,
     environment_tree,
     merged,
+    origins,
     problems_of,
     python_name,
     size,
@@ -102,7 +103,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), Field(gt=0)]
 
 LongerThanZero: TypeAlias = Annotated[Duration, Field(gt=0)]
 OptionalPath: TypeAlias = Annotated[Path | None, BeforeValidator(lambda text: None if text == "" else text)]
-Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(words)]
+Words: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
 """A list; or one string with commas, because environment variables have no lists."""
 
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
@@ -163,6 +164,8 @@ class ServerSettings(Concern):
     """The TCP port."""
     max_body: Size = 1024 * 1024
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
+    body_timeout: LongerThanZero = Seconds(10.0)
+    """Seconds in which a request's body has to be here, else 408. 10 s: a MiB over a poor mobile line takes five."""
     workers: Positive = 1
     """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
     brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
@@ -173,6 +176,21 @@ class ServerSettings(Concern):
     """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
+    partial_success_status: Literal[200, 294] = 200
+    """The status of data with errors beside it, as application/graphql-response+json: 294 shows it to whoever reads statuses only,
+    and is no error. 200: not every client, proxy and dashboard has heard of 294."""
+    compress: bool = True
+    """Whether answers are compressed, with gzip or zstd, for clients that say they take it. Off where a proxy does it."""
+    compress_above: Size = 1024
+    """Bytes of an answer that is not worth compressing yet. 1 KiB: shorter ones go in one packet either way."""
+    cors_origins: Annotated[Words, AfterValidator(origins)] = ()
+    """Origins whose pages may come here, as "https://app.example"; or "*" for all, without cookies. None: our own pages only.
+    It holds for WebSockets too."""
+    csrf_prevention: bool = True
+    """Whether a query by GET is refused that a browser sends for a page of another origin without having asked first."""
+    http_caching: bool = True
+    """Whether answers to queries by GET may be kept by browsers and proxies, for as long as all that they read is declared `fresh`.
+    Off: none is, as with answers by POST."""
     graphiql: bool = True
     """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
     watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)

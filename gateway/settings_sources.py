@@ -37,6 +37,11 @@ _SECRETS = frozenset({"identity", "game_day_key", "set_headers"})
 _LONGEST_SHOWN = 80  # characters of a wrong value
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^}]*))?\}")
 
+_ORIGIN = re.compile(
+    r"(?!https://.*:443$)(?!http://.*:80$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+)
+"""Scheme, host and port, as a browser writes them: the usual port is left out."""
+
 _HOW_TO_START = (
     "write a project of your own with `sagaql init FOLDER`, name another file with --config or SAGAQL_CONFIG, "
     "or go to the folder that has it"
@@ -262,6 +267,19 @@ def python_name(text: str) -> str:
 def words(text: object) -> object:
     """The parts of "a, b"; anything but a string as it is."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, for what browsers could send as `Origin`; or "*" alone. Raises: ValueError."""
+    if "*" in texts and len(texts) > 1:
+        raise ValueError('"*" lets everybody in: write it alone, or list the origins')
+    for text in texts:
+        if text != "*" and not _ORIGIN.fullmatch(text):
+            raise ValueError(
+                f'{text!r} is no origin: write "https://app.example" or "http://localhost:3000", in lower case, '
+                "without a path and without the port that the scheme has by itself"
+            )
+    return texts
 
 
 def written(parse: Callable[[Any], Any], kinds: tuple[type, ...]) -> Callable[[object], Any]:

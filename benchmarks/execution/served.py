@@ -129,7 +129,8 @@ async def _figures() -> list[Figure]:
         services = await _stand_in(open_, "services", [sys.executable, "-m", "benchmarks.execution.services"])
         subgraphs = await _stand_in(open_, "subgraphs", [node, str(NODE / "subgraphs.mjs")]) if node else ""
         connector = aiohttp.TCPConnector(keepalive_timeout=2)  # shorter than any server's: none is closed under a query
-        client = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
+        plain = {"accept-encoding": "identity"}  # what compressing costs is no part of it: not all contenders do it
+        client = await open_.enter_async_context(aiohttp.ClientSession(connector=connector, headers=plain))
         contenders: list[Contender] = []
         commands = _commands(folder, services) | (_node_commands(node, services, subgraphs) if node else {})
         for name, make in commands.items():

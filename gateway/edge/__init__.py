@@ -1,23 +1,29 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
 from .authentication import StaticTokens, hashed
+from .compression import Compression
 from .documents import KnownDocuments, document_id
 from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
 from .graphql_ws import GraphQLWebSocket
 from .health import health_routes
+from .origins import Origins
 from .pages import graphiql_routes, landing
 from .requests import Requests
+from .responses import Responses
 from .signals import signal_route
 
 __all__ = [
+    "Compression",
     "FaultsHeader",
     "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
     "KnownDocuments",
+    "Origins",
     "Requests",
+    "Responses",
     "StaticTokens",
     "document_id",
     "graphiql_routes",

@@ -1,7 +1,6 @@
 """`/graphql`: bytes in, a GraphQLRequest to the engine, bytes out. Source: the GraphQL-over-HTTP specification (draft).
 
-Invariants: a body is never read past `max_body`; when the client goes away its queries are cancelled, calls and all; whatever
-happens, the answer is a GraphQL answer.
+Invariants: when the client goes away its queries are cancelled, calls and all; whatever happens, the answer is a GraphQL answer.
 """
 
 from __future__ import annotations
@@ -10,20 +9,22 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-import orjson
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import Draining, PayloadTooLarge, RequestError
+from ..clock import Seconds
+from ..errors import Draining, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
-from .requests import Requests, is_number
-from .responses import MethodNotAllowed, response_of
+from .origins import Cors, Origins, ensure_wanted
+from .parameters import from_body, from_query
+from .requests import Requests
+from .responses import ALLOWED, READING, MethodNotAllowed, Responses
 
 
 class Executes(Protocol):
@@ -37,10 +38,6 @@ class NotAcceptable(RequestError):
     status = 406
 
 
-class UnsupportedMediaType(RequestError):
-    status = 415
-
-
 class GraphQLEndpoint:
     """The ASGI application behind `/graphql`."""
 
@@ -50,24 +47,38 @@ class GraphQLEndpoint:
         *,
         authenticator: Authenticator,
         max_body: int,
+        body_within: Seconds | None = None,
         requests: Requests = Requests(),  # noqa: B008 - frozen
+        responses: Responses = Responses(),  # noqa: B008 - never changed
+        origins: Origins = Origins(),  # noqa: B008 - never changed
+        refuses_forged: bool = True,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
+        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave.
+
+        `origins`: of pages that may come here besides our own; `refuses_forged`: whether others' GETs are refused.
+        """
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
+        self._body_within = body_within
         self._requests = requests
+        self._responses = responses
+        self._origins = origins
+        self._cors = Cors(origins, forwards=requests.forwards) if origins else None
+        self._refuses_forged = refuses_forged
         self._page = page
         self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        if self._page is not None and method == "GET" and is_a_person(Request(scope)):
-            await RedirectResponse(self._page)(scope, receive, send)
-            return
         headers = ClientHeaders(scope["headers"])
+        if self._cors is not None:
+            send = self._cors.telling(headers, send)
+        if method != "POST" and (other := self._without_executing(method, scope)):
+            await other(scope, receive, send)
+            return
         media_type = accepted(headers.get("accept")).whole
         try:
             result = await self._result(scope, headers, receive, media_type)
@@ -80,13 +91,24 @@ class GraphQLEndpoint:
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
-        await self._respond(result, send, media_type or JSON, method=method)
+        await self._respond(result, send, media_type or JSON, method=method, headers=headers)
 
-    async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
+    def _without_executing(self, method: str, scope: Scope) -> Response | None:
+        if method == "OPTIONS":
+            told = {} if self._cors is None else self._cors.preflight(Headers(scope=scope))
+            return Response(status_code=204, headers={"allow": ALLOWED.decode(), **told})
+        if self._page is not None and method == "GET" and is_a_person(Request(scope)):
+            return RedirectResponse(self._page)
+        return None
+
+    async def _respond(
+        self, result: GraphQLResult, send: Send, media_type: str, *, method: str, headers: ClientHeaders
+    ) -> None:
         try:
-            response = response_of(result, media_type, method=method)
+            response = await self._responses.of(result, media_type, method=method, headers=headers)
         except Unwritable as error:
-            response = response_of(self._engine.refuse(error), media_type, method=method)
+            refused = self._engine.refuse(error)
+            response = await self._responses.of(refused, media_type, method=method, headers=headers)
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -100,20 +122,19 @@ class GraphQLEndpoint:
             await self._parameters(scope, headers, receive),
             headers,
             identity=identity,
-            only_queries=scope["method"] == "GET",
+            only_queries=scope["method"] in READING,
         )
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:
         method = scope["method"]
-        if method == "GET":
-            return _from_query(QueryParams(scope["query_string"]))
-        if method != "POST":
-            raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
-        content_type = headers.get("content-type", "")
-        if content_type.split(";")[0].strip().lower() != JSON:
-            raise UnsupportedMediaType(f"the body must be {JSON}; Content-Type says {content_type or 'nothing'!r}")
-        return _from_body(await read_body(receive, headers, limit=self._max_body))
+        if method == "POST":
+            return await from_body(scope, receive, headers, limit=self._max_body, within=self._body_within)
+        if method in READING:
+            if self._refuses_forged:
+                ensure_wanted(headers, self._origins)
+            return from_query(scope["query_string"])
+        raise MethodNotAllowed(f"{method} is not served here: use POST, or GET for queries")
 
 
 def is_a_person(request: Request) -> bool:
@@ -123,48 +144,3 @@ def is_a_person(request: Request) -> bool:
         and "text/html" in request.headers.get("accept", "")
         and "query" not in request.query_params
     )
-
-
-async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int) -> bytes:
-    """The whole body. Raises: PayloadTooLarge as soon as it is longer than `limit` bytes; ClientGone."""
-    declared = headers.get("content-length", "")
-    if is_number(declared) and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _from_query(query: QueryParams) -> dict[str, Any]:
-    parameters: dict[str, Any] = dict(query)
-    for name in ("variables", "extensions"):
-        if name in parameters:
-            parameters[name] = _json(parameters[name].encode(), what=f"the parameter {name}")
-    return parameters
-
-
-def _from_body(body: bytes) -> Mapping[str, Any]:
-    parameters = _json(body, what="the body")
-    if isinstance(parameters, list):
-        raise RequestError("batches of operations are not taken: send one operation a request")
-    if not isinstance(parameters, dict):
-        raise RequestError("the body must be a JSON object with a member query")
-    return parameters
-
-
-def _json(text: bytes, *, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"{what} is not JSON: {error.msg} at position {error.pos}") from error
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is longer than {limit} bytes")

@@ -2,8 +2,8 @@
 
 Invariants: nothing is executed before the connection is acknowledged, and it is acknowledged only to whoever is known or anonymous;
 at most `MAX_OPERATIONS` operations a connection; an event is asked for when the last one was sent, so a slow reader fills no queue;
-when the client goes away, whatever it asked for is cancelled. Origins other than our own are refused: a page elsewhere must not use
-a browser's network position.
+when the client goes away, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a
+page elsewhere must not use a browser's network position.
 State: the connections that are open, so that a drain can end them with a word.
 Source: the GraphQL over WebSocket protocol (graphql-ws, PROTOCOL.md).
 """
@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from enum import IntEnum
 from typing import Any, NoReturn, Protocol
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.datastructures import Headers
@@ -27,6 +26,7 @@ from ..errors import GatewayError, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
 from .client_headers import ClientHeaders
+from .origins import Origins
 from .requests import Requests
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -70,10 +70,12 @@ class GraphQLWebSocket:
         *,
         authenticator: Authenticator,
         requests: Requests = Requests(),  # noqa: B008 - frozen
+        origins: Origins = Origins(),  # noqa: B008 - never changed
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._requests = requests
+        self._origins = origins
         self._open: set[_Connection] = set()
 
     def __len__(self) -> int:
@@ -81,7 +83,7 @@ class GraphQLWebSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        if SUBPROTOCOL not in scope.get("subprotocols", ()) or not is_same_origin(socket.headers):
+        if SUBPROTOCOL not in scope.get("subprotocols", ()) or not self._origins.permit(socket.headers):
             await socket.close(Close.FORBIDDEN)  # before it is accepted: the client reads 403
             return
         await socket.accept(subprotocol=SUBPROTOCOL)
@@ -276,12 +278,6 @@ class _Connection:
         except TimeoutError:
             return False
         return True
-
-
-def is_same_origin(headers: Mapping[str, str]) -> bool:
-    """Whether a browser says that the page is ours; who is no browser says nothing."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
 def _id_of(message: Mapping[str, Any]) -> str:

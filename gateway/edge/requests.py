@@ -12,7 +12,7 @@ from typing import Any
 
 from ..clock import Seconds
 from ..errors import Forbidden, RequestError, Unauthenticated
-from ..execution import GraphQLRequest
+from ..execution import GraphQLRequest, OnError
 from ..identity import Identity
 from ..services import Priority
 from ..services.headers import is_sendable, named_by_connection
@@ -40,6 +40,8 @@ class Requests:
     explain_scope: str = "explain"
     faults: FaultsHeader | None = None
     documents: KnownDocuments = KnownDocuments()
+    http_caching: bool = True
+    """Whether answers by GET say for how long they may be kept."""
 
     def read(
         self, parameters: Mapping[str, Any], headers: ClientHeaders, *, identity: Identity, only_queries: bool = False
@@ -58,7 +60,9 @@ class Requests:
             faults=self._plan(headers, identity),
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            on_error=_on_error(parameters),
             is_explained=self._is_explained(extensions, identity),
+            tells_freshness=only_queries and self.http_caching,
             only_queries=only_queries,
         )
 
@@ -117,8 +121,21 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def _on_error(parameters: Mapping[str, Any]) -> OnError:
+    word = parameters.get("onError")
+    if word is None:
+        return OnError.PROPAGATE
+    if word not in _WORDS:
+        raise RequestError(f"onError must be one of {', '.join(OnError)}")
+    return OnError(word)
+
+
 def optional(parameters: Mapping[str, Any], name: str, kind: type[Any], what: str) -> Any:
     value = parameters.get(name)
     if value is not None and not isinstance(value, kind):
         raise RequestError(f"{name} must be {what}")
     return value or None
+
+
+_WORDS = tuple(OnError)
+"""A tuple: a client may send what has no hash."""

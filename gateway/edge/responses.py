@@ -5,12 +5,26 @@ Invariant: a client that does not speak of `application/graphql-response+json` r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..errors import AdmissionError, RequestError, Unauthenticated
 from ..execution import GraphQLResult
+from ..execution.freshness import Freshness
+from .caching import cache_control, is_known, tag_of
+from .compression import Compression, compressed
 from .negotiation import GRAPHQL_RESPONSE, JSON
+from .parameters import BodyTimeout
+
+READING = frozenset({"GET", "HEAD"})
+"""Methods that ask for queries only."""
+
+ALLOWED = b"GET, HEAD, POST, OPTIONS"
+
+OK = 200
+NOT_MODIFIED = 304
+PARTIAL = 294
+"""The specification's word for data with errors beside it."""
 
 
 class MethodNotAllowed(RequestError):
@@ -25,17 +39,51 @@ class Response(NamedTuple):
     body: bytes
 
 
-def response_of(result: GraphQLResult, media_type: str, *, method: str) -> Response:
-    """`method`: of the request. Raises: Unwritable."""
-    body = result.encoded()
-    headers = [*_headers(result, media_type, method=method), (b"content-length", b"%d" % len(body))]
-    return Response(_status(result, media_type), headers, body)
+class Responses:
+    """Makes them for one application."""
 
+    def __init__(self, *, partial: int = OK, compression: Compression | None = None) -> None:
+        """`partial`: the status of data with errors beside it, for who speaks of `application/graphql-response+json`."""
+        self._partial = partial
+        self._compression = compression
+        varies = b"accept, authorization" if compression is None else b"accept, accept-encoding, authorization"
+        self._always = {media_type: _always(media_type, varies) for media_type in (GRAPHQL_RESPONSE, JSON)}
 
-def _status(result: GraphQLResult, media_type: str) -> int:
-    """Old clients get 200 for whatever is well-formed GraphQL, even if it is refused."""
-    well_formed_but_wrong = result.is_request_error and result.code in _GRAPHQL_CODES
-    return 200 if media_type == JSON and well_formed_but_wrong else result.status
+    async def of(self, result: GraphQLResult, media_type: str, *, method: str, headers: Mapping[str, str]) -> Response:
+        """`method`, `headers`: of the request. Raises: Unwritable."""
+        body, status = result.encoded(), self._status(result, media_type)
+        coding = None
+        if self._compression is not None:
+            coding = self._compression.coding(body, headers.get("accept-encoding"))
+        told = [*self._always[media_type]]
+        if status >= 400:
+            told += _refusal(result.status, method)
+        elif result.freshness is not None and method in READING:
+            tag = tag_of(body, media_type, coding)
+            told = self._kept(result.freshness, media_type, tag)
+            if is_known(tag, headers.get("if-none-match")):
+                return Response(NOT_MODIFIED, told, b"")
+        if coding is not None:
+            told.append((b"content-encoding", coding.name.encode()))
+            body = await compressed(body, coding)
+        told.append((b"content-length", b"%d" % len(body)))
+        return Response(status, told, b"" if method == "HEAD" else body)
+
+    def _kept(self, freshness: Freshness, media_type: str, tag: bytes) -> list[tuple[bytes, bytes]]:
+        """Cookies are among what it varies by: an authenticator may read them."""
+        told = dict(self._always[media_type])
+        told[b"cache-control"] = cache_control(freshness)
+        told[b"vary"] += b", cookie"
+        told[b"etag"] = tag
+        return list(told.items())
+
+    def _status(self, result: GraphQLResult, media_type: str) -> int:
+        """Old clients get 200 for whatever is well-formed GraphQL, even if it is refused."""
+        if not result.errors:
+            return result.status
+        if media_type == JSON:
+            return OK if result.is_request_error and result.code in _GRAPHQL_CODES else result.status
+        return self._partial if result.tree is not None and result.status == OK else result.status
 
 
 _GRAPHQL_CODES = frozenset(
@@ -50,23 +98,22 @@ _GRAPHQL_CODES = frozenset(
 )
 
 
-def _always(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
+def _always(media_type: str, varies: bytes) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"content-type", f"{media_type}; charset=utf-8".encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-        (b"vary", b"accept, authorization"),
+        (b"vary", varies),
     )
 
 
-_ALWAYS = {media_type: _always(media_type) for media_type in (GRAPHQL_RESPONSE, JSON)}
-
-
-def _headers(result: GraphQLResult, media_type: str, *, method: str) -> Iterator[tuple[bytes, bytes]]:
-    yield from _ALWAYS[media_type]
-    if result.status == AdmissionError.status:
+def _refusal(status: int, method: str) -> Iterator[tuple[bytes, bytes]]:
+    """What a client can do about it."""
+    if status == AdmissionError.status:
         yield b"retry-after", b"1"
-    if result.status == Unauthenticated.status:
+    if status == Unauthenticated.status:
         yield b"www-authenticate", b"Bearer"
-    if result.status == MethodNotAllowed.status:
-        yield b"allow", b"POST" if method == "GET" else b"GET, POST"
+    if status == MethodNotAllowed.status:
+        yield b"allow", b"POST" if method in READING else ALLOWED
+    if status == BodyTimeout.status:
+        yield b"connection", b"close"  # what is still to come of the body is no request

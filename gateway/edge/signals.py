@@ -14,24 +14,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ..clock import Seconds
 from ..errors import Forbidden, GatewayError, RequestError, SagaNotFound, Unauthenticated
 from ..identity import Authenticator, Identity
 from ..sagas import Host, Refused, Signal, Taken
-from .graphql_http import read_body
 from .leaving import ClientGone
+from .parameters import read_body
 
 CONFLICT = 409
 """The saga does not take it: another signal is meant, or it waits no longer."""
 
 
-def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_body: int) -> Route:
+def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_body: int, body_within: Seconds) -> Route:
     """The route. `scope`: what its callers must have."""
 
     async def receive(request: Request) -> Response:
         try:
             identity = await authenticator.authenticate(request.headers)
             _ensure_may_signal(identity, scope)
-            payload = _payload(await read_body(request.receive, request.headers, limit=max_body))
+            body = await read_body(request.receive, request.headers, limit=max_body, within=body_within)
+            payload = _payload(body)
             signal = Signal(request.path_params["name"], f"{identity.tenant}/{identity.subject}", payload)
             answer = await host.ask(request.path_params["id"], signal)
         except ClientGone:

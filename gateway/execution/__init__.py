@@ -2,7 +2,8 @@
 
 from .answer import Unwritable
 from .engine import Engine
+from .on_error import OnError
 from .request import GraphQLRequest
 from .result import GraphQLResult
 
-__all__ = ["Engine", "GraphQLRequest", "GraphQLResult", "Unwritable"]
+__all__ = ["Engine", "GraphQLRequest", "GraphQLResult", "OnError", "Unwritable"]

@@ -35,6 +35,8 @@ from ..telemetry import Children, SpanKind, Telemetry
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
+from .freshness import Freshnesses
+from .on_error import EXECUTORS
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -102,6 +104,7 @@ class Engine:
         self._scopes = scopes
         self._secret_keys = secret_keys
         self._timers = Timers()
+        self._freshnesses = Freshnesses(graph.core)
         self._explainer = Explainer(
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
@@ -207,14 +210,19 @@ class Engine:
                 finished = await self._interpreted(operation, request, ctx, root=root)
             else:
                 program, variables = found
-                finished = await Run(program, self.graph.core, ctx, variables).result()
+                run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
+                finished = await run.result()
             result = self.results.executed(finished, ctx)
             recording = ctx.loads.reading.recording
+            if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
+                now = self._clock.now()
+                freshness = self._freshnesses.of(operation, recording, identity=request.identity, now=now)
+                result = replace(result, freshness=freshness)
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
             told = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
-            return replace(result, extensions={**result.extensions, "explain": as_json(told)})
+            return replace(result, extensions={**result.extensions, "explain": as_json(told)}, freshness=None)
         finally:
             await ctx.loads.close()
 
@@ -234,6 +242,7 @@ class Engine:
             context_value=ctx,
             variable_values=dict(request.variables),
             operation_name=operation.name,
+            executor_class=EXECUTORS[request.on_error],
         )
         finished = await outcome if inspect.isawaitable(outcome) else outcome
         assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
@@ -247,7 +256,7 @@ class Engine:
             headers=request.headers,
             priority=request.priority,
             faults=request.faults,
-            recording=Recording(self._clock) if request.is_explained else None,
+            recording=Recording(self._clock) if request.is_explained or request.tells_freshness else None,
         )
         return Ctx(
             identity=request.identity,

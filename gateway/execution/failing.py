@@ -1,18 +1,20 @@
 """What an error does to the answer: it is located, collected, and nulls the nearest place above it that may be null.
 
-Source: GraphQL's "Handling Field Errors". Invariant: of the errors whose null would stand in a place that is null already, none is
-told: the collection is graphql-core's own. Everything here costs nothing until something fails.
+Source: GraphQL's "Handling Field Errors"; a client may choose otherwise (`OnError`). Invariant: of errors whose null would stand
+in a place that is null already, none is told: the collection is graphql-core's own. Everything here costs nothing until something
+fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from graphql import GraphQLError, located_error
 from graphql.execution.executor import CollectedErrors
 
 from .layer import Layer, Trail
+from .on_error import OnError
 from .plan import PlannedField
 
 Position = tuple[Layer, PlannedField, Trail]
@@ -22,7 +24,8 @@ Position = tuple[Layer, PlannedField, Trail]
 class Failing:
     """The errors of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_error: OnError = OnError.PROPAGATE) -> None:
+        self._nulled = _NULLED[on_error]
         self._collected = CollectedErrors()
 
     @property
@@ -33,7 +36,7 @@ class Failing:
         """Tell that there is no value at `trail`, and null what has to be null without it."""
         try:
             path = layer.path_at(field, trail)
-            position = _nullable(layer, field, trail)
+            position = self._nulled(layer, field, trail)
         except LookupError:
             return  # it stands in what became null meanwhile
         count = len(self.errors)
@@ -58,6 +61,22 @@ def _nullable(layer: Layer, field: PlannedField, trail: Trail) -> Position | Non
     if place is None:
         raise LookupError("it stands in what became null")
     return _nullable(layer.up, layer.field, place)
+
+
+def _itself(layer: Layer, field: PlannedField, trail: Trail) -> Position:
+    return layer, field, trail
+
+
+def _everything(_: Layer, __: PlannedField, ___: Trail) -> None:
+    return None
+
+
+_NULLED: Mapping[OnError, Callable[[Layer, PlannedField, Trail], Position | None]] = {
+    OnError.PROPAGATE: _nullable,
+    OnError.NULL: _itself,
+    OnError.HALT: _everything,
+}
+"""Which place an error makes null; None for the whole answer."""
 
 
 def _null(position: Position | None, *, root: Layer) -> None:

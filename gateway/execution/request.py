@@ -13,6 +13,7 @@ import msgspec
 from ..clock import Seconds
 from ..identity import ANONYMOUS, Identity
 from ..services import Priority
+from .on_error import OnError
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,5 +36,8 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """W3C headers of the caller's span."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""
+    on_error: OnError = OnError.PROPAGATE
+    tells_freshness: bool = False
+    """The answer says for how long it may be kept."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""

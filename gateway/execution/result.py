@@ -17,6 +17,7 @@ from ..graph import Ctx
 from ..telemetry import Telemetry, current_trace_id
 from .answer import encoded, plain
 from .document import DocumentRejected
+from .freshness import Freshness
 
 _MASKED = "internal error: the trace id finds it in the logs"
 
@@ -38,6 +39,9 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     is_request_error: bool = False
     status: int = 200
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
+
+    freshness: Freshness | None = None
+    """For how long and by whom it may be kept; None: by nobody."""
 
     @property
     def data(self) -> Mapping[str, Any] | None:

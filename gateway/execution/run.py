@@ -34,6 +34,7 @@ from .completion import Completion
 from .failing import Failing
 from .layer import Layer, Trail
 from .leaves import needs_a_look
+from .on_error import OnError
 from .plan import Batched, Joined, Method, NodeId, PlannedField, Resolved
 from .program import Program
 from .result import Executed
@@ -50,13 +51,21 @@ _Read = tuple[Sequence[list[Any]], list[Completion]]
 class Run:
     """One execution of a program."""
 
-    def __init__(self, program: Program, schema: GraphQLSchema, ctx: Ctx, variables: VariableValues) -> None:
+    def __init__(
+        self,
+        program: Program,
+        schema: GraphQLSchema,
+        ctx: Ctx,
+        variables: VariableValues,
+        *,
+        on_error: OnError = OnError.PROPAGATE,
+    ) -> None:
         self._plan = program.plan
         self._schema = schema
         self._ctx = ctx
         self._variables = variables
         self._arguments = Arguments(schema, variables, program.argument_names)
-        self._failing = Failing()
+        self._failing = Failing(on_error)
         self._executor: Executor[Any] | None = None
         self._read: dict[Layer, _Read] = {}
         self._tasks = Tasks()

@@ -73,7 +73,7 @@ class BoundLoader(Generic[V]):
         Cost: one call, or none when the cache serves all; and one that nobody waits for when some of those are due.
         """
         with _recorded(reading, self.loader, len(keys)) as told:
-            rows = {} if reading.asks_anew else self._cached(keys, arguments, reading)
+            rows = {} if reading.asks_anew else self._cached(keys, arguments, reading, told)
             missing = [key for key in keys if key not in rows] if rows else keys
             if told is not None:
                 told.cached, told.asked = len(rows), len(missing)
@@ -102,7 +102,7 @@ class BoundLoader(Generic[V]):
         self._count_cache("stale")
         return self.object_of(value), found.age
 
-    def _cached(self, keys: Sequence[str], arguments: Arguments, reading: Reading) -> dict[str, Any]:
+    def _cached(self, keys: Sequence[str], arguments: Arguments, reading: Reading, told: Read | None) -> dict[str, Any]:
         """Rows that may be served without asking; those of them that are due are asked for meanwhile."""
         if not self.cache.serves_again:
             return {}
@@ -114,6 +114,8 @@ class BoundLoader(Generic[V]):
                 found[key] = entry
         if due := [key for key, entry in found.items() if entry.is_due]:
             self._revalidate(due, arguments, reading)
+        if told is not None and found:
+            told.oldest = max(entry.age for entry in found.values())
         return {key: entry.row for key, entry in found.items()}
 
     def _revalidate(self, due: list[str], arguments: Arguments, reading: Reading) -> None:
@@ -303,6 +305,8 @@ class BoundPages(Generic[V]):
             if told is not None:
                 told.cached, told.asked = (0, 1) if found is None else (1, 0)
             if found is not None:
+                if told is not None:
+                    told.oldest = found.age
                 return Loaded({arguments: self._hydrated(found.row)})
             return await self._fresh(arguments, reading, wanted, told)
 
@@ -487,8 +491,9 @@ def result_of(found: Found | None) -> str:
 
 
 def _recorded(reading: Reading, declared: Loader[Any] | Pages[Any], keys: int) -> AbstractContextManager[Read | None]:
-    """A read of so many keys, written down while it lasts if the operation is explained."""
-    return nullcontext() if reading.recording is None else reading.recording.read(declared, keys)
+    """A read of so many keys, written down while it lasts if somebody will ask."""
+    recording = reading.recording
+    return nullcontext() if recording is None else recording.read(declared, keys, asks_anew=reading.asks_anew)
 
 
 async def _called(client: ServiceClient, request: ServiceRequest, told: Read | None) -> ServiceResponse:

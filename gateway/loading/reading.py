@@ -37,7 +37,7 @@ class Reading:
     faults: str | None = None
     """Faults of a game day, verified: what is read with them is neither shared nor cached."""
     recording: Recording | None = None
-    """Where reads are written down, if the operation is explained."""
+    """Where reads are written down, if the operation is explained or its answer may be kept."""
 
     @property
     def asks_anew(self) -> bool:

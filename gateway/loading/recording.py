@@ -1,7 +1,7 @@
-"""What was read for one operation, written down while it runs: for a client that asked to have its answer explained.
+"""What was read for one operation, written down while it runs: for a client that asked to have its answer explained, and for caches
+on the way of an answer by GET.
 
-Invariant: bounded; nothing of a payload or a key is in it. State: of one request. An operation that is not explained has none, and
-pays nothing for it.
+Invariant: bounded; nothing of a payload or a key is in it. State: of one request. Other operations have none, and pay nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..clock import Clock, Instant, Seconds
+from ..clock import NEVER, Clock, Instant, Seconds
 from ..errors import GatewayError
-from ..services import Handler, ServiceClient, ServiceRequest, ServiceResponse
+from ..services import Handler, ServiceClient, ServiceRequest, ServiceResponse, Sharing
 from .loader import Loader, Pages
 
 MAX_READS = 1_000
@@ -34,6 +34,11 @@ class Read:
     keys: int = 1
     """That were asked for in this batch."""
     began: Instant
+    fresh: Seconds = NEVER
+    """For how long an answer is declared to be fresh; 0 where only the service's newest will do."""
+    sharing: Sharing = Sharing.IDENTITY
+    oldest: Seconds = Seconds(0.0)
+    """Age of the oldest of what was served without asking."""
     cached: int = 0
     """Of these, served without asking."""
     asked: int = 0
@@ -60,11 +65,20 @@ class Recording:
     def __repr__(self) -> str:
         return f"<Recording of {len(self.reads)} reads>"
 
-    def read(self, declared: Loader[Any] | Pages[Any], keys: int) -> AbstractContextManager[Read]:
+    def read(
+        self, declared: Loader[Any] | Pages[Any], keys: int, *, asks_anew: bool = False
+    ) -> AbstractContextManager[Read]:
         """A read that begins with the body and ends with it."""
-        kind: ReadKind = "loader" if isinstance(declared, Loader) else "listing"
         return self._lasting(
-            Read(kind=kind, service=declared.service, endpoint=declared.endpoint, keys=keys, began=self._clock.now())
+            Read(
+                kind="loader" if isinstance(declared, Loader) else "listing",
+                service=declared.service,
+                endpoint=declared.endpoint,
+                keys=keys,
+                began=self._clock.now(),
+                fresh=NEVER if asks_anew else declared.fresh,
+                sharing=declared.sharing,
+            )
         )
 
     def calls_of(self, client: ServiceClient) -> Handler:

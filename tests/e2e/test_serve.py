@@ -37,6 +37,10 @@ class Query:
         print("asked", flush=True)
         await asyncio.sleep(seconds)
         return "there you are"
+
+    @strawberry.field
+    def failing(self) -> str | None:
+        raise ValueError("on purpose")
 '''
 ENDS_WITHIN = 15.0
 

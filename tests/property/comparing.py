@@ -11,18 +11,19 @@ import gc
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from re import sub
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, OperationDefinitionNode, execute, parse
+from graphql import ExecutionResult, execute
 from graphql.pyutils.is_awaitable import is_awaitable
 
 from gateway.clock import Deadline
 from gateway.execution.answer import plain
 from gateway.execution.document import Documents, Operation
+from gateway.execution.on_error import EXECUTORS, OnError
 from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
@@ -51,6 +52,7 @@ class Case:
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     moods: Moods = Moods()
     seconds: float = 1_000.0
+    on_error: OnError = OnError.PROPAGATE
 
 
 class Differs(AssertionError):
@@ -62,7 +64,8 @@ def written(random: Random) -> Case:
     writer = Writer(random, graph.core, depth=random.randint(1, 5))
     text = writer.document()
     moods = Moods(random.randrange(2**32), random.choice((0.0, 0.0, 0.02, 0.1, 0.3)))
-    return Case(text, writer.values, moods, random.choice((1_000.0, 1_000.0, 0.5)))
+    seconds, on_error = random.choice((1_000.0, 1_000.0, 0.5)), random.choice((*OnError, OnError.PROPAGATE))
+    return Case(text, writer.values, moods, seconds, on_error)
 
 
 def compared(case: Case) -> str:
@@ -77,7 +80,9 @@ def compared(case: Case) -> str:
         return "not compiled"
     program, variables = found
     theirs = _by_graphql_core(case, operation)
-    ours = run_virtual(_executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables))))
+    ours = run_virtual(
+        _executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables, on_error=case.on_error)))
+    )
     try:
         _agree(case, operation, theirs, ours)
     except AssertionError as error:
@@ -99,7 +104,7 @@ def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: Exec
     ]
     assert nulls[0] == nulls[1], f"nulls have causes in one of them only: {nulls[0] ^ nulls[1]}"
     if nulls[0]:
-        possible = _causes(_by_graphql_core(case, _without_nulls(case, operation)))
+        possible = _causes(_by_graphql_core(replace(case, on_error=OnError.NULL), operation))
         assert set(our_causes) <= set(possible), f"nobody else tells {set(our_causes) - set(possible)}"
 
 
@@ -150,16 +155,6 @@ def _told(result: ExecutionResult) -> str:
     return f"{_bytes(result.data).decode()} {sorted(map(str, _causes(result)))}"
 
 
-def _without_nulls(case: Case, operation: Operation) -> Operation:
-    """The same, executed without error propagation: every error is told."""
-    assert operation.node.selection_set.loc is not None
-    start = operation.node.selection_set.loc.start
-    document = parse(f"{case.text[:start]} @experimental_disableErrorPropagation {case.text[start:]}")
-    node = document.definitions[0]
-    assert isinstance(node, OperationDefinitionNode)
-    return Operation(document, node, operation.roots)
-
-
 async def _by_plan(run: Run) -> ExecutionResult:
     done = await run.result()
     return ExecutionResult(plain(done.data), [*done.errors] or None)
@@ -172,6 +167,7 @@ async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionR
         context_value=ctx,
         variable_values=dict(case.values),
         operation_name=operation.name,
+        executor_class=EXECUTORS[case.on_error],
     )
     finished: Any = await outcome if is_awaitable(outcome) else outcome
     assert isinstance(finished, ExecutionResult)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.execution.document import DocumentRejected
+from gateway.execution.on_error import OnError
 
 from .comparing import Case, compared, written
 from .labyrinth import Moods
@@ -48,7 +49,7 @@ fragment Where on Place { key name height opened closed data label }
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.05, 0.2, 0.6], ids=str)
 @pytest.mark.parametrize("seed", range(6))
-def test_every_field_at_once_is_answered_as_graphql_core_answers_it(seed: int, rate: float) -> None:
-    assert (
-        compared(Case(EVERYTHING, {"most": 1 + seed % 3}, Moods(seed, rate), 0.5 if seed == 5 else 100.0)) == "compiled"
-    )
+@pytest.mark.parametrize("on_error", OnError)
+def test_every_field_at_once_is_answered_as_graphql_core_answers_it(seed: int, rate: float, on_error: OnError) -> None:
+    seconds = 0.5 if seed == 5 else 100.0
+    assert compared(Case(EVERYTHING, {"most": 1 + seed % 3}, Moods(seed, rate), seconds, on_error)) == "compiled"

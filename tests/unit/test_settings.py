@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,43 @@ def test_a_size_is_bytes_or_binary_units(written: object, in_bytes: int) -> None
 def test_anything_else_is_no_size(written: object) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         size(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["*"],
+        ["https://app.example"],
+        ["https://app.example:8443", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost"],
+    ],
+)
+def test_origins_are_written_as_browsers_send_them(project: Project, written: list[str]) -> None:
+    assert project.load(f"server.cors_origins = {json.dumps(written)}").server.cors_origins == tuple(written)
+    assert project.load(SAGAQL_SERVER__CORS_ORIGINS=", ".join(written)).server.cors_origins == tuple(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://App.example",
+        "https://*.example",
+        "null",
+        "*, https://app.example",
+    ],
+)
+def test_what_no_browser_sends_is_no_origin(project: Project, written: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"server\.cors_origins"):
+        project.load(SAGAQL_SERVER__CORS_ORIGINS=written)
+
+
+@pytest.mark.parametrize("status", [201, 299, "294 "])
+def test_partial_success_has_one_of_two_statuses(project: Project, status: object) -> None:
+    with pytest.raises(SettingsInvalid, match=r"server\.partial_success_status"):
+        project.load(f"server.partial_success_status = {json.dumps(status)}")
 
 
 def test_the_environment_wins_over_the_file(project: Project) -> None:
@@ -233,7 +271,9 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, workers, max_operations, max_subscriptions, drain, graphiql, watch, control"
+            "known here: host, port, max_body, body_timeout, workers, max_operations, max_subscriptions, drain, "
+            "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
+            "http_caching, graphiql, watch, control"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import gzip
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.edge import GraphQLEndpoint, Requests
+from gateway.clock import Seconds
+from gateway.edge import Compression, GraphQLEndpoint, Requests, Responses
 from gateway.edge.leaving import EXTENSION, ClientGone, Left, watching, while_connected
+from gateway.edge.parameters import WHOLE_BODY, is_whole, read_body
 from gateway.errors import GatewayError
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
@@ -36,14 +39,15 @@ class Broken:
 class Echo:
     """An engine that answers with `data`, and remembers the requests."""
 
-    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
-        self.data = data or {"ok": True}
+    def __init__(self, data: Mapping[str, Any] | None = None, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.data = {"ok": True} if data is None and not errors else data
+        self.errors = errors
         self.requests: list[GraphQLRequest] = []
         self.refused: list[Exception] = []
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         self.requests.append(request)
-        return GraphQLResult(tree=self.data)
+        return GraphQLResult(tree=self.data, errors=self.errors)
 
     def refuse(self, error: Exception) -> GraphQLResult:
         self.refused.append(error)
@@ -62,12 +66,14 @@ async def ask(
     max_body: int = 100,
     authenticator: Any = None,
     forwarded: frozenset[str] = frozenset(),
+    responses: Responses | None = None,
 ) -> Answer:
     endpoint = GraphQLEndpoint(
         engine or Echo(),
         authenticator=authenticator or Anybody(),
         max_body=max_body,
         requests=Requests(forwards=forwarded.__contains__),
+        responses=responses or Responses(),
     )
     pieces = [body] if isinstance(body, bytes) else body
     return await answer_of(endpoint, scope_of_request(method, "/graphql", query=query, headers=headers), pieces)
@@ -104,7 +110,17 @@ async def test_a_get_is_taken_with_json_in_its_parameters() -> None:
     assert request.only_queries
 
 
-@pytest.mark.parametrize("content_type", [JSON, "Application/JSON", f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        JSON,
+        "Application/JSON",
+        f"{JSON}; charset=utf-8",
+        f"{JSON};charset=UTF-8",
+        f'{JSON} ; Charset="utf-8"',
+        f"{JSON}; charset=utf8; profile=x",
+    ],
+)
 async def test_json_is_taken_however_it_is_written(content_type: str) -> None:
     assert (await ask(headers={"content-type": content_type})).status == 200
 
@@ -124,6 +140,11 @@ async def test_null_is_as_good_as_nothing(name: str) -> None:
         (b"{", "the body is not JSON"),
         (b'{"query": "{ hello }"} trailing', "the body is not JSON"),
         (b'{"query": "\xff"}', "the body is not JSON"),
+        (b'{"query": "\\ud800"}', "the body is not JSON"),
+        (b'{"query": "q", "variables": {"a": NaN}}', "the body is not JSON"),
+        (b'{"query": "q", "variables": {"a": 1e999}}', "the body is not JSON"),
+        ('{"query": "q"}'.encode("utf-16"), "the body is not JSON"),
+        (b'\xef\xbb\xbf{"query": "q"}', "the body is not JSON"),
         (b"[" * 90, "the body is not JSON"),
         (b"null", "the body must be a JSON object"),
         (b'"{ hello }"', "the body must be a JSON object"),
@@ -149,19 +170,65 @@ async def test_a_body_that_is_no_request_is_refused_with_the_reason(body: bytes,
     assert "data" not in found.json
 
 
-@pytest.mark.parametrize("query", ["", "variables=%7B%7D", "query=q&variables=x", "query=q&variables=%5B%5D"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "variables=%7B%7D",
+        "query=q&variables=x",
+        "query=q&variables=%5B%5D",
+        "query=q&variables=%7B%22a%22%3ANaN%7D",
+        "query=q&query=p",
+        "query=%FF",
+        "query=q&extensions=%C3%28",
+        "&".join(["query=q", *(f"x{each}=1" for each in range(20))]),
+    ],
+)
 async def test_parameters_that_are_no_request_are_refused(query: str) -> None:
     found = await ask(b"", method="GET", query=query, headers={})
     assert (found.status, found.codes) == (400, ["BAD_REQUEST"])
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "BREW"])
 async def test_other_methods_are_refused_and_told_which_there_are(method: str) -> None:
     found = await ask(method=method)
-    assert (found.status, found.headers["allow"]) == (405, "GET, POST")
+    assert (found.status, found.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/graphql", "multipart/form-data", "json"])
+async def test_options_are_told_without_executing_anything() -> None:
+    engine = Echo()
+    found = await ask(method="OPTIONS", engine=engine)
+    assert (found.status, found.body, found.headers["allow"]) == (204, b"", "GET, HEAD, POST, OPTIONS")
+    assert engine.requests == []
+
+
+async def test_a_head_is_answered_as_a_get_without_its_body() -> None:
+    engine = Echo()
+    read = await ask(b"", method="GET", query="query=q", headers={})
+    told = await ask(b"", method="HEAD", query="query=q", headers={}, engine=engine)
+    assert (told.status, told.headers, told.body) == (read.status, read.headers, b"")
+    assert engine.requests[0].only_queries
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "text/plain; x=application/json",
+        "application/graphql",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "application/graphql-response+json",
+        f"{JSON}, text/plain",
+        f"text/plain, {JSON}",
+        f"{JSON}; charset=utf-16",
+        f"{JSON}; charset=iso-8859-1",
+        f"{JSON}; charset=",
+        "json",
+    ],
+)
 async def test_other_media_types_are_refused(content_type: str) -> None:
     found = await ask(headers={"content-type": content_type} if content_type else {})
     assert (found.status, found.codes) == (415, ["BAD_REQUEST"])
@@ -205,6 +272,53 @@ async def test_a_body_is_not_read_past_the_limit() -> None:
     assert (sent[0]["status"], pieces) == (413, [b"never read"])
 
 
+def held_back(*pieces: bytes) -> Any:
+    """A client that sends these, and then nothing for an hour."""
+    left = list(pieces)
+
+    async def receive() -> Any:
+        if not left:
+            await asyncio.sleep(3600)
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    return receive
+
+
+@pytest.mark.parametrize("pieces", [(), (b'{"query": ',)])
+@in_virtual_time
+async def test_a_body_that_does_not_come_is_not_waited_for(pieces: tuple[bytes, ...]) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    endpoint = GraphQLEndpoint(Echo(), authenticator=Anybody(), max_body=100, body_within=Seconds(2))
+    began = asyncio.get_running_loop().time()
+    await endpoint(scope_of_request("POST", "/graphql", headers=POSTED), held_back(*pieces), send)
+    assert asyncio.get_running_loop().time() - began == 2
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert orjson.loads(sent[1]["body"])["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
+@in_virtual_time
+async def test_a_body_that_is_here_starts_no_clock() -> None:
+    pieces = [{"type": "http.request", "body": b'{"query": "q"}'}]
+
+    async def receive() -> Any:
+        assert asyncio.get_running_loop()._scheduled == []  # type: ignore[attr-defined]
+        return pieces.pop()
+
+    body = await read_body(receive, {}, limit=100, within=None)
+    assert body == b'{"query": "q"}'
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+async def test_the_server_is_asked_whether_the_body_is_here(is_here: bool) -> None:
+    assert is_whole({"extensions": {WHOLE_BODY: lambda: is_here}}) is is_here
+    assert not is_whole({})
+
+
 async def test_a_body_of_exactly_the_limit_is_taken() -> None:
     body = b'{"query": "q"}'
     assert (await ask([body[:5], body[5:]], max_body=len(body))).status == 200
@@ -220,6 +334,52 @@ async def test_every_answer_says_that_it_is_not_to_be_kept_and_what_it_depends_o
     assert headers["cache-control"] == "no-store"
     assert headers["vary"] == "accept, authorization"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+ERROR = {"message": "no", "extensions": {"code": "FORBIDDEN"}}
+
+
+@pytest.mark.parametrize(
+    ("engine", "accept", "status"),
+    [
+        (Echo({"a": None}, [ERROR]), GRAPHQL, 294),
+        (Echo({"a": None}, [ERROR]), JSON, 200),
+        (Echo(None, [ERROR]), GRAPHQL, 200),
+        (Echo({"a": 1}), GRAPHQL, 200),
+    ],
+    ids=["partial", "to an old client", "no data", "all of it"],
+)
+async def test_data_with_errors_beside_it_has_the_status_of_the_settings(
+    engine: Echo, accept: str, status: int
+) -> None:
+    headers = {**POSTED, "accept": accept}
+    assert (await ask(headers=headers, engine=engine, responses=Responses(partial=294))).status == status
+    assert (await ask(headers=headers, engine=engine)).status == 200
+
+
+async def test_a_refused_request_is_no_partial_success() -> None:
+    assert (await ask(b"{}", responses=Responses(partial=294))).status == 400
+
+
+LARGE = Echo({"text": "x" * 2_000})
+COMPRESSING = Responses(compression=Compression(above=1024))
+
+
+async def test_a_large_answer_is_compressed_for_who_takes_it() -> None:
+    found = await ask(headers={**POSTED, "accept-encoding": "gzip"}, engine=LARGE, responses=COMPRESSING)
+    assert found.headers["content-encoding"] == "gzip"
+    assert int(found.headers["content-length"]) == len(found.body) < 200
+    assert orjson.loads(gzip.decompress(found.body)) == {"data": LARGE.data}
+
+
+@pytest.mark.parametrize(
+    ("engine", "accepts"), [(LARGE, {}), (LARGE, {"accept-encoding": "br"}), (Echo(), {"accept-encoding": "gzip"})]
+)
+async def test_other_answers_go_as_they_are_and_say_that_it_depends(engine: Echo, accepts: dict[str, str]) -> None:
+    found = await ask(headers={**POSTED, **accepts}, engine=engine, responses=COMPRESSING)
+    assert found.json == {"data": engine.data}
+    assert "content-encoding" not in found.headers
+    assert found.headers["vary"] == "accept, accept-encoding, authorization"
 
 
 @pytest.mark.parametrize("query", ["{ hello", "{ nothing }", "query($x: Int!) { nothing }"])

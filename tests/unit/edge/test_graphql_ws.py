@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 import pytest
 
-from gateway.edge import GraphQLWebSocket, Requests
+from gateway.edge import GraphQLWebSocket, Origins, Requests
 from gateway.edge.graphql_ws import MAX_OPERATIONS, Close
 from gateway.errors import GatewayError, Unauthenticated
 from gateway.execution import GraphQLRequest, GraphQLResult
@@ -226,6 +226,12 @@ async def test_a_page_of_another_origin_is_refused_before_the_connection_is_ther
     headers = {} if origin is None else {"origin": origin}
     async with connected(endpoint(), headers=headers) as socket:
         assert socket.is_accepted is is_taken
+
+
+async def test_a_page_of_a_listed_origin_is_let_in() -> None:
+    listing = GraphQLWebSocket(Counting(), authenticator=OneToken(), origins=Origins(["https://app.example"]))
+    async with connected(listing, headers={"origin": "https://app.example"}) as socket:
+        assert socket.is_accepted
 
 
 async def test_another_protocol_is_refused() -> None:
