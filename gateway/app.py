@@ -25,6 +25,7 @@ from .edge import (
     Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
+    HttpStreams,
     Requests,
     StaticTokens,
     graphiql_routes,
@@ -155,7 +156,7 @@ def create_app(
     )
     authenticator = authenticator or _authenticator(settings)
     requests = _requests(settings, gateway, clock=clock)
-    endpoint = _endpoint(settings, gateway, authenticator, requests)
+    endpoint = _endpoint(settings, gateway, authenticator, requests, clock=clock)
     app = Front(
         endpoint,
         path=GRAPHQL_PATH,
@@ -283,13 +284,16 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
 
 
 def _endpoint(
-    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests
+    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests, *, clock: Clock
 ) -> GraphQLEndpoint:
+    streams = HttpStreams(gateway.engine, metrics=gateway.telemetry.metrics, limits=settings.streams, clock=clock)
+    gateway.on_leave(streams.leave)
     return GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
         max_body=settings.server.max_body,
         requests=requests,
+        streams=streams,
         is_draining=lambda: gateway.admission.is_draining,
         page=GRAPHIQL_PATH if settings.server.graphiql else None,
     )

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import collector
 from .clock import Seconds
-from .edge.leaving import EXTENSION, Left
+from .edge.leaving import ABORT, EXTENSION, Left
 from .telemetry import Log
 
 _KEEP_ALIVE = (
@@ -157,13 +157,16 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        extensions: dict[str, Any] = {EXTENSION: self._watch}
+        extensions: dict[str, Any] = {EXTENSION: self._watch, ABORT: self._abort}
         self.scope["extensions"] = extensions
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         while self._watching:
             self._watching.pop()()
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     def _watch(self, left: Left) -> Left:
         self.flow.resume_reading()  # paused after a long body: who does not read does not see the end

@@ -66,6 +66,7 @@ from .settings_sources import (
     words,
     written,
 )
+from .stream_limits import StreamLimits
 
 __all__ = [
     "GraphSettings",
@@ -149,7 +150,7 @@ class GraphSettings(Concern):
     mutation: Name | None = None
     """The root type of mutations. None: a graph that only reads."""
     subscription: Name | None = None
-    """The root type of subscriptions, served over WebSocket. None: there are none."""
+    """The root type of subscriptions. None: there are none."""
     sdl: OptionalPath = Path("schema.graphql")
     """The printed schema that `sagaql check` compares with the code, relative to gateway.toml; "" keeps none."""
 
@@ -440,6 +441,8 @@ class Settings(BaseSettings):
     graph: GraphSettings = GraphSettings()
     server: ServerSettings = ServerSettings()
     operation: OperationSettings = OperationSettings()
+    streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
+    """How long subscriptions may be silent, stalled or idle."""
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None

@@ -9,12 +9,14 @@ from .health import health_routes
 from .pages import graphiql_routes, landing
 from .requests import Requests
 from .signals import signal_route
+from .streaming import HttpStreams
 
 __all__ = [
     "FaultsHeader",
     "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
+    "HttpStreams",
     "Requests",
     "StaticTokens",
     "graphiql_routes",

@@ -21,9 +21,10 @@ from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
-from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
+from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
 from .requests import Requests, is_number
 from .responses import MethodNotAllowed, response_of
+from .streaming import HttpStreams
 
 
 class Executes(Protocol):
@@ -51,14 +52,18 @@ class GraphQLEndpoint:
         authenticator: Authenticator,
         max_body: int,
         requests: Requests = Requests(),  # noqa: B008 - frozen
+        streams: HttpStreams | None = None,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave."""
+        """`streams`: how answers come by and by; None: they do not. `page`: where a browser that comes here by hand is sent.
+        `is_draining`: whether a cancellation means that we leave.
+        """
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body
         self._requests = requests
+        self._streams = streams
         self._page = page
         self._is_draining = is_draining
 
@@ -68,9 +73,9 @@ class GraphQLEndpoint:
             await RedirectResponse(self._page)(scope, receive, send)
             return
         headers = ClientHeaders(scope["headers"])
-        media_type = accepted(headers.get("accept")).whole
+        takes = accepted(headers.get("accept"))
         try:
-            result = await self._result(scope, headers, receive, media_type)
+            result = await self._result(scope, headers, receive, send, takes)
         except ClientGone:
             return
         except asyncio.CancelledError:
@@ -80,9 +85,14 @@ class GraphQLEndpoint:
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
-        await self._respond(result, send, media_type or JSON, method=method)
+        if result is not None:
+            await self._respond(result, send, takes, method=method)
 
-    async def _respond(self, result: GraphQLResult, send: Send, media_type: str, *, method: str) -> None:
+    async def _respond(self, result: GraphQLResult, send: Send, takes: Accepted, *, method: str) -> None:
+        if takes.whole is None and takes.stream is not None and self._streams is not None:
+            await self._streams.refuse(result, takes, send)
+            return
+        media_type = takes.whole or JSON
         try:
             response = response_of(result, media_type, method=method)
         except Unwritable as error:
@@ -91,9 +101,10 @@ class GraphQLEndpoint:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _result(
-        self, scope: Scope, headers: ClientHeaders, receive: Receive, media_type: str | None
-    ) -> GraphQLResult:
-        if media_type is None:
+        self, scope: Scope, headers: ClientHeaders, receive: Receive, send: Send, takes: Accepted
+    ) -> GraphQLResult | None:
+        """None: it was streamed."""
+        if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
         graphql = self._requests.read(
@@ -102,6 +113,8 @@ class GraphQLEndpoint:
             identity=identity,
             only_queries=scope["method"] == "GET",
         )
+        if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
+            return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:

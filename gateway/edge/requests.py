@@ -57,6 +57,7 @@ class Requests:
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             is_explained=self._is_explained(extensions, identity),
+            last_event_id=headers.get("last-event-id"),
             only_queries=only_queries,
         )
 

@@ -35,5 +35,7 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """W3C headers of the caller's span."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""
+    last_event_id: str | None = None
+    """The last event that the client has seen of a subscription that it begins anew."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""

@@ -62,6 +62,8 @@ class Ctx:
     notes: Notes = field(default_factory=Notes)
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""
+    last_event_id: str | None = None
+    """In a subscription: the `event_id` that its client has seen last, where it goes on after it; as the client says it."""
     begun: dict[str, BegunSaga] | None = None
     """Sagas by the response keys of their fields; None: the operation is not explained, and nobody asks."""
     expected: Expected | None = None
