@@ -160,7 +160,7 @@ def create_app(
     app = Front(
         endpoint,
         path=GRAPHQL_PATH,
-        routes=_routes(settings, gateway, endpoint, authenticator, requests),
+        routes=_routes(settings, gateway, endpoint, authenticator, requests, clock=clock),
         lifespan=_lifespan(settings, gateway, steered=steered),
     )
     app.state.gateway = gateway
@@ -305,8 +305,17 @@ def _routes(
     endpoint: GraphQLEndpoint,
     authenticator: Authenticator,
     requests: Requests,
+    *,
+    clock: Clock,
 ) -> list[Any]:
-    sockets = GraphQLWebSocket(gateway.engine, authenticator=authenticator, requests=requests)
+    sockets = GraphQLWebSocket(
+        gateway.engine,
+        authenticator=authenticator,
+        requests=requests,
+        limits=settings.streams,
+        clock=clock,
+        metrics=gateway.telemetry.metrics,
+    )
     gateway.on_leave(sockets.leave)
     pages = (
         [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]

@@ -39,6 +39,12 @@ class Ending(Enum):
     EXPIRED = "expired"
     DRAINED = "drained"
     FAILED = "failed"
+    SILENT = "silent"
+    """A WebSocket's client did not answer a ping."""
+    IDLE = "idle"
+    """A WebSocket's client asked for nothing."""
+    REFUSED = "refused"
+    """A WebSocket's client broke the protocol, or may not connect."""
 
 
 class Streams(Protocol):
