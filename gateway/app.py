@@ -343,7 +343,7 @@ def _signal_routes(settings: Settings, gateway: Application, authenticator: Auth
 def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with gateway.services, gateway.loaders:
+        async with gateway.services, gateway.loaders, gateway.engine.polls:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
             if gateway.siblings is not None:

@@ -27,7 +27,7 @@ from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph, event_id_of
-from ..loading import Loaders, Loads, Reading, Recording
+from ..loading import Loaders, Loads, Polls, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import Children, SpanKind, Telemetry
@@ -94,6 +94,7 @@ class Engine:
         self.plans = plans
         self.admission = admission
         self.results = Results(telemetry)
+        self.polls = Polls(loaders, clock=clock)
         self._loaders = loaders
         self._limits = limits
         self._telemetry = telemetry
@@ -276,6 +277,7 @@ class Engine:
             identity=request.identity,
             deadline=deadline,
             loads=Loads(self._loaders, reading),
+            polls=self.polls,
             telemetry=self._telemetry,
             clock=self._clock,
             services=self._services,
