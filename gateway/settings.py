@@ -171,7 +171,7 @@ class ServerSettings(Concern):
     """Operations in flight on this machine; more are refused with OVERLOADED. Each worker admits its share, rounded up. 512:
     eight services' bulkheads full at once."""
     max_subscriptions: Positive = 1_000
-    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
+    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 20 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     graphiql: bool = True

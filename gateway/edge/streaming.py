@@ -9,10 +9,10 @@ State: the streams that are open, so that a drain can end them with a word.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -272,6 +272,8 @@ class _Stream:
         except TimeoutError:
             self._abort()
             raise ClientGone from None
+        except OSError:
+            raise ClientGone from None
         return None
 
     async def _settle(self) -> None:
@@ -290,7 +292,15 @@ class _Stream:
         """The operation is under way, and its first answer may be far: let the client know that it is heard."""
         if not self._is_begun:
             self._is_begun = True
-            self._errand = asyncio.get_running_loop().create_task(self._transmit(self._framing.opening, is_first=True))
+            self._run(self._transmit(self._framing.opening, is_first=True))
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        self._errand = asyncio.get_running_loop().create_task(errand)
+        self._errand.add_done_callback(self._returned)
+
+    def _returned(self, errand: asyncio.Task[None]) -> None:
+        if not errand.cancelled() and errand.exception() is not None:
+            self.break_off(Ending.LEFT)
 
     async def _write(self, frame: bytes, *, is_last: bool = False) -> None:
         """Returns when the network has taken it."""
@@ -337,10 +347,9 @@ class _Stream:
         self._schedule()
 
     def _ping(self) -> None:
-        loop = asyncio.get_running_loop()
         if self._framing.heartbeat:
-            self._errand = loop.create_task(self._transmit(self._framing.heartbeat))
-        self._last_sent = loop.time()
+            self._run(self._transmit(self._framing.heartbeat))
+        self._last_sent = asyncio.get_running_loop().time()
 
 
 def _reason(ending: Ending, failure: Exception | None) -> Exception:

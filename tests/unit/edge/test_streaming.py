@@ -421,6 +421,29 @@ async def test_a_client_that_vanishes_in_the_middle_of_a_frame_leaves_nothing_be
     assert (gateway.engine.under_way, len(gateway.streams)) == (0, 0)
 
 
+@pytest.mark.parametrize("engine", [endless(), Counting(*range(9), every=0.5, ends=False)])
+@pytest.mark.parametrize("survives", [1, 2, 3])
+@in_virtual_time
+async def test_a_server_that_raises_when_the_client_has_gone_is_understood(engine: Counting, survives: int) -> None:
+    gateway, sent = Gateway(engine), 0
+
+    async def breaks(scope: Any, receive: Any, send: Any) -> None:
+        async def sends(message: Any) -> None:
+            nonlocal sent
+            sent += 1
+            if sent > survives:
+                raise OSError("broken pipe")
+            await send(message)
+
+        await gateway.endpoint(scope, receive, sends)
+
+    scope = scope_of_request("POST", "/graphql", headers={"accept": SSE, "content-type": "application/json"})
+    async with streamed(breaks, scope, orjson.dumps({"query": SUBSCRIPTION})):
+        await asyncio.sleep(80)
+        assert (engine.under_way, len(gateway.streams)) == (0, 0)
+    assert gateway.ended("sse", "left") == 1
+
+
 @in_virtual_time
 async def test_a_stream_that_waits_holds_one_task() -> None:
     gateway = Gateway(endless())
