@@ -26,6 +26,7 @@ from .edge import (
     Front,
     GraphQLEndpoint,
     GraphQLWebSocket,
+    HttpStreams,
     KnownDocuments,
     Origins,
     Requests,
@@ -161,11 +162,11 @@ def create_app(
     )
     authenticator = authenticator or _authenticator(settings)
     requests = _requests(settings, gateway, clock=clock)
-    endpoint = _endpoint(settings, gateway, authenticator, requests)
+    endpoint = _endpoint(settings, gateway, authenticator, requests, clock=clock)
     app = Front(
         endpoint,
         path=GRAPHQL_PATH,
-        routes=_routes(settings, gateway, endpoint, authenticator, requests),
+        routes=_routes(settings, gateway, endpoint, authenticator, requests, clock=clock),
         lifespan=_lifespan(settings, gateway, steered=steered),
     )
     app.state.gateway = gateway
@@ -292,9 +293,11 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
 
 
 def _endpoint(
-    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests
+    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests, *, clock: Clock
 ) -> GraphQLEndpoint:
     server = settings.server
+    streams = HttpStreams(gateway.engine, metrics=gateway.telemetry.metrics, limits=settings.streams, clock=clock)
+    gateway.on_leave(streams.leave)
     return GraphQLEndpoint(
         gateway.engine,
         authenticator=authenticator,
@@ -307,6 +310,7 @@ def _endpoint(
         ),
         origins=Origins(server.cors_origins),
         refuses_forged=server.csrf_prevention,
+        streams=streams,
         is_draining=lambda: gateway.admission.is_draining,
         page=GRAPHIQL_PATH if server.graphiql else None,
     )
@@ -318,12 +322,17 @@ def _routes(
     endpoint: GraphQLEndpoint,
     authenticator: Authenticator,
     requests: Requests,
+    *,
+    clock: Clock,
 ) -> list[Any]:
     sockets = GraphQLWebSocket(
         gateway.engine,
         authenticator=authenticator,
         requests=requests,
         origins=Origins(settings.server.cors_origins),
+        limits=settings.streams,
+        clock=clock,
+        metrics=gateway.telemetry.metrics,
     )
     gateway.on_leave(sockets.leave)
     pages = (
@@ -360,7 +369,7 @@ def _signal_routes(settings: Settings, gateway: Application, authenticator: Auth
 def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with gateway.services, gateway.loaders:
+        async with gateway.services, gateway.loaders, gateway.engine.polls:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
             if gateway.siblings is not None:

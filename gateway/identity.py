@@ -6,8 +6,10 @@ Invariant: an `Identity` is made at the edge only, by an authenticator, and neve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from .clock import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,9 @@ class Identity:
     subject: str
     scopes: frozenset[str] = frozenset()
     is_anonymous: bool = False
+    expires_at: Epoch | None = field(default=None, compare=False)
+    """When the credentials are no longer valid: then a stream ends that was begun with them. None: they do not expire. No part of
+    who it is: a caller with a new token is the same caller."""
 
     def has(self, scope: str) -> bool:
         return scope in self.scopes

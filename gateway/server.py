@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -20,16 +21,21 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from . import collector
 from .clock import Seconds
-from .edge.leaving import EXTENSION, Left
+from .edge.leaving import ABORT, EXTENSION, Left
 from .edge.parameters import WHOLE_BODY
 from .telemetry import Log
 
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
 )
+_UNACKNOWLEDGED = 60_000
+"""Milliseconds that sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said
+so. Else the kernel tries for a quarter of an hour."""
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
@@ -54,6 +60,8 @@ def hold_port(host: str, port: int) -> socket.socket:
         raise _taken(host, port, error) from error
     # Connections of an earlier run that linger in TIME_WAIT do not count; a listener does.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections that are accepted have it too
+        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED)
     try:
         held.bind(address)
         held.listen(_BACKLOG)
@@ -91,8 +99,9 @@ def serve(
         port=port,
         loop="uvloop",
         http=_Connection,
-        ws="websockets-sansio",
+        ws=_Socket,
         ws_max_size=ws_max_size,
+        ws_ping_interval=None,  # `graphql-transport-ws` has pings of its own
         lifespan="on",
         proxy_headers=False,  # nothing here asks for the client's address
         access_log=False,
@@ -159,7 +168,11 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        extensions: dict[str, Any] = {EXTENSION: self._watch, WHOLE_BODY: self._has_whole_body}
+        extensions: dict[str, Any] = {
+            ABORT: self._abort,
+            EXTENSION: self._watch,
+            WHOLE_BODY: self._has_whole_body,
+        }
         self.scope["extensions"] = extensions
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,6 +184,9 @@ class _Connection(HttpToolsProtocol):
         """Of the newest request: when another one asks, its body has been read, for bodies stand one after another."""
         return not self.cycle.more_body
 
+    def _abort(self) -> None:
+        _cut(self.transport)
+
     def _watch(self, left: Left) -> Left:
         self.flow.resume_reading()  # paused after a long body: who does not read does not see the end
         if self.transport.is_closing():
@@ -178,6 +194,27 @@ class _Connection(HttpToolsProtocol):
         else:
             self._watching.add(left)
         return lambda: self._watching.discard(left)
+
+
+class _Socket(WebSocketsSansIOProtocol):
+    """uvicorn's, which can also be cut off: it closes only when all is sent, which a reader that has stalled never lets happen."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake was well-formed; the application has not begun yet
+            extensions: dict[str, Any] = {**(self.scope.get("extensions") or {}), ABORT: self._abort}
+            self.scope["extensions"] = extensions
+
+    def _abort(self) -> None:
+        _cut(self.transport)
+
+
+def _cut(transport: asyncio.Transport) -> None:
+    """Reset the connection: what it has not sent is thrown away, in the kernel too, which would else hold it for the reader."""
+    held = transport.get_extra_info("socket")
+    if held is not None and not transport.is_closing():
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 class _WatchedStart:

@@ -67,6 +67,7 @@ from .settings_sources import (
     words,
     written,
 )
+from .stream_limits import StreamLimits
 
 __all__ = [
     "GraphSettings",
@@ -150,7 +151,7 @@ class GraphSettings(Concern):
     mutation: Name | None = None
     """The root type of mutations. None: a graph that only reads."""
     subscription: Name | None = None
-    """The root type of subscriptions, served over WebSocket. None: there are none."""
+    """The root type of subscriptions. None: there are none."""
     sdl: OptionalPath = Path("schema.graphql")
     """The printed schema that `sagaql check` compares with the code, relative to gateway.toml; "" keeps none."""
 
@@ -173,7 +174,7 @@ class ServerSettings(Concern):
     """Operations in flight on this machine; more are refused with OVERLOADED. Each worker admits its share, rounded up. 512:
     eight services' bulkheads full at once."""
     max_subscriptions: Positive = 1_000
-    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 10 MB."""
+    """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 20 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
     partial_success_status: Literal[200, 294] = 200
@@ -470,6 +471,8 @@ class Settings(BaseSettings):
     graph: GraphSettings = GraphSettings()
     server: ServerSettings = ServerSettings()
     operation: OperationSettings = OperationSettings()
+    streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
+    """How long subscriptions may be silent, stalled or idle."""
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None

@@ -13,6 +13,7 @@ from .pages import graphiql_routes, landing
 from .requests import Requests
 from .responses import Responses
 from .signals import signal_route
+from .streaming import HttpStreams
 
 __all__ = [
     "Compression",
@@ -20,6 +21,7 @@ __all__ = [
     "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
+    "HttpStreams",
     "KnownDocuments",
     "Origins",
     "Requests",

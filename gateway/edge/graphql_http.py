@@ -20,11 +20,12 @@ from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
-from .negotiation import GRAPHQL_RESPONSE, JSON, accepted
+from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
 from .origins import Cors, Origins, ensure_wanted
 from .parameters import from_body, from_query
 from .requests import Requests
 from .responses import ALLOWED, READING, MethodNotAllowed, Responses
+from .streaming import HttpStreams
 
 
 class Executes(Protocol):
@@ -52,10 +53,12 @@ class GraphQLEndpoint:
         responses: Responses = Responses(),  # noqa: B008 - never changed
         origins: Origins = Origins(),  # noqa: B008 - never changed
         refuses_forged: bool = True,
+        streams: HttpStreams | None = None,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`page`: where a browser that comes here by hand is sent. `is_draining`: whether a cancellation means that we leave.
+        """`streams`: how answers come by and by; None: they do not. `page`: where a browser that comes here by hand is sent.
+        `is_draining`: whether a cancellation means that we leave.
 
         `origins`: of pages that may come here besides our own; `refuses_forged`: whether others' GETs are refused.
         """
@@ -68,6 +71,7 @@ class GraphQLEndpoint:
         self._origins = origins
         self._cors = Cors(origins, forwards=requests.forwards) if origins else None
         self._refuses_forged = refuses_forged
+        self._streams = streams
         self._page = page
         self._is_draining = is_draining
 
@@ -79,9 +83,9 @@ class GraphQLEndpoint:
         if method != "POST" and (other := self._without_executing(method, scope)):
             await other(scope, receive, send)
             return
-        media_type = accepted(headers.get("accept")).whole
+        takes = accepted(headers.get("accept"))
         try:
-            result = await self._result(scope, headers, receive, media_type)
+            result = await self._result(scope, headers, receive, send, takes)
         except ClientGone:
             return
         except asyncio.CancelledError:
@@ -91,7 +95,8 @@ class GraphQLEndpoint:
             result = self._engine.refuse(Draining("this gateway is shutting down: send the request again"))
         except Exception as error:  # ours keep their text; an authenticator's, or a bug of ours, is masked
             result = self._engine.refuse(error)
-        await self._respond(result, send, media_type or JSON, method=method, headers=headers)
+        if result is not None:
+            await self._respond(result, send, takes, method=method, headers=headers)
 
     def _without_executing(self, method: str, scope: Scope) -> Response | None:
         if method == "OPTIONS":
@@ -102,8 +107,12 @@ class GraphQLEndpoint:
         return None
 
     async def _respond(
-        self, result: GraphQLResult, send: Send, media_type: str, *, method: str, headers: ClientHeaders
+        self, result: GraphQLResult, send: Send, takes: Accepted, *, method: str, headers: ClientHeaders
     ) -> None:
+        if takes.whole is None and takes.stream is not None and self._streams is not None:
+            await self._streams.refuse(result, takes, send)
+            return
+        media_type = takes.whole or JSON
         try:
             response = await self._responses.of(result, media_type, method=method, headers=headers)
         except Unwritable as error:
@@ -113,9 +122,10 @@ class GraphQLEndpoint:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _result(
-        self, scope: Scope, headers: ClientHeaders, receive: Receive, media_type: str | None
-    ) -> GraphQLResult:
-        if media_type is None:
+        self, scope: Scope, headers: ClientHeaders, receive: Receive, send: Send, takes: Accepted
+    ) -> GraphQLResult | None:
+        """None: it was streamed."""
+        if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
         graphql = self._requests.read(
@@ -124,6 +134,8 @@ class GraphQLEndpoint:
             identity=identity,
             only_queries=scope["method"] in READING,
         )
+        if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
+            return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:

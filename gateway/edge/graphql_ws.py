@@ -1,9 +1,10 @@
 """`/graphql` over WebSocket: the protocol `graphql-transport-ws`, which GraphiQL, Apollo, urql and graphql-ws speak.
 
 Invariants: nothing is executed before the connection is acknowledged, and it is acknowledged only to whoever is known or anonymous;
-at most `MAX_OPERATIONS` operations a connection; an event is asked for when the last one was sent, so a slow reader fills no queue;
-when the client goes away, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a
-page elsewhere must not use a browser's network position.
+at most `MAX_OPERATIONS` operations a connection; an event is asked for when the last one was sent, so at most one message an
+operation waits for the network, and a reader that takes none for long is cut off; when the client goes away, or its credentials
+expire, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a page elsewhere must
+not use a browser's network position.
 State: the connections that are open, so that a drain can end them with a word.
 Source: the GraphQL over WebSocket protocol (graphql-ws, PROTOCOL.md).
 """
@@ -11,7 +12,7 @@ Source: the GraphQL over WebSocket protocol (graphql-ws, PROTOCOL.md).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from enum import IntEnum
 from typing import Any, NoReturn, Protocol
@@ -21,13 +22,17 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ..clock import Seconds
+from ..clock import Clock, LoopClock, Seconds
 from ..errors import GatewayError, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
+from ..stream_limits import StreamLimits
+from ..telemetry import Metrics
 from .client_headers import ClientHeaders
+from .leaving import aborting
 from .origins import Origins
 from .requests import Requests
+from .streaming import FAREWELL_WITHIN, Ending
 
 SUBPROTOCOL = "graphql-transport-ws"
 MAX_OPERATIONS = 64
@@ -36,25 +41,37 @@ MAX_OPERATIONS = 64
 INIT_WITHIN = Seconds(10.0)
 """A connection that has not introduced itself by then is closed."""
 
-PING_EVERY = Seconds(25.0)
-"""Shorter than the idle timeouts of proxies (60 s). A client that does not answer within as long again is gone."""
-
 
 class Close(IntEnum):
     """Why a connection is closed by us."""
 
+    IDLE = 1000
+    """Nothing was asked for in a long while: nothing went wrong, and there is no hurry to connect again."""
     GOING_AWAY = 1012
     """Restarting: connect again, perhaps to another gateway."""
     BAD_MESSAGE = 4400
     UNAUTHORIZED = 4401
+    """Nobody has introduced itself, or the credentials have expired."""
     FORBIDDEN = 4403
     INIT_TIMEOUT = 4408
     DUPLICATE = 4409
     TOO_MANY_INITS = 4429
+    STALLED = 4498
+    """Messages were not read. It may connect again, and should read faster."""
     SILENT = 4499
 
 
-class Streams(Protocol):
+_ENDINGS = {
+    Close.IDLE: Ending.IDLE,
+    Close.GOING_AWAY: Ending.DRAINED,
+    Close.UNAUTHORIZED: Ending.EXPIRED,
+    Close.STALLED: Ending.STALLED,
+    Close.SILENT: Ending.SILENT,
+}
+"""All others were refused."""
+
+
+class Answers(Protocol):
     """What this transport needs of the engine."""
 
     def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]: ...
@@ -66,16 +83,22 @@ class GraphQLWebSocket:
 
     def __init__(
         self,
-        engine: Streams,
+        engine: Answers,
         *,
         authenticator: Authenticator,
         requests: Requests = Requests(),  # noqa: B008 - frozen
         origins: Origins = Origins(),  # noqa: B008 - never changed
+        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
+        clock: Clock | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self.limits = limits
         self._engine = engine
         self._authenticator = authenticator
         self._requests = requests
         self._origins = origins
+        self._clock = clock or LoopClock()
+        self._ended = (metrics or Metrics()).streams_ended
         self._open: set[_Connection] = set()
 
     def __len__(self) -> int:
@@ -87,12 +110,13 @@ class GraphQLWebSocket:
             await socket.close(Close.FORBIDDEN)  # before it is accepted: the client reads 403
             return
         await socket.accept(subprotocol=SUBPROTOCOL)
-        connection = _Connection(socket, self)
+        connection = _Connection(socket, self, abort=aborting(scope))
         self._open.add(connection)
         try:
             await connection.serve()
         finally:
             self._open.discard(connection)
+            self._ended.labels("websocket", connection.ending.value).inc()
 
     async def leave(self) -> None:
         """Tell every client to connect again, and end what it asked for."""
@@ -105,6 +129,10 @@ class GraphQLWebSocket:
     def request(self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity) -> GraphQLRequest:
         """Raises: RequestError for what is no GraphQL request."""
         return self._requests.read(payload, ClientHeaders(headers.raw), identity=identity)
+
+    def expires_in(self, identity: Identity) -> Seconds | None:
+        """Seconds until the caller's credentials are no longer valid; None: they do not expire."""
+        return None if identity.expires_at is None else Seconds(identity.expires_at - self._clock.wall())
 
     def answers(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         return self._engine.stream(request)
@@ -120,13 +148,18 @@ class _Closed(Exception):
 class _Connection:
     """One client. Reads in its own task; each operation is a task of a group that ends with the connection."""
 
-    def __init__(self, socket: WebSocket, endpoint: GraphQLWebSocket) -> None:
+    def __init__(self, socket: WebSocket, endpoint: GraphQLWebSocket, *, abort: Callable[[], None]) -> None:
+        self.ending = Ending.LEFT
         self._socket = socket
         self._endpoint = endpoint
+        self._abort = abort
+        self._limits = endpoint.limits
+        self._reading = asyncio.timeout(None)
         self._headers = socket.headers
         self._identity: Identity | None = None
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._heard = asyncio.Event()
+        self._last_busy = asyncio.get_running_loop().time()
 
     async def serve(self) -> None:
         """Until either side closes."""
@@ -135,17 +168,27 @@ class _Connection:
         except (WebSocketDisconnect, _Closed):
             return
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch())
-            with suppress(WebSocketDisconnect, _Closed):
-                await self._read(group)
-            watching.cancel()
-            for task in self._operations.values():
+            minding = [group.create_task(each) for each in (self._watch(), self._expire(), self._rest())]
+            with suppress(WebSocketDisconnect, _Closed, TimeoutError):
+                async with self._reading:
+                    await self._read(group)
+            for task in (*minding, *self._operations.values()):
                 task.cancel()
 
     async def close(self, code: Close, reason: str = "") -> None:
-        if self._socket.application_state is WebSocketState.CONNECTED:
-            with suppress(RuntimeError, WebSocketDisconnect):  # the client was faster
+        """Say why, as far as the network takes it; the connection then is over."""
+        if self._socket.application_state is not WebSocketState.CONNECTED:
+            return
+        self.ending = _ENDINGS.get(code, Ending.REFUSED)
+        try:
+            async with asyncio.timeout(FAREWELL_WITHIN):
                 await self._socket.close(code, reason)
+        except TimeoutError:
+            self._abort()
+        except (RuntimeError, WebSocketDisconnect):  # the client was faster
+            pass
+        with suppress(RuntimeError):  # nobody reads yet, or no longer
+            self._reading.reschedule(asyncio.get_running_loop().time())
 
     # -- messages in ---------------------------------------------------------------------------------------------------
 
@@ -240,6 +283,7 @@ class _Connection:
                 await self._send_errors(number, self._endpoint.refuse(error))
         finally:
             self._operations.pop(number, None)
+            self._last_busy = asyncio.get_running_loop().time()
 
     # -- messages out --------------------------------------------------------------------------------------------------
 
@@ -247,10 +291,14 @@ class _Connection:
         """Returns when the network has taken it, so whoever produces waits for whoever reads. Raises: WebSocketDisconnect."""
         if self._socket.application_state is not WebSocketState.CONNECTED:
             raise _Closed
+        text = orjson.dumps(message).decode()
         try:
-            await self._socket.send_text(orjson.dumps(message).decode())
+            async with asyncio.timeout(self._limits.stalled):
+                await self._socket.send_text(text)
         except RuntimeError as error:  # starlette's word for "it was closed meanwhile"
             raise _Closed from error
+        except TimeoutError:
+            await self._end(Close.STALLED, f"nothing was read for {self._limits.stalled:g} s")
 
     async def _send_errors(self, number: str, result: GraphQLResult) -> None:
         await self._send({"id": number, "type": "error", "payload": list(result.errors)})
@@ -263,13 +311,32 @@ class _Connection:
         """Ping a client that is silent; close one that stays silent."""
         while True:
             self._heard.clear()
-            if await self._hears_within(PING_EVERY):
+            if await self._hears_within(self._limits.ping):
                 continue
             with suppress(WebSocketDisconnect, _Closed):
                 await self._send({"type": "ping"})
-            if not await self._hears_within(PING_EVERY):
+            if not await self._hears_within(self._limits.ping):
                 await self.close(Close.SILENT, "no answer to a ping")
                 return
+
+    async def _expire(self) -> None:
+        """Close when the credentials are no longer valid. The wall clock may jump: it is asked again every minute."""
+        assert self._identity is not None  # noqa: S101 - nobody is served before `_introduce`
+        while (left := self._endpoint.expires_in(self._identity)) is not None:
+            if left <= 0:
+                await self.close(Close.UNAUTHORIZED, "the credentials have expired: connect again with new ones")
+                return
+            await asyncio.sleep(min(left, 60.0))
+
+    async def _rest(self) -> None:
+        """Close a connection on which nothing has been asked for in a long while."""
+        while self._limits.idle:
+            now = asyncio.get_running_loop().time()
+            idle = 0.0 if self._operations else now - self._last_busy
+            if idle >= self._limits.idle:
+                await self.close(Close.IDLE, f"no operation for {self._limits.idle:g} s")
+                return
+            await asyncio.sleep(self._limits.idle - idle)
 
     async def _hears_within(self, seconds: Seconds) -> bool:
         try:

@@ -17,9 +17,21 @@ V = TypeVar("V")
 EXTENSION = "sagaql.leaving"
 """Under this name in the `extensions` of an ASGI scope: the server's `Watch` for that connection."""
 
+ABORT = "sagaql.abort"
+"""Under this name in the `extensions` of an ASGI scope: cuts the connection, with whatever it has not sent yet."""
+
 Left = Callable[[], None]
 Watch = Callable[[Left], Left]
 """Calls what it is given, once, when the client has left; returns what takes that back."""
+
+
+def aborting(scope: Scope) -> Callable[[], None]:
+    """What cuts the connection of this request. A server that has no such thing closes it when the response ends unfinished."""
+    abort: Callable[[], None] | None = scope.get("extensions", {}).get(ABORT)
+    return abort or _nothing
+
+
+def _nothing() -> None: ...
 
 
 class ClientGone(Exception):

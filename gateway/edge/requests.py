@@ -63,6 +63,7 @@ class Requests:
             on_error=_on_error(parameters),
             is_explained=self._is_explained(extensions, identity),
             tells_freshness=only_queries and self.http_caching,
+            last_event_id=headers.get("last-event-id"),
             only_queries=only_queries,
         )
 

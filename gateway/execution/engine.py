@@ -7,7 +7,7 @@ for cancellation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,8 @@ from msgspec.structs import replace
 from ..admission import Admission
 from ..clock import Clock, Deadline, Seconds
 from ..errors import GatewayError, RequestError
-from ..graph import Ctx, Graph
-from ..loading import Loaders, Loads, Reading, Recording
+from ..graph import Ctx, Graph, event_id_of
+from ..loading import Loaders, Loads, Polls, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
 from ..services.timers import Timers
@@ -42,6 +42,9 @@ from .plans import Plans
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
+
+
+def _nobody_waits() -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class Engine:
         self.plans = plans
         self.admission = admission
         self.results = Results(telemetry)
+        self.polls = Polls(loaders, clock=clock)
         self._loaders = loaders
         self._limits = limits
         self._telemetry = telemetry
@@ -128,10 +132,26 @@ class Engine:
             self._tell(kind, name, request=request, result=result, lasted=Seconds(self._clock.now() - started))
             return result
 
-    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+    def is_subscription(self, request: GraphQLRequest) -> bool:
+        """A document that is refused is none. Cost: a look-up, for documents in which the word is found."""
+        if OperationType.SUBSCRIPTION.value not in request.text:
+            return False
+        try:
+            return self.documents.operation(request.text, request.operation_name).kind is OperationType.SUBSCRIPTION
+        except GatewayError:
+            return False
+
+    def streams(self, request: GraphQLRequest) -> bool:
+        """Whether `stream` may have several answers."""
+        return self.is_subscription(request)
+
+    async def stream(
+        self, request: GraphQLRequest, *, begun: Callable[[], None] = _nobody_waits
+    ) -> AsyncGenerator[GraphQLResult]:
         """The answers of an operation, over a transport that can carry many: one, unless it is a subscription.
 
         The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader.
+        `begun`: called when a subscription was taken, since its first event may be far.
         """
         try:
             operation = self.documents.operation(request.text, request.operation_name)
@@ -141,10 +161,13 @@ class Engine:
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield await self.answer(request)
             return
-        async for result in self._events(operation, request):
-            yield result
+        async with aclosing(self._events(operation, request, begun)) as results:
+            async for result in results:
+                yield result
 
-    async def _events(self, operation: Operation, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+    async def _events(
+        self, operation: Operation, request: GraphQLRequest, begun: Callable[[], None]
+    ) -> AsyncGenerator[GraphQLResult]:
         """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""
         ctx = self._context(operation, request, deadline=Deadline())
         try:
@@ -153,6 +176,7 @@ class Engine:
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
                     return
+                begun()
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
                         yield await self._answer_event(operation, request, event)
@@ -180,7 +204,9 @@ class Engine:
 
     async def _answer_event(self, operation: Operation, request: GraphQLRequest, event: Any) -> GraphQLResult:
         with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace):
-            return await self._run(operation, request, root=event)
+            result = await self._run(operation, request, root=event)
+        event_id = event_id_of(event)
+        return result if event_id is None else replace(result, event_id=event_id)
 
     def _tell(
         self, kind: str, name: str | None, *, request: GraphQLRequest, result: GraphQLResult, lasted: Seconds
@@ -262,6 +288,7 @@ class Engine:
             identity=request.identity,
             deadline=deadline,
             loads=Loads(self._loaders, reading),
+            polls=self.polls,
             telemetry=self._telemetry,
             clock=self._clock,
             timers=self._timers,
@@ -269,6 +296,7 @@ class Engine:
             sagas=self._sagas,
             secret_keys=self._secret_keys,
             idempotency_key=request.idempotency_key,
+            last_event_id=request.last_event_id,
             raw_variables=request.variables,
             saga_wait=self._limits.saga_wait,
             operator_scope=self._scopes.operator,
@@ -285,10 +313,13 @@ class MethodRefused(RequestError):
 
 def ensure_permitted(operation: Operation, request: GraphQLRequest, graph: Graph) -> None:
     """Raises: MethodRefused for a mutation by GET; RequestError where one key would serve two sagas, or none."""
+    if operation.kind is OperationType.SUBSCRIPTION:
+        raise RequestError(
+            "a subscription has many answers, and this client takes one: send Accept: text/event-stream, or "
+            "Accept: multipart/mixed;subscriptionSpec=1.0, or connect to this address by WebSocket (graphql-transport-ws)"
+        )
     if request.only_queries and operation.kind is not OperationType.QUERY:
         raise MethodRefused(f"a {operation.kind.value} needs POST: GET is for queries")
-    if operation.kind is OperationType.SUBSCRIPTION:
-        raise RequestError("a subscription needs a WebSocket: connect to this address with graphql-transport-ws")
     if request.idempotency_key is not None:
         ensure_one_key(operation, request, graph)
 

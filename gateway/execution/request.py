@@ -39,5 +39,7 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     on_error: OnError = OnError.PROPAGATE
     tells_freshness: bool = False
     """The answer says for how long it may be kept."""
+    last_event_id: str | None = None
+    """The last event that the client has seen of a subscription that it begins anew."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""

@@ -39,6 +39,8 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     is_request_error: bool = False
     status: int = 200
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
+    event_id: str | None = None
+    """Of a subscription's event: what a client says back to go on after it. None: it cannot be resumed."""
 
     freshness: Freshness | None = None
     """For how long and by whom it may be kept; None: by nobody."""

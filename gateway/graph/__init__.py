@@ -9,6 +9,7 @@ from .entity import entity, field, input_type
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
 from .resolver import resolver
+from .resuming import event_id_of
 from .rules import Between, Items, Length, Pattern, Rule
 from .saga_events import SagaEvent, SagaEvents, follow_saga
 from .saga_field import SagaField, SagaOutcome, SagaStatus, saga_field
@@ -51,6 +52,7 @@ __all__ = [
     "connection",
     "default",
     "entity",
+    "event_id_of",
     "field",
     "find_saga",
     "find_sagas",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from ..clock import Clock, Deadline
+from ..clock import Clock, Deadline, duration
 from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
-from ..loading import Loader, Loads, Page, Pages, Service
+from ..loading import Loader, Loads, Page, Pages, Polls, Service
 from ..loading.calls import Wanted
 from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
@@ -50,6 +50,7 @@ class Ctx:
     clock: Clock
     timers: Timers = field(default_factory=Timers)
     """Of the application: those of resolvers, which end with the deadline."""
+    polls: Polls | None = None
     services: Services | None = None
     sagas: Host | None = None
     secret_keys: KeyRing | None = None
@@ -65,6 +66,8 @@ class Ctx:
     notes: Notes = field(default_factory=Notes)
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""
+    last_event_id: str | None = None
+    """In a subscription: the `event_id` that its client has seen last, where it goes on after it; as the client says it."""
     begun: dict[str, BegunSaga] | None = None
     """Sagas by the response keys of their fields; None: the operation is not explained, and nobody asks."""
     expected: Expected | None = None
@@ -90,6 +93,18 @@ class Ctx:
         expected = self.expected
         wanted = expected.wanted if expected is not None and pages.shape.into is expected.of else None
         return await self.loads.page(pages, arguments, wanted=wanted)
+
+    def poll(
+        self, loader: Loader[V], key: str, *, every: str | float, **arguments: Any
+    ) -> AsyncGenerator[V | None, None]:
+        """The key's value now, and whenever it has changed, for a subscription whose service tells nobody of changes.
+
+        The service is asked every `every` ("1s"), once for all who follow the key, and for as long as somebody does; a slow reader
+        gets the newest value. Raises, when it is read: GatewayError, where the first question fails.
+        """
+        if self.polls is None:
+            raise LookupError(f"nothing is polled here, so {loader.name} cannot be followed")
+        return self.polls.follow(loader, key, arguments, reading=self.loads.reading, every=duration(every))
 
     @property
     def strong(self) -> StrongReads:

@@ -5,6 +5,7 @@ nothing, whichever gateway it asks. The stream ends when the saga has ended. Not
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 
 import strawberry
@@ -33,6 +34,11 @@ class SagaEvent:
     reason: str | None = strawberry.field(description="What the operator gave as the reason.")
     saga_id: strawberry.Private[str]
 
+    @property
+    def event_id(self) -> str:
+        """What a client that connects again says back."""
+        return str(self.sequence)
+
     @strawberry.field(description="The saga as it stands now, which may be further than this event.")  # type: ignore[untyped-decorator]
     async def saga(self, info: strawberry.Info) -> SagaProgress:
         return await find_saga(context_of(info), self.saga_id, overseer="")
@@ -50,8 +56,9 @@ class SagaEvents:
         after: int = 0,
     ) -> AsyncGenerator[SagaEvent, None]:
         ctx = context_of(info)
-        async for event in follow_saga(ctx, id, after=after):
-            yield event
+        async with aclosing(follow_saga(ctx, id, after=max(after, _seen(ctx)))) as events:
+            async for event in events:
+                yield event
 
 
 async def follow_saga(ctx: Ctx, id: str, *, after: int) -> AsyncGenerator[SagaEvent, None]:  # noqa: A002
@@ -67,6 +74,12 @@ async def follow_saga(ctx: Ctx, id: str, *, after: int) -> AsyncGenerator[SagaEv
         after = history.last
         if history.state.is_final:
             return
+
+
+def _seen(ctx: Ctx) -> int:
+    """The number of the event that the client says it has seen last, by its connection's own word; 0 without one of ours."""
+    said = ctx.last_event_id or ""
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
 
 
 async def _ensure_there(ctx: Ctx, id: str, *, after: int) -> SagaHistory:  # noqa: A002

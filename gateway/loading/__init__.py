@@ -4,6 +4,7 @@ from .batch import BoundLoader, Loaders
 from .cache import Found, LoaderCache
 from .loader import Loader, Page, Pages, lazy_loader
 from .loads import Loads
+from .polls import Polls
 from .reading import Reading
 from .reconcile import Authority, Newest, Quorum, Reconciliation, authority, newest, quorum
 from .recording import Read, Recording
@@ -21,6 +22,7 @@ __all__ = [
     "Newest",
     "Page",
     "Pages",
+    "Polls",
     "Quorum",
     "Read",
     "Reading",

@@ -266,8 +266,12 @@ class BoundLoader(Generic[V]):
 
     def _cache_name(self, arguments: Arguments, reading: Reading) -> Callable[[str], Hashable]:
         """What a key is called in the cache, for all keys of a batch."""
-        scope = scope_of(reading, self.loader.sharing, sent=self._sent(reading))
+        scope = self.scope(reading)
         return lambda key: (scope, arguments, key)
+
+    def scope(self, reading: Reading) -> Hashable:
+        """With whom an answer may be shared."""
+        return scope_of(reading, self.loader.sharing, sent=self._sent(reading))
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
         return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)

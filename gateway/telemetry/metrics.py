@@ -72,6 +72,12 @@ class Metrics:
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
         )
         self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
+        self.streams_ended = Counter(
+            "sagaql_streams_ended_total",
+            "Responses of many answers, and WebSockets, that have ended.",
+            ["transport", "reason"],  # transport: sse | multipart | websocket; reason: completed | left | stalled | ...
+            registry=registry,
+        )
         self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
         self.degraded = Counter(
             "sagaql_degraded_total",

@@ -3,6 +3,7 @@
 from .client import Answer, GatewayUnderTest
 from .clock import Deadlock, VirtualClock, VirtualLoop, in_virtual_time, run_virtual
 from .journal import MemoryJournal
+from .streaming import StreamUnderTest, streamed
 from .websocket import WebSocketUnderTest, connected
 from .wire import ScriptedWire, Sent, after, answer, hang
 
@@ -13,6 +14,7 @@ __all__ = [
     "MemoryJournal",
     "ScriptedWire",
     "Sent",
+    "StreamUnderTest",
     "VirtualClock",
     "VirtualLoop",
     "WebSocketUnderTest",
@@ -22,4 +24,5 @@ __all__ = [
     "hang",
     "in_virtual_time",
     "run_virtual",
+    "streamed",
 ]

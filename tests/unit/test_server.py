@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from gateway.edge.leaving import EXTENSION, Left, Watch
-from gateway.server import _Connection  # pyright: ignore[reportPrivateUsage] - what `serve` is made of
+from gateway.server import _Connection, hold_port  # pyright: ignore[reportPrivateUsage] - what `serve` is made of
 
 REQUEST = b"POST /graphql HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -99,3 +100,10 @@ async def test_a_connection_that_stopped_reading_after_a_long_body_reads_on() ->
     connection, transport = connected(app)
     await asyncio.sleep(0)
     assert transport.reads
+
+
+def test_a_connection_whose_other_end_has_gone_without_a_word_is_given_up_in_a_minute() -> None:
+    with hold_port("127.0.0.1", 0) as held, socket.create_connection(held.getsockname()):
+        accepted, _ = held.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000

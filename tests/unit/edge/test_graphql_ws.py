@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
+from typing import Any
 
 import pytest
 
+from gateway.clock import Epoch, Seconds
 from gateway.edge import GraphQLWebSocket, Origins, Requests
 from gateway.edge.graphql_ws import MAX_OPERATIONS, Close
+from gateway.edge.leaving import ABORT
 from gateway.errors import GatewayError, Unauthenticated
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
-from gateway.testing import connected, in_virtual_time
+from gateway.stream_limits import StreamLimits
+from gateway.telemetry import Metrics
+from gateway.testing import VirtualClock, connected, in_virtual_time
 
 ADA = Identity("shop", "ada", frozenset({"customer"}))
 
@@ -319,3 +324,104 @@ async def test_a_gateway_that_leaves_tells_its_clients_to_connect_again() -> Non
         await gateway.leave()
         assert await socket.closed() == Close.GOING_AWAY
     assert engine.under_way == 0
+
+
+# -- what ends a connection --------------------------------------------------------------------------------------------
+
+
+class Stuck:
+    """A network between the client and the gateway that takes no message of a kind, and can be cut."""
+
+    def __init__(self, gateway: GraphQLWebSocket, kind: str) -> None:
+        self.gateway = gateway
+        self.kind = kind
+        self.is_cut = asyncio.Event()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        async def sends(message: Mapping[str, object]) -> None:
+            if f'"{self.kind}"' in str(message.get("text", "")) or message["type"] == "websocket.close":
+                await self.is_cut.wait()
+                raise OSError("cut")
+            await send(message)
+
+        await self.gateway({**scope, "extensions": {ABORT: self.is_cut.set}}, receive, sends)
+
+
+@pytest.mark.parametrize(("kind", "after"), [("next", 30 + 2), ("ping", 25 + 30 + 2)])
+@in_virtual_time
+async def test_a_reader_that_stalls_is_cut_off_and_leaves_nothing(kind: str, after: float) -> None:
+    engine, metrics, before = (
+        Counting(up_to=1_000) if kind == "next" else Waiting(),
+        Metrics(),
+        len(asyncio.all_tasks()),
+    )
+    gateway = GraphQLWebSocket(engine, authenticator=OneToken(), metrics=metrics)
+    network = Stuck(gateway, kind)
+    async with connected(network) as socket:
+        await socket.introduce()
+        for number in range(5):
+            await socket.subscribe(str(number), "subscription { number }")
+        began = asyncio.get_running_loop().time()
+        await network.is_cut.wait()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(after, abs=0.01)
+        await asyncio.sleep(0.01)
+        assert (engine.under_way, len(gateway)) == (0, 0)
+    assert len(asyncio.all_tasks()) == before
+    assert ended(metrics, "stalled") == 1
+
+
+@in_virtual_time
+async def test_a_drain_does_not_wait_for_a_reader_that_has_stalled() -> None:
+    engine = Counting(up_to=1_000)
+    gateway = endpoint(engine)
+    network = Stuck(gateway, "next")
+    async with connected(network) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(1)
+        async with asyncio.timeout(2.1):
+            await gateway.leave()
+        await asyncio.sleep(0.01)
+        assert (engine.under_way, len(gateway)) == (0, 0)
+
+
+@in_virtual_time
+async def test_a_connection_ends_when_its_credentials_expire() -> None:
+    clock, metrics, engine = VirtualClock(), Metrics(), Waiting()
+    expiring = Identity("shop", "ada", expires_at=Epoch(clock.wall() + 100))
+
+    class Expiring:
+        async def authenticate(self, headers: Mapping[str, str]) -> Identity:
+            return expiring
+
+    gateway = GraphQLWebSocket(engine, authenticator=Expiring(), clock=clock, metrics=metrics)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        for _ in range(2):
+            assert await socket.receive(within=30) == {"type": "ping"}
+            await socket.send(type="pong")
+        clock.jump(20)  # what a server that has slept finds
+        assert await socket.closed(within=50) == Close.UNAUTHORIZED
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 0
+    assert ended(metrics, "expired") == 1
+
+
+@in_virtual_time
+async def test_a_connection_on_which_nothing_is_asked_for_is_closed_and_one_with_an_operation_is_not() -> None:
+    gateway = GraphQLWebSocket(Waiting(), authenticator=OneToken(), limits=StreamLimits(idle=Seconds(20.0)))
+    async with connected(gateway) as idle, connected(gateway) as busy:
+        await idle.introduce()
+        await busy.introduce()
+        await busy.subscribe("a", "subscription { number }")
+        assert await idle.closed(within=21) == Close.IDLE
+        assert await busy.receive(within=30) == {"type": "ping"}
+        await busy.send(id="a", type="complete")
+        await busy.send(type="pong")
+        assert await busy.closed(within=41) == Close.IDLE
+
+
+def ended(metrics: Metrics, reason: str) -> float:
+    labels = {"transport": "websocket", "reason": reason}
+    return metrics.registry.get_sample_value("sagaql_streams_ended_total", labels) or 0.0

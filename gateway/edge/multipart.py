@@ -1,0 +1,69 @@
+"""Answers as parts of `multipart/mixed`, in two dialects: subscriptions as Apollo's clients know them, each answer in a payload of
+its own (`subscriptionSpec=1.0`); and answers as they are, for results that come in increments (`deferSpec`, `incrementalSpec`).
+
+Invariant: each part ends with the next part's delimiter, since clients take a part only when they have seen where it ends.
+Source: Apollo's "Multipart HTTP protocol for GraphQL subscriptions"; GraphQL over HTTP's incremental delivery RFC; RFC 2046 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ..execution import GraphQLResult
+from .negotiation import MULTIPART
+
+SUBSCRIPTION_SPEC = "1.0"
+_DIALECTS = ("deferspec", "incrementalspec")
+_WRITTEN = {"deferspec": "deferSpec", "incrementalspec": "incrementalSpec"}
+_KNOWN = {"deferspec": ("20220824",), "incrementalspec": ("v0.2",)}
+_HEAD = b"\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
+
+
+class Payloads:
+    """A `Framing`: every answer is a part `{"payload": {...}}`, and an empty one is a heartbeat."""
+
+    transport = "multipart"
+    media_type = f'{MULTIPART};boundary="graphql";subscriptionSpec={SUBSCRIPTION_SPEC}'.encode()
+    opening = b"\r\n--graphql"
+    heartbeat = _HEAD + b"{}\r\n--graphql"
+    end = b"--\r\n"
+
+    def answer(self, result: GraphQLResult) -> bytes:
+        """Raises: Unwritable."""
+        return b'%s{"payload":%s}\r\n--graphql' % (_HEAD, result.encoded())
+
+    def broken_off(self, result: GraphQLResult) -> bytes:
+        """Outside the payload: it is the stream that failed, not the operation."""
+        said: Mapping[str, Any] = {"payload": None, "errors": list(result.errors)}
+        return b"%s%s\r\n--graphql%s" % (_HEAD, orjson.dumps(said), self.end)
+
+    def restarting(self, result: GraphQLResult) -> bytes:
+        """The error says that it may be tried again."""
+        return self.broken_off(result)
+
+
+class Parts:
+    """A `Framing`: every answer is a part as it is. There is no heartbeat: clients take each part for an answer."""
+
+    transport = "multipart"
+    opening = b"\r\n---"
+    heartbeat = b""
+    end = b"--\r\n"
+
+    def __init__(self, dialect: Mapping[str, str]) -> None:
+        """`dialect`: the parameters of the client's range; what we know of them is said back."""
+        told = "".join(f";{_WRITTEN[name]}={dialect[name]}" for name in _DIALECTS if dialect.get(name) in _KNOWN[name])
+        self.media_type = f'{MULTIPART};boundary="-"{told}'.encode()
+
+    def answer(self, result: GraphQLResult) -> bytes:
+        """Raises: Unwritable."""
+        return b"%s%s\r\n---" % (_HEAD, result.encoded())
+
+    def broken_off(self, result: GraphQLResult) -> bytes:
+        return self.answer(result) + self.end
+
+    def restarting(self, result: GraphQLResult) -> bytes:
+        return self.broken_off(result)
