@@ -25,7 +25,9 @@ def trust(folder: Path, documents: Documents, plans: Plans) -> int:
             problems += [_located(each, path) for each in error.errors]
         else:
             for operation in operations.values():
-                plans.prepare(operation)
+                plans.prepare(operation.at_once)
+                if operation.defers:
+                    plans.prepare(operation)
     if problems:
         raise SettingsInvalid(problems)
     return len(texts)

@@ -18,7 +18,6 @@ from graphql import (
     OperationType,
     Undefined,
     create_source_event_stream,
-    execute,
     value_from_ast_untyped,
 )
 from msgspec.structs import replace
@@ -30,10 +29,13 @@ from ..graph import Ctx, Graph
 from ..loading import Loaders, Loads, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
-from ..telemetry import Children, SpanKind, Telemetry
+from ..telemetry import Children, Span, SpanKind, Telemetry
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
+from .handover import Give, handed_over
+from .interpreting import at_once, by_and_by, next_within
+from .parts import Parts, Payload
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -110,10 +112,9 @@ class Engine:
             started, kind, name = self._clock.now(), "unknown", None
             try:
                 with self.admission.permit():
-                    operation = self.documents.operation(request.text, request.operation_name)
+                    operation = self.documents.operation(request.text, request.operation_name).at_once
                     kind, name = operation.kind.value, operation.name
-                    span.update_name(kind)
-                    span.set_attributes({"graphql.operation.type": kind, "graphql.operation.name": name or ""})
+                    _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
                     result = await self._run(operation, request)
             except GatewayError as error:
@@ -124,20 +125,51 @@ class Engine:
             return result
 
     async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
-        """The answers of an operation, over a transport that can carry many: one, unless it is a subscription.
+        """The answers of an operation, over a transport that can carry many: one, unless it is a subscription, or defers.
 
-        The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader.
+        The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader. What
+        is deferred or streamed comes in parts; not where it is to be explained, which is of the whole.
         """
         try:
             operation = self.documents.operation(request.text, request.operation_name)
         except GatewayError as error:
             yield self.results.refused(error)
             return
-        if operation.kind is not OperationType.SUBSCRIPTION:
+        results: AsyncGenerator[GraphQLResult]
+        if operation.kind is OperationType.SUBSCRIPTION:
+            results = self._events(operation.at_once, request)
+        elif operation.defers and not request.is_explained:
+            results = handed_over(lambda give: self._deliver(operation, request, give))
+        else:
             yield await self.answer(request)
             return
-        async for result in self._events(operation, request):
-            yield result
+        async with aclosing(results):
+            async for result in results:
+                yield result
+
+    async def _deliver(self, operation: Operation, request: GraphQLRequest, give: Give[GraphQLResult]) -> None:
+        """Permit, run, shape: part by part. The operation's deadline is that of all parts, and its line in the log is one."""
+        with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
+            _describe(span, operation)
+            started, ctx = self._clock.now(), self._context(operation, request)
+            parts = Parts(self.results, ctx, request.incremental)
+            try:
+                with self.admission.permit():
+                    ensure_permitted(operation, request, self.graph)
+                    async with aclosing(self._payloads(operation, request, ctx)) as payloads:
+                        while (payload := await next_within(ctx.deadline, payloads)) is not None:
+                            await _give(parts.shaped(payload), give)
+            except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
+                await _give(parts.ended(error), give)
+            finally:
+                await ctx.loads.close()
+            lasted = Seconds(self._clock.now() - started)
+            self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
+
+    async def _payloads(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> AsyncGenerator[Payload]:
+        async with aclosing(by_and_by(self.graph.core, operation, request.variables, ctx)) as payloads:
+            async for payload in payloads:
+                yield payload
 
     async def _events(self, operation: Operation, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""
@@ -202,7 +234,7 @@ class Engine:
         found = self.plans.find(operation, request.variables)
         try:
             if isinstance(found, NotPlanned):
-                finished = await self._interpreted(operation, request, ctx, root=root)
+                finished = await at_once(self.graph.core, operation, request.variables, ctx, root=root)
             else:
                 program, variables = found
                 finished = await Run(program, self.graph.core, ctx, variables).result()
@@ -220,22 +252,6 @@ class Engine:
         """Of what will be run now. Raises: RequestError."""
         deadline = self._limits.granted(operation.kind, request.timeout)
         return self._explainer.explanation(operation, request.variables, deadline=deadline)
-
-    async def _interpreted(
-        self, operation: Operation, request: GraphQLRequest, ctx: Ctx, *, root: Any = None
-    ) -> Executed:
-        """By graphql-core: what is seen for the first time, the events of subscriptions, and whatever has no plan."""
-        outcome = execute(
-            self.graph.core,
-            operation.document,
-            root_value=root,
-            context_value=ctx,
-            variable_values=dict(request.variables),
-            operation_name=operation.name,
-        )
-        finished = await outcome if inspect.isawaitable(outcome) else outcome
-        assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
-        return Executed(finished.data, finished.errors or ())
 
     def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
         deadline = deadline or Deadline.after(self._limits.granted(operation.kind, request.timeout), clock=self._clock)
@@ -263,6 +279,18 @@ class Engine:
             signal_scope=self._scopes.signal,
             begun={} if request.is_explained else None,
         )
+
+
+def _describe(span: Span, operation: Operation) -> None:
+    span.update_name(operation.kind.value)
+    span.set_attributes(
+        {"graphql.operation.type": operation.kind.value, "graphql.operation.name": operation.name or ""}
+    )
+
+
+async def _give(result: GraphQLResult | None, give: Give[GraphQLResult]) -> None:
+    if result is not None:
+        await give(result)
 
 
 class MethodRefused(RequestError):

@@ -17,12 +17,12 @@ from re import sub
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, OperationDefinitionNode, execute, parse
-from graphql.pyutils.is_awaitable import is_awaitable
+from graphql import ExecutionResult, OperationDefinitionNode, parse
 
 from gateway.clock import Deadline
 from gateway.execution.answer import plain
 from gateway.execution.document import Documents, Operation
+from gateway.execution.interpreting import at_once
 from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
@@ -166,16 +166,8 @@ async def _by_plan(run: Run) -> ExecutionResult:
 
 
 async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionResult:
-    outcome = execute(
-        graph.core,
-        operation.document,
-        context_value=ctx,
-        variable_values=dict(case.values),
-        operation_name=operation.name,
-    )
-    finished: Any = await outcome if is_awaitable(outcome) else outcome
-    assert isinstance(finished, ExecutionResult)
-    return finished
+    finished = await at_once(graph.core, operation, case.values, ctx)
+    return ExecutionResult(finished.data, [*finished.errors] or None)
 
 
 async def _executed(case: Case, run: Any) -> ExecutionResult:
