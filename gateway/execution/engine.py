@@ -30,6 +30,7 @@ from ..loading import Loaders, Loads, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
 from ..telemetry import Children, Span, SpanKind, Telemetry
+from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
@@ -166,10 +167,12 @@ class Engine:
             lasted = Seconds(self._clock.now() - started)
             self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
 
-    async def _payloads(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> AsyncGenerator[Payload]:
-        async with aclosing(by_and_by(self.graph.core, operation, request.variables, ctx)) as payloads:
-            async for payload in payloads:
-                yield payload
+    def _payloads(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> AsyncGenerator[Payload]:
+        found = self.plans.find(operation, request.variables)
+        if isinstance(found, NotPlanned):
+            return by_and_by(self.graph.core, operation, request.variables, ctx)
+        program, variables = found
+        return in_parts(Run(program, self.graph.core, ctx, variables))
 
     async def _events(self, operation: Operation, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""

@@ -8,8 +8,8 @@ cancelled when the reader goes, and has ended when the reader has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from .tasks import cancelled
 
@@ -19,26 +19,23 @@ Give = Callable[[T], Awaitable[None]]
 """Hands one piece on; waits while the reader is behind."""
 
 
-async def handed_over(make: Callable[[Give[T]], Awaitable[None]]) -> AsyncGenerator[T]:
+async def handed_over(make: Callable[[Give[T]], Coroutine[Any, Any, None]]) -> AsyncGenerator[T]:
     """The pieces that `make` gives. Raises: what it raises, after them."""
-    pieces: asyncio.Queue[tuple[T] | Exception | None] = asyncio.Queue(1)
+    pieces: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(1)
 
     async def give(piece: T) -> None:
-        await pieces.put((piece,))
+        await room.acquire()
+        pieces.put_nowait((piece,))
 
-    async def to_its_end() -> None:
-        try:
-            await make(give)
-        except Exception as error:  # told to the reader, who waits for a piece
-            await pieces.put(error)
-        else:
-            await pieces.put(None)
-
-    making = asyncio.create_task(to_its_end())
+    making = asyncio.create_task(make(give))
+    making.add_done_callback(lambda _: pieces.put_nowait(None))
     try:
         while (found := await pieces.get()) is not None:
-            if isinstance(found, Exception):
-                raise found
+            room.release()
             yield found[0]
+        making.result()
     finally:
         await cancelled([making])
+        if not making.cancelled():
+            making.exception()  # whoever reads to the end has been told

@@ -1,14 +1,16 @@
 """A validated operation becomes its plan. Pure: no request, no clock, no effect.
 
 Fields are collected by graphql-core's own functions, so that fragments, type conditions, @skip and @include mean what they mean
-there; only the variables of those directives matter, which is why a plan holds for one setting of them. Invariant: whatever is not
+there; only the variables of those directives matter, which is why a plan holds for one setting of them. What is deferred is told
+by its functions too; a fragment's part of an object is planned where it adds fields to the objects that it stands on and shares
+none of them with another one, and not in a mutation, where it would be read while later fields write. Invariant: whatever is not
 certain to be executed as graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -31,9 +33,18 @@ from graphql import (
     is_non_null_type,
     is_object_type,
 )
-from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.collect_fields import (
+    CollectedFields,
+    DeferUsage,
+    FieldDetails,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
 from graphql.execution.executor import default_field_resolver
+from graphql.execution.incremental.build_execution_plan import build_execution_plan, get_filtered_defer_usage_set
 from graphql.execution.values import VariableValues
+from graphql.pyutils import RefMap, RefSet
 from strawberry.types.field import StrawberryField
 
 from ..graph import JoinField
@@ -43,6 +54,7 @@ from .document import Operation
 from .plan import (
     Attribute,
     Batched,
+    Deferred,
     Items,
     Joined,
     Leaf,
@@ -62,7 +74,7 @@ from .plan import (
 MAX_FIELDS = 5_000
 """Fields of one plan, those of every possible type of an interface counted. A document of nested fragments can ask for millions."""
 
-_CONDITIONS = ("skip", "include")
+_CONDITIONS = ("skip", "include", "defer")
 
 
 class NotPlanned(Exception):
@@ -82,7 +94,7 @@ def plan(operation: Operation, schema: GraphQLSchema, variables: VariableValues)
 
 
 def condition_variables(operation: Operation) -> tuple[str, ...]:
-    """Names of the variables that @skip and @include ask for, anywhere in the document, sorted. Raises: NotPlanned."""
+    """Names of the variables that @skip, @include and @defer ask for, anywhere in the document, sorted. Raises: NotPlanned."""
     try:
         names = {
             name
@@ -107,6 +119,8 @@ def _asked_by(node: SelectionNode) -> Iterator[str]:
         if directive.name.value not in _CONDITIONS:
             raise NotPlanned("directive")
         for argument in directive.arguments or ():
+            if argument.name.value != "if":
+                continue  # the label, which validation wants as it stands
             if isinstance(argument.value, VariableNode):
                 yield argument.value.name.value
             elif not isinstance(argument.value, BooleanValueNode):
@@ -131,21 +145,55 @@ class _Planner:
         root = self._schema.get_root_type(node.operation)
         if root is None or node.operation is OperationType.SUBSCRIPTION:
             raise NotPlanned("kind")
-        found = collect_fields(self._schema, self._fragments, self._variables, root, node).grouped_field_set
+        found = collect_fields(self._schema, self._fragments, self._variables, root, node)
         return Plan(
             document=self._operation.document,
             operation=node,
             fragments=self._definitions,
-            root=self._selection(root, found),
+            root=self._selection(root, found, RefSet()),
             is_serial=node.operation is OperationType.MUTATION,
         )
 
-    def _selection(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> Selection:
-        self._count += len(found)
+    def _selection(self, kind: GraphQLObjectType, found: CollectedFields, within: RefSet[DeferUsage]) -> Selection:
+        """`within`: the fragment with @defer whose selection this is a part of; none where it comes at once."""
+        self._count += len(found.grouped_field_set)
         if self._count > MAX_FIELDS:
             raise NotPlanned("too large")
         _ensure_at_once(kind.is_type_of)
-        return Selection(kind, tuple(self._field(kind, name, details) for name, details in found.items()))
+        if not found.new_defer_usages and not within:
+            return Selection(kind, self._fields(kind, found.grouped_field_set))
+        now, later = build_execution_plan(found.grouped_field_set, within)
+        parts: RefMap[DeferUsage, Mapping[str, list[FieldDetails]]] = RefMap()
+        for usages, part in later.items():
+            usage, *others = usages
+            if others or usage not in RefSet(found.new_defer_usages):
+                raise NotPlanned("defer")
+            parts[usage] = part
+        if parts and self._operation.kind is OperationType.MUTATION:
+            raise NotPlanned("defer")
+        above = next(iter(within), None)
+        deferred = self._deferred(kind, found.new_defer_usages, parts, above=above)
+        return Selection(kind, self._fields(kind, now), tuple(deferred))
+
+    def _deferred(
+        self,
+        kind: GraphQLObjectType,
+        usages: Sequence[DeferUsage],
+        parts: RefMap[DeferUsage, Mapping[str, list[FieldDetails]]],
+        *,
+        above: DeferUsage | None,
+    ) -> Iterator[Deferred]:
+        """Those directly in the fragment `above`; in the place of one that wants nothing itself, those inside it."""
+        for usage in usages:
+            if usage.parent_defer_usage is above:
+                part, inner = parts.get(usage), tuple(self._deferred(kind, usages, parts, above=usage))
+                if part is None:
+                    yield from inner
+                else:
+                    yield Deferred(usage.label, Selection(kind, self._fields(kind, part), inner))
+
+    def _fields(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> tuple[PlannedField, ...]:
+        return tuple(self._field(kind, name, details) for name, details in found.items())
 
     def _field(self, kind: GraphQLObjectType, name: str, details: list[FieldDetails]) -> PlannedField:
         field_name = details[0].node.name.value
@@ -190,10 +238,8 @@ class _Planner:
         return {each.name: self._below(each, details) for each in self._schema.get_possible_types(kind)}
 
     def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
-        found = collect_subfields(
-            self._schema, self._fragments, self._variables, self._operation.node, kind, details
-        ).grouped_field_set
-        return self._selection(kind, found)
+        found = collect_subfields(self._schema, self._fragments, self._variables, self._operation.node, kind, details)
+        return self._selection(kind, found, get_filtered_defer_usage_set(details))
 
 
 def _ensure_at_once(check: Callable[..., Any] | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from re import sub
@@ -77,16 +77,17 @@ def compared(case: Case) -> str:
         return "not compiled"
     program, variables = found
     theirs = _by_graphql_core(case, operation)
-    ours = run_virtual(_executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables))))
+    ours = run_virtual(executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables))))
     try:
-        _agree(case, operation, theirs, ours)
+        assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
+        agree(case, operation, theirs, ours)
     except AssertionError as error:
-        raise Differs(f"{case!r}\n{error}\ngraphql-core: {_told(theirs)}\nthe plan:     {_told(ours)}") from None
+        raise Differs(f"{case!r}\n{error}\ngraphql-core: {said(theirs)}\nthe plan:     {said(ours)}") from None
     return "compiled"
 
 
-def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: ExecutionResult) -> None:
-    assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
+def agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: ExecutionResult) -> None:
+    """That the errors of both are those of the data, which are equal. Raises: AssertionError."""
     their_causes, our_causes = _causes(theirs), _causes(ours)
     outside = [
         Counter(cause for cause in causes if _nulled_above(theirs.data, cause[0]) is None)
@@ -105,9 +106,14 @@ def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: Exec
 
 def _by_graphql_core(case: Case, operation: Operation) -> ExecutionResult:
     """Its result. What it leaves behind unawaited where something became null is its own; what we leave fails the test."""
+    return quietly(lambda: run_virtual(executed(case, lambda ctx: _interpreted(operation, case, ctx))))
+
+
+def quietly(execute: Callable[[], ExecutionResult]) -> ExecutionResult:
+    """Its result, whatever it leaves behind."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        result = run_virtual(_executed(case, lambda ctx: _interpreted(operation, case, ctx)))
+        result = execute()
         _let_go(result)
         gc.collect()
     return result
@@ -126,10 +132,10 @@ def _let_go(result: ExecutionResult) -> None:
 
 
 def _nulled_above(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
-    """The place above the path's end that is null; None where the path can be followed."""
+    """The place above the path's end that is null, or was never delivered; None where the path can be followed."""
     value = data
     for depth, key in enumerate(path):
-        if value is None:
+        if value is None or (isinstance(value, dict) and key not in value):
             return path[:depth]
         value = value[key]
     return None
@@ -146,7 +152,8 @@ def _bytes(data: Any) -> bytes:
     return orjson.dumps(data, default=repr)
 
 
-def _told(result: ExecutionResult) -> str:
+def said(result: ExecutionResult) -> str:
+    """For people."""
     return f"{_bytes(result.data).decode()} {sorted(map(str, _causes(result)))}"
 
 
@@ -170,7 +177,7 @@ async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionR
     return ExecutionResult(finished.data, [*finished.errors] or None)
 
 
-async def _executed(case: Case, run: Any) -> ExecutionResult:
+async def executed(case: Case, run: Any) -> ExecutionResult:
     """The result in a context of its own, over services that begin anew."""
     telemetry, clock = Telemetry(), VirtualClock()
     config = {

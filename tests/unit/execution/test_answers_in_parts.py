@@ -1,6 +1,6 @@
 """Answers in parts: what is deferred delays nothing, and is masked, degraded, bounded and cancelled as everything else is.
 
-Each test runs by graphql-core and by a plan, where there is one.
+Source: GraphQL's "Incremental Delivery". Most tests run at first sight, by graphql-core, and at the second, by a plan.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from gateway.execution import GraphQLRequest
+from gateway.execution.planner import NotPlanned
 from gateway.services import Wire
 from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, hang, in_virtual_time
 from tests.unit.execution.in_parts import merged, merged_of_2022, parts_of
@@ -37,10 +38,15 @@ def slow(name: str, seconds: float = 1.0) -> dict[str, Wire]:
     return {name: ScriptedWire(otherwise=after(seconds, answers[name]))}
 
 
-async def seen(gateway: GatewayUnderTest, text: str, variables: Mapping[str, Any] | None, sights: int) -> None:
-    """As often as it takes, but for once."""
-    for _ in range(sights - 1):
-        await parts_of(gateway, text, variables)
+async def seen(
+    gateway: GatewayUnderTest, text: str, variables: Mapping[str, Any] | None, sights: int, *, seconds: float = 10.0
+) -> None:
+    """As often as it takes, but for once: at the second sight there is a plan."""
+    if sights > 1:
+        await parts_of(gateway, text, variables, timeout=seconds)
+        operation = gateway.parts.engine.documents.operation(text, None)
+        found = gateway.parts.engine.plans.find(operation, variables or {})
+        assert not isinstance(found, NotPlanned), found
 
 
 async def timed(gateway: GatewayUnderTest, text: str, variables: Mapping[str, Any] | None = None) -> list[float]:
@@ -77,6 +83,16 @@ async def test_a_deferred_join_delays_nothing_else(sights: int) -> None:
         assert await timed(gateway, DEFERRED, KEYS) == [0.0, 1.0]
 
 
+@in_virtual_time
+async def test_a_plan_begins_with_what_is_deferred_together_with_the_rest() -> None:
+    text = (
+        """query($keys: [String!]!) { products(keys: $keys) { stock { quantity } ... @defer { reviews { stars } } } }"""
+    )
+    async with shop(wires={**slow("inventory", 0.5), **slow("reviews")}) as gateway:
+        assert await timed(gateway, text, KEYS) == [0.5, 1.5]
+        assert await timed(gateway, text, KEYS) == [0.5, 1.0]
+
+
 @both
 @in_virtual_time
 async def test_it_makes_no_more_calls_than_the_whole(sights: int) -> None:
@@ -99,8 +115,8 @@ async def test_who_takes_one_answer_gets_everything_at_once_and_by_a_plan(text: 
         found = [await gateway.execute(text, KEYS) for _ in range(3)]
         assert [each.json for each in found] == [(await gateway.execute(plain, KEYS)).json] * 3
         assert "hasNext" not in found[0].json
-        plans = gateway.parts.engine.plans
-        assert not hasattr(plans.find(gateway.parts.engine.documents.operation(text, None).at_once, KEYS), "reason")
+        at_once = gateway.parts.engine.documents.operation(text, None).at_once
+        assert not isinstance(gateway.parts.engine.plans.find(at_once, KEYS), NotPlanned)
 
 
 @both
@@ -148,25 +164,21 @@ async def test_fragments_side_by_side_come_each_when_it_is_ready(sights: int) ->
     assert [[labels[each["id"]] for each in part["completed"]] for part in parts[1:]] == [["fast"], ["slow"]]
 
 
-@both
 @in_virtual_time
-async def test_fragments_that_share_a_field_both_have_it(sights: int) -> None:
+async def test_fragments_that_share_a_field_both_have_it() -> None:
     text = """{ products(keys: ["a"]) { ... @defer(label: "x") { sku stock { quantity } }
         ... @defer(label: "y") { sku reviews(first: 1) { stars } } } }"""
     async with shop() as gateway:
-        await seen(gateway, text, None, sights)
         parts = await parts_of(gateway, text)
         whole = await gateway.execute(text)
     assert merged(parts) == (whole.data, [])
 
 
-@both
 @in_virtual_time
-async def test_a_fragment_that_goes_deeper_where_the_rest_has_been_is_told_by_its_path(sights: int) -> None:
+async def test_a_fragment_that_goes_deeper_where_the_rest_has_been_is_told_by_its_path() -> None:
     text = """{ products(keys: ["a"]) { reviews(first: 2) { stars }
         ... @defer { reviews(first: 2) { author { name } } } } }"""
     async with shop() as gateway:
-        await seen(gateway, text, None, sights)
         parts = await parts_of(gateway, text)
         whole = await gateway.execute(text)
     assert merged(parts) == (whole.data, [])
@@ -309,8 +321,7 @@ async def test_whoever_goes_before_the_last_part_leaves_nothing_behind(sights: i
     hanging = ScriptedWire(otherwise=hang)
     text = '{ products(keys: ["a", "b"]) { sku ... @defer { stock { quantity } ... @defer { reviews { stars } } } } }'
     async with shop(wires={**slow("inventory"), "reviews": hanging}) as gateway:
-        for _ in range(sights - 1):
-            await parts_of(gateway, text, timeout=2.0)
+        await seen(gateway, text, None, sights, seconds=2.0)
         reading = asyncio.ensure_future(parts_of(gateway, text))
         await asyncio.sleep(instant)
         reading.cancel()
@@ -337,3 +348,45 @@ def _operations(gateway: GatewayUnderTest) -> float:
         "sagaql_operation_duration_seconds_count", {"type": "query", "outcome": "ok"}
     )
     return found or 0.0
+
+
+@in_virtual_time
+async def test_a_whole_gateway_may_be_told_to_answer_at_once() -> None:
+    async with shop(operation={"incremental": False}) as gateway:
+        (only,) = await parts_of(gateway, DEFERRED, KEYS)
+    assert only.keys() == {"data"}
+
+
+@in_virtual_time
+async def test_what_is_explained_is_answered_at_once() -> None:
+    async with shop() as gateway:
+        (only,) = await parts_of(gateway, DEFERRED, KEYS, is_explained=True)
+    assert only["extensions"]["explain"]["operation"]
+    assert "hasNext" not in only
+
+
+@in_virtual_time
+async def test_what_heeds_no_deadline_is_cut_off_shortly_after_it() -> None:
+    async with shop() as gateway:
+        parts = await parts_of(gateway, "{ hello ... @defer { endless } }", timeout=2.0)
+    (completed,) = parts[1]["completed"]
+    assert [error["extensions"]["code"] for error in completed["errors"]] == ["DEADLINE_EXCEEDED"]
+    assert merged(parts)[0] == {"hello": "hello you"}
+
+
+@pytest.mark.parametrize("text", ["{ ... @defer { hello } nothing }", "query($x: Int!) { ... @defer { hello } }"])
+@in_virtual_time
+async def test_what_is_wrong_before_anything_ran_is_told_alone(text: str) -> None:
+    async with shop() as gateway:
+        (only,) = await parts_of(gateway, text)
+    assert only.keys() == {"errors"}
+
+
+@in_virtual_time
+async def test_an_operation_over_the_limit_is_refused_in_parts_as_at_once() -> None:
+    async with shop(server={"max_operations": 1}, wires=slow("reviews")) as gateway:
+        first = gateway.parts.engine.stream(GraphQLRequest(text=DEFERRED, variables=KEYS))
+        await anext(first)
+        (only,) = await parts_of(gateway, DEFERRED, KEYS)
+        await first.aclose()
+    assert [error["extensions"]["code"] for error in only["errors"]] == ["OVERLOADED"]
