@@ -2,13 +2,14 @@
 
 Source: GraphQL's "Incremental Delivery". Two dialects: the proposal of today (`incrementalSpec=v0.2`), where parts refer by id to
 what was announced as pending, and that of 2022 (`deferSpec=20220824`), where each part tells its path and label.
-Invariants: errors of parts are shaped, and masked, as those of whole answers; what is degraded is told in the first part after it
-happened; whatever was announced is completed, with an error if need be, and the last part says that it is the last.
+Invariants: errors of parts are shaped, and masked, as those of whole answers; what is degraded is told once, in the first result
+after it happened, there in the `extensions` of the part that it stands in, where clients look for it (Apollo's merges no others of
+a result that has parts); whatever was announced is completed, with an error if need be, and the last part says that it is the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -92,15 +93,35 @@ class Parts:
 
     def _later(self, payload: SubsequentIncrementalExecutionResult, formatted: Formatted) -> GraphQLResult | None:
         self._announce(payload.pending or ())
+        extensions = extensions_of(self._ctx, told=self._told, beyond=self._beyond)
+        degraded = extensions.pop("degraded", ())
+        elsewhere = self._handed_out(degraded, payload.incremental or ())
+        if elsewhere:
+            extensions["degraded"] = elsewhere
         part = self._writer.later(payload, formatted)
         for each in payload.completed or ():
             self._pending.pop(each.id, None)
         if part is None:
             return None
-        extensions = extensions_of(self._ctx, told=self._told, beyond=self._beyond)
         self._told, self._beyond = len(self._ctx.notes.told), self._ctx.notes.beyond
-        self._degraded += extensions.get("degraded", ())
+        self._degraded += degraded
         return GraphQLResult(part=part, extensions=extensions)
+
+    def _handed_out(
+        self, degraded: Iterable[Members], parts: Sequence[IncrementalDeferResult | IncrementalStreamResult]
+    ) -> list[Members]:
+        """What is degraded outside all of the parts; the rest goes with them."""
+        at = {(*self._pending[each.id].path, *(each.sub_path or ())): each for each in parts}
+        outside: list[Members] = []
+        for note in degraded:
+            path = tuple(note["path"])
+            part = next((at[path[:depth]] for depth in reversed(range(len(path) + 1)) if path[:depth] in at), None)
+            if part is None:
+                outside.append(note)
+            else:
+                told = part.extensions or {}
+                part.extensions = {**told, "degraded": [*told.get("degraded", ()), note]}
+        return outside
 
     def _announce(self, pending: Sequence[PendingResult]) -> None:
         self._pending |= {each.id: each for each in pending}
@@ -222,7 +243,8 @@ def _announced(pending: Sequence[PendingResult]) -> list[Members]:
 
 
 def _content(found: IncrementalDeferResult | IncrementalStreamResult) -> dict[str, Any]:
-    return {"items": found.items} if isinstance(found, IncrementalStreamResult) else {"data": found.data}
+    content = {"items": found.items} if isinstance(found, IncrementalStreamResult) else {"data": found.data}
+    return content | ({"extensions": found.extensions} if found.extensions else {})
 
 
 def _labelled(content: dict[str, Any], path: Sequence[str | int], pending: PendingResult) -> dict[str, Any]:

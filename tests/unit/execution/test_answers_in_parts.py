@@ -261,8 +261,9 @@ async def test_what_is_degraded_is_told_with_the_part_that_it_is_in(sights: int)
         await seen(gateway, DEFERRED, KEYS, sights)
         parts = await parts_of(gateway, DEFERRED, KEYS)
     assert "extensions" not in parts[0]
-    told = [each["path"] for part in parts[1:] for each in part.get("extensions", {}).get("degraded", ())]
-    assert told == [["products", 0, "reviews"], ["products", 1, "reviews"]]
+    told = [[note["path"] for note in each["extensions"]["degraded"]] for each in parts[1]["incremental"]]
+    assert told == [[["products", 0, "reviews"]], [["products", 1, "reviews"]]]
+    assert "extensions" not in parts[1]
     data, errors = merged(parts)
     assert ([each["reviews"] for each in data["products"]], errors) == ([[], []], [])
 
