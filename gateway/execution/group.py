@@ -48,14 +48,17 @@ class Group:
         """Objects that are in the answer as far as it is made, so that they may have a part."""
         return [index for index in range(len(self.base.outs)) if _stands(self.base, index)]
 
-    def path(self, index: int) -> list[str | int]:
-        """Of the object, which stands in the answer."""
-        path = self.base.path(index)
-        return [] if path is None else path.as_list()
+    def owner(self, index: int) -> tuple[Layer, int]:
+        """The object that the fragment stands on, and its layer."""
+        return _climbed(self.base, index, self.deferred.steps)
 
     def part(self, index: int) -> Any:
         """Of the object; None where an error has nulled it."""
         return self.holder.parts[index]
+
+    def drop(self, index: int) -> None:
+        """The object's part is not delivered, and nothing that is deferred within."""
+        self.holder.dropped.add(index)
 
     def errors(self) -> dict[tuple[str | int, ...], list[GraphQLError]]:
         """By the path of the object in whose part they are."""
@@ -74,13 +77,13 @@ class Group:
     @property
     def _depth(self) -> int:
         """How long the paths of the objects are: equally long, as they were found at one field."""
-        return next((len(self.path(index)) for index in self.standing()), 0)
+        return next((len(path_of(self.base, index)) for index in self.standing()), 0)
 
 
 class Holder(Layer):
     """Stands above the parts of a group, so that what nulls one of them stops here."""
 
-    __slots__ = ("base",)
+    __slots__ = ("base", "dropped")
 
     held = PlannedField(
         name="parts",
@@ -95,6 +98,8 @@ class Holder(Layer):
     def __init__(self, base: Layer) -> None:
         super().__init__(_STAGE, [None], up=None, field=None)
         self.base = base
+        self.dropped: set[int] = set()
+        """Parts that are not delivered, though they are there: others of their fragment have failed."""
         self.outs = _STAGE.write(1)
 
     def hold(self, parts: Sequence[Any]) -> None:
@@ -113,11 +118,35 @@ class Holder(Layer):
 _STAGE = stage_of(Selection(Holder.held.parent, (Holder.held,)))
 
 
+def path_of(layer: Layer, index: int) -> list[str | int]:
+    """Of an object that stands in the answer."""
+    path = layer.path(index)
+    return [] if path is None else path.as_list()
+
+
 def _stands(layer: Layer, index: int) -> bool:
     """Whether the object, and all that it stands in, is in the answer still."""
     while layer.up is not None:
         place = layer.place(index)
         if place is None:
             return False
-        layer, index = (layer.up.base, place[1]) if isinstance(layer.up, Holder) else (layer.up, place[0])
+        if not isinstance(layer.up, Holder):
+            layer, index = layer.up, place[0]
+        elif place[1] in layer.up.dropped:
+            return False
+        else:
+            layer, index = layer.up.base, place[1]
     return index not in layer.dead
+
+
+def _climbed(layer: Layer, index: int, steps: int) -> tuple[Layer, int]:
+    """So many layers up from the object; a part is where its object is. Raises: LookupError where it stands nowhere any more."""
+    while steps or isinstance(layer.up, Holder):
+        place = layer.place(index)
+        if layer.up is None or place is None:
+            raise LookupError("it stands in what became null")
+        if isinstance(layer.up, Holder):
+            layer, index = layer.up.base, place[1]
+        else:
+            layer, index, steps = layer.up, place[0], steps - 1
+    return layer, index

@@ -157,10 +157,19 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deferred:
-    """What a fragment with @defer wants of the objects, and nobody else does. Those inside it are its selection's."""
+class Fragment:
+    """A fragment with @defer, where it is met."""
 
     label: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deferred:
+    """What a fragment wants of the objects, and nobody else does. What is deferred inside it is its selection's."""
+
+    fragment: Fragment
+    steps: int
+    """How many layers above these objects those are that the fragment stands on. 0: it is these."""
     selection: Selection
 
 
@@ -194,7 +203,7 @@ def _lines(selection: Selection, *, depth: int) -> Iterator[str]:
                     yield f"{'  ' * (depth + 1)}on {name}"
                     yield from _lines(each, depth=depth + 2)
     for later in selection.deferred:
-        yield f"{'  ' * depth}later" + ("" if later.label is None else f" ({later.label})")
+        yield f"{'  ' * depth}later" + ("" if later.fragment.label is None else f" ({later.fragment.label})")
         yield from _lines(later.selection, depth=depth + 1)
 
 

@@ -2,15 +2,15 @@
 
 Fields are collected by graphql-core's own functions, so that fragments, type conditions, @skip and @include mean what they mean
 there; only the variables of those directives matter, which is why a plan holds for one setting of them. What is deferred is told
-by its functions too; a fragment's part of an object is planned where it adds fields to the objects that it stands on and shares
-none of them with another one, and not in a mutation, where it would be read while later fields write. Invariant: whatever is not
+by its functions too; it is planned where no two fragments want the same field for themselves, and not in a mutation, where it would
+be read while later fields write. Invariant: whatever is not
 certain to be executed as graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -55,6 +55,7 @@ from .plan import (
     Attribute,
     Batched,
     Deferred,
+    Fragment,
     Items,
     Joined,
     Leaf,
@@ -73,6 +74,9 @@ from .plan import (
 
 MAX_FIELDS = 5_000
 """Fields of one plan, those of every possible type of an interface counted. A document of nested fragments can ask for millions."""
+
+_Grouped = Mapping[str, list[FieldDetails]]
+_Parts = RefMap[DeferUsage, _Grouped]
 
 _CONDITIONS = ("skip", "include", "defer")
 
@@ -132,7 +136,11 @@ class _Planner:
         self._operation = operation
         self._schema = schema
         self._variables = variables
-        self._count = 0
+        self._count = self._depth = 0
+        self._met: RefMap[DeferUsage, tuple[Fragment, int]] = RefMap()
+        self._wanting: RefSet[DeferUsage] = RefSet()
+        self._passed: list[DeferUsage] = []
+        """Fragments that were taken to want nothing themselves, so that those inside come as soon as they do."""
         self._definitions = {
             each.name.value: each for each in operation.document.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -146,11 +154,14 @@ class _Planner:
         if root is None or node.operation is OperationType.SUBSCRIPTION:
             raise NotPlanned("kind")
         found = collect_fields(self._schema, self._fragments, self._variables, root, node)
+        selection = self._selection(root, found, RefSet())
+        if any(usage in self._wanting for usage in self._passed):
+            raise NotPlanned("defer")
         return Plan(
             document=self._operation.document,
             operation=node,
             fragments=self._definitions,
-            root=self._selection(root, found, RefSet()),
+            root=selection,
             is_serial=node.operation is OperationType.MUTATION,
         )
 
@@ -160,37 +171,45 @@ class _Planner:
         if self._count > MAX_FIELDS:
             raise NotPlanned("too large")
         _ensure_at_once(kind.is_type_of)
-        if not found.new_defer_usages and not within:
+        if not self._operation.defers:
             return Selection(kind, self._fields(kind, found.grouped_field_set))
+        for usage in found.new_defer_usages:
+            self._met[usage] = Fragment(usage.label), self._depth
         now, later = build_execution_plan(found.grouped_field_set, within)
-        parts: RefMap[DeferUsage, Mapping[str, list[FieldDetails]]] = RefMap()
-        for usages, part in later.items():
-            usage, *others = usages
-            if others or usage not in RefSet(found.new_defer_usages):
-                raise NotPlanned("defer")
-            parts[usage] = part
-        if parts and self._operation.kind is OperationType.MUTATION:
-            raise NotPlanned("defer")
-        above = next(iter(within), None)
-        deferred = self._deferred(kind, found.new_defer_usages, parts, above=above)
+        parts = self._parts(later.items())
+        deferred = self._deferred(kind, parts, above=next(iter(within), None), outermost=next(iter(within), None))
         return Selection(kind, self._fields(kind, now), tuple(deferred))
 
+    def _parts(self, later: Iterable[tuple[RefSet[DeferUsage], _Grouped]]) -> _Parts:
+        """What each fragment wants for itself. Raises: NotPlanned where two want the same."""
+        parts: _Parts = RefMap()
+        for usages, part in later:
+            usage, *others = usages
+            if others or self._operation.kind is OperationType.MUTATION:
+                raise NotPlanned("defer")
+            parts[usage] = part
+            self._wanting.add(usage)
+        return parts
+
     def _deferred(
-        self,
-        kind: GraphQLObjectType,
-        usages: Sequence[DeferUsage],
-        parts: RefMap[DeferUsage, Mapping[str, list[FieldDetails]]],
-        *,
-        above: DeferUsage | None,
+        self, kind: GraphQLObjectType, parts: _Parts, *, above: DeferUsage | None, outermost: DeferUsage | None
     ) -> Iterator[Deferred]:
-        """Those directly in the fragment `above`; in the place of one that wants nothing itself, those inside it."""
-        for usage in usages:
-            if usage.parent_defer_usage is above:
-                part, inner = parts.get(usage), tuple(self._deferred(kind, usages, parts, above=usage))
-                if part is None:
-                    yield from inner
-                else:
-                    yield Deferred(usage.label, Selection(kind, self._fields(kind, part), inner))
+        """The parts of fragments directly in the fragment `above`. `outermost`: the one that all of them are in."""
+        for usage, part in parts.items():
+            if self._next_above(usage, parts, outermost) is above:
+                fragment, depth = self._met[usage]
+                inner = tuple(self._deferred(kind, parts, above=usage, outermost=outermost))
+                yield Deferred(fragment, self._depth - depth, Selection(kind, self._fields(kind, part), inner))
+
+    def _next_above(self, usage: DeferUsage, parts: _Parts, outermost: DeferUsage | None) -> DeferUsage | None:
+        """The nearest fragment around this one that wants something of the same objects, or is around all of them."""
+        above = usage.parent_defer_usage
+        while above is not None and above is not outermost and above not in parts:
+            self._passed.append(above)
+            above = above.parent_defer_usage
+        if above is not outermost and above is None:
+            raise NotPlanned("defer")
+        return above
 
     def _fields(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> tuple[PlannedField, ...]:
         return tuple(self._field(kind, name, details) for name, details in found.items())
@@ -239,7 +258,10 @@ class _Planner:
 
     def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
         found = collect_subfields(self._schema, self._fragments, self._variables, self._operation.node, kind, details)
-        return self._selection(kind, found, get_filtered_defer_usage_set(details))
+        self._depth += 1
+        selection = self._selection(kind, found, get_filtered_defer_usage_set(details))
+        self._depth -= 1
+        return selection
 
 
 def _ensure_at_once(check: Callable[..., Any] | None) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from re import sub
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, OperationDefinitionNode, parse
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, parse
 
 from gateway.clock import Deadline
 from gateway.execution.answer import plain
@@ -86,8 +86,18 @@ def compared(case: Case) -> str:
     return "compiled"
 
 
-def agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: ExecutionResult) -> None:
-    """That the errors of both are those of the data, which are equal. Raises: AssertionError."""
+def agree(
+    case: Case,
+    operation: Operation,
+    theirs: ExecutionResult,
+    ours: ExecutionResult,
+    *,
+    besides: Sequence[GraphQLError] = (),
+) -> None:
+    """That the errors of both are those of the data, which are equal. Raises: AssertionError.
+
+    `besides`: others of ours, which have to be ones that graphql-core tells.
+    """
     their_causes, our_causes = _causes(theirs), _causes(ours)
     outside = [
         Counter(cause for cause in causes if _nulled_above(theirs.data, cause[0]) is None)
@@ -99,9 +109,10 @@ def agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: Execu
         for causes in (their_causes, our_causes)
     ]
     assert nulls[0] == nulls[1], f"nulls have causes in one of them only: {nulls[0] ^ nulls[1]}"
-    if nulls[0]:
+    if nulls[0] or besides:
         possible = _causes(_by_graphql_core(case, _without_nulls(case, operation)))
-        assert set(our_causes) <= set(possible), f"nobody else tells {set(our_causes) - set(possible)}"
+        told = {*our_causes, *_causes(ExecutionResult(None, [*besides]))}
+        assert told <= set(possible), f"nobody else tells {told - set(possible)}"
 
 
 def _by_graphql_core(case: Case, operation: Operation) -> ExecutionResult:

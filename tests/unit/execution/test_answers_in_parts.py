@@ -174,13 +174,17 @@ async def test_fragments_that_share_a_field_both_have_it() -> None:
     assert merged(parts) == (whole.data, [])
 
 
+@both
 @in_virtual_time
-async def test_a_fragment_that_goes_deeper_where_the_rest_has_been_is_told_by_its_path() -> None:
+async def test_a_fragment_that_goes_deeper_where_the_rest_has_been_is_told_by_its_path(sights: int) -> None:
     text = """{ products(keys: ["a"]) { reviews(first: 2) { stars }
         ... @defer { reviews(first: 2) { author { name } } } } }"""
     async with shop() as gateway:
+        await seen(gateway, text, None, sights)
         parts = await parts_of(gateway, text)
         whole = await gateway.execute(text)
+    assert [each["path"] for each in parts[0]["pending"]] == [["products", 0]]
+    assert [each["subPath"] for each in parts[1]["incremental"]] == [["reviews", 0], ["reviews", 1]]
     assert merged(parts) == (whole.data, [])
 
 

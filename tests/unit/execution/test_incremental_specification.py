@@ -14,6 +14,7 @@ import strawberry
 from gateway import Ctx, resolver
 from gateway.errors import BadUserInput
 from gateway.execution.document import DocumentRejected, Documents
+from gateway.execution.planner import NotPlanned
 from gateway.graph import build_graph
 from gateway.telemetry import Metrics
 from gateway.testing import GatewayUnderTest, in_virtual_time
@@ -84,6 +85,10 @@ async def answered(text: str, *, sights: int = 1, variables: dict[str, Any] | No
     async with GatewayUnderTest(settings(), GRAPH, wires=working_wires()) as gateway:
         for _ in range(sights - 1):
             await parts_of(gateway, text, variables)
+            found = gateway.parts.engine.plans.find(
+                gateway.parts.engine.documents.operation(text, None), variables or {}
+            )
+            assert not isinstance(found, NotPlanned) or text.startswith("mutation"), found
         return await parts_of(gateway, text, variables)
 
 
@@ -164,6 +169,30 @@ async def test_a_non_null_error_in_a_deferred_fragment_completes_it_with_errors(
     assert [(error["path"], error["message"]) for error in completed["errors"]] == [
         (["person", "lostWorld"], "nobody knows where it is")
     ]
+
+
+@both
+@in_virtual_time
+async def test_where_a_part_of_a_deferred_fragment_fails_nothing_of_it_is_delivered(sights: int) -> None:
+    text = """{ person { name friend { name } ... @defer(label: "outer") { films { title }
+        friend { lostWorld { name } ... @defer(label: "inner") { homeWorld { name } } } } } }"""
+    parts = await answered(text, sights=sights)
+    assert [each["label"] for part in parts for each in part.get("pending", ())] == ["outer"]
+    data, errors = merged(parts)
+    assert data == {"person": {"name": "Luke Skywalker", "friend": {"name": "Luke Skywalker"}}}
+    assert [error["path"] for error in errors] == [["person", "friend", "lostWorld"]]
+
+
+@both
+@in_virtual_time
+async def test_a_fragment_inside_another_goes_deeper_as_well(sights: int) -> None:
+    text = """{ person { name friend { name } ... @defer(label: "outer") { films { title } friend { films { title } }
+        ... @defer(label: "inner") { homeWorld { name } friend { homeWorld { name } } } } } }"""
+    parts = await answered(text, sights=sights)
+    assert [[each["label"] for each in part.get("pending", ())] for part in parts] == [["outer"], ["inner"], []]
+    home, films = {"name": "Tatooine"}, [{"title": "A New Hope"}, {"title": "The Empire Strikes Back"}]
+    friend = {"name": "Luke Skywalker", "films": films, "homeWorld": home}
+    assert merged(parts) == ({"person": {**friend, "friend": friend}}, [])
 
 
 @both
