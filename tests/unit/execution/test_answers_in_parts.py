@@ -15,7 +15,7 @@ import pytest
 from gateway.execution import GraphQLRequest
 from gateway.execution.planner import NotPlanned
 from gateway.services import Wire
-from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, hang, in_virtual_time
+from gateway.testing import GatewayUnderTest, ScriptedWire, after, answer, connected, hang, in_virtual_time
 from tests.unit.execution.in_parts import merged, merged_of_2022, parts_of
 from tests.unit.graph.shop import DSN, catalog_answers, inventory_answers, reviews_answers, shop, working_wires
 
@@ -395,3 +395,14 @@ async def test_an_operation_over_the_limit_is_refused_in_parts_as_at_once() -> N
         (only,) = await parts_of(gateway, DEFERRED, KEYS)
         await first.aclose()
     assert [error["extensions"]["code"] for error in only["errors"]] == ["OVERLOADED"]
+
+
+@in_virtual_time
+async def test_over_a_websocket_each_part_is_a_message() -> None:
+    async with shop() as gateway, connected(gateway.app) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", '{ products(keys: ["a"]) { sku ... @defer { stock { quantity } } } }')
+        messages = [await socket.receive() for _ in range(3)]
+    assert [message["type"] for message in messages] == ["next", "next", "complete"]
+    parts = [message["payload"] for message in messages[:2]]
+    assert merged(parts) == ({"products": [{"sku": "a", "stock": {"quantity": 1}}]}, [])
