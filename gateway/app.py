@@ -212,7 +212,12 @@ def compose(
     admission = Admission(operations, telemetry=telemetry, max_streams=streams)
     operation = settings.operation
     documents = Documents(
-        graph.core, max_entries=operation.documents, max_tokens=operation.max_tokens, metrics=telemetry.metrics
+        graph.core,
+        max_entries=operation.documents,
+        max_tokens=operation.max_tokens,
+        metrics=telemetry.metrics,
+        is_incremental=operation.incremental,
+        max_deferrals=operation.max_deferrals,
     )
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)

@@ -27,7 +27,10 @@ class OperationUnreadable(Exception):
 
 
 def read_operation(schema: GraphQLSchema, source: str, name: str | None, *, max_tokens: int) -> Operation:
-    """The operation called `name`, or the only one, of the file `source` ("-": standard input). Raises: OperationUnreadable."""
+    """The operation called `name`, or the only one, of the file `source` ("-": standard input), at once.
+
+    Raises: OperationUnreadable.
+    """
     where = "standard input" if source == STANDARD_INPUT else source
     text = _text(source, what="the document")
     try:
@@ -39,7 +42,7 @@ def read_operation(schema: GraphQLSchema, source: str, name: str | None, *, max_
         raise OperationUnreadable([f"{where}: the document is nested too deeply"]) from None
     if errors:
         raise OperationUnreadable([_located(error, where) for error in errors])
-    return _chosen(operations_of(document), name, where=where)
+    return _chosen(operations_of(document), name, where=where).at_once
 
 
 def read_variables(given: str | None) -> Mapping[str, Any] | None:

@@ -240,6 +240,12 @@ class OperationSettings(Concern):
     worker. None: they are told to send texts. 16MiB holds some ten thousand."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
+    incremental: bool = True
+    """Whether @defer and @stream are heeded for clients that can take an answer in parts. Off: documents with them are as valid,
+    and everything comes at once."""
+    max_deferrals: Positive = 32
+    """@defer and @stream in one operation, its fragments included. 32: several times what a page has; each costs a part of the
+    answer for every object that it stands on."""
 
     @property
     def secret_of_game_days(self) -> str | None:

@@ -61,7 +61,9 @@ def _kept(found: _Document, documents: Documents, plans: Plans) -> list[str]:
     except DocumentRejected as error:
         return [_located(each, found.place) for each in error.errors]
     for operation in operations.values():
-        plans.prepare(operation)
+        plans.prepare(operation.at_once)
+        if operation.defers:
+            plans.prepare(operation)
     return []
 
 

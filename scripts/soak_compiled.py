@@ -1,6 +1,7 @@
 """`python -m scripts.soak_compiled`: tens of thousands of random operations, by their plans and by graphql-core.
 
-`--seed N` repeats one. Exit code 1: an operation was answered differently, and the seeds are told.
+`--in-parts`: operations that defer, and their parts. `--seed N` repeats one.
+Exit code 1: an operation was answered differently, and the seeds are told.
 """
 
 from __future__ import annotations
@@ -19,26 +20,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 CHUNK = 50
 
 
-def operations(first: int, count: int) -> tuple[Counter[str], list[str]]:
+def operations(first: int, count: int, *, in_parts: bool) -> tuple[Counter[str], list[str]]:
     """How `count` seeds were executed, and which of them were answered differently."""
     from tests.property.comparing import Differs
 
     seen, failed = Counter[str](), list[str]()
     for seed in range(first, first + count):
         try:
-            seen[one(seed)] += 1
+            seen[one(seed, in_parts=in_parts)] += 1
         except Differs as error:
             failed.append(f"seed {seed}: {error}")
     return seen, failed
 
 
-def one(seed: int) -> str:
+def one(seed: int, *, in_parts: bool) -> str:
     """Raises: Differs."""
     from gateway.execution.document import DocumentRejected
-    from tests.property.comparing import compared, written
+    from tests.property import comparing, parts
 
+    compares = parts if in_parts else comparing
     try:
-        return compared(written(Random(seed)))  # noqa: S311 - to be repeated
+        return compares.compared(compares.written(Random(seed)))  # noqa: S311 - to be repeated
     except DocumentRejected:
         return "not valid"
 
@@ -48,18 +50,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20_000, help="how many (20000)")
     parser.add_argument("--first", type=int, default=0, help="the first one (0)")
     parser.add_argument("--seed", type=int, help="only this one, with its traceback")
+    parser.add_argument("--in-parts", action="store_true", help="operations that defer")
     asked = parser.parse_args()
     if asked.seed is not None:
-        print(one(asked.seed))
+        print(one(asked.seed, in_parts=asked.in_parts))
         return 0
-    return soak(asked.first, asked.seeds)
+    return soak(asked.first, asked.seeds, in_parts=asked.in_parts)
 
 
-def soak(first: int, count: int) -> int:
+def soak(first: int, count: int, *, in_parts: bool) -> int:
     began, seen, failed = time.monotonic(), Counter[str](), list[str]()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         starts = range(first, first + count, CHUNK)
-        chunks = [pool.submit(operations, start, min(CHUNK, first + count - start)) for start in starts]
+        chunks = [
+            pool.submit(operations, start, min(CHUNK, first + count - start), in_parts=in_parts) for start in starts
+        ]
         for done, chunk in enumerate(as_completed(chunks), start=1):
             found, wrong = chunk.result()
             seen.update(found)

@@ -13,13 +13,27 @@ from typing import Any
 import orjson
 
 from ..execution import GraphQLResult
-from .negotiation import MULTIPART
+from ..execution.request import Dialect
+from .negotiation import MULTIPART, Range
 
 SUBSCRIPTION_SPEC = "1.0"
 _DIALECTS = ("deferspec", "incrementalspec")
 _WRITTEN = {"deferspec": "deferSpec", "incrementalspec": "incrementalSpec"}
 _KNOWN = {"deferspec": ("20220824",), "incrementalspec": ("v0.2",)}
 _HEAD = b"\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
+
+
+def is_for_subscriptions(dialect: Range) -> bool:
+    """Whether it is Apollo's for subscriptions: such a client takes other answers in one piece."""
+    return "subscriptionspec" in dialect.parameters
+
+
+def incremental_dialect(dialect: Range | None) -> Dialect | None:
+    """In which words the client wants what comes in parts; None: it does not say."""
+    said = {} if dialect is None else dialect.parameters
+    if said.get("deferspec") == "20220824":
+        return "20220824"
+    return "v0.2" if said.get("incrementalspec") == "v0.2" else None
 
 
 class Payloads:

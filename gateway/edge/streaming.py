@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 from enum import Enum
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from ..clock import Clock, Epoch, LoopClock, Seconds
@@ -23,7 +24,7 @@ from ..stream_limits import StreamLimits
 from ..telemetry import Metrics
 from .event_stream import EventStream
 from .leaving import ClientGone, Watch, aborting, watching
-from .multipart import Parts, Payloads
+from .multipart import Parts, Payloads, incremental_dialect, is_for_subscriptions
 from .negotiation import EVENT_STREAM, Accepted, Range
 
 FAREWELL_WITHIN = Seconds(2.0)
@@ -116,7 +117,11 @@ class HttpStreams:
 
     def takes(self, request: GraphQLRequest, accepted: Accepted) -> bool:
         """Whether the answer is a stream: the client takes one, and there may be several answers, or it takes nothing else."""
-        return accepted.stream is not None and (accepted.whole is None or self.engine.streams(request))
+        if accepted.stream is None or accepted.whole is None:
+            return accepted.stream is not None
+        if is_for_subscriptions(accepted.stream):
+            return self.engine.is_subscription(request)
+        return self.engine.streams(request)
 
     async def answer(
         self, request: GraphQLRequest, accepted: Accepted, *, scope: Scope, receive: Receive, send: Send
@@ -126,6 +131,7 @@ class HttpStreams:
         Raises: ClientGone.
         """
         framing = self._framing(accepted.stream, is_subscription=self.engine.is_subscription(request))
+        request = replace(request, incremental=incremental_dialect(accepted.stream))
         stream = _Stream(self, framing, send, abort=aborting(scope), expires_at=request.identity.expires_at)
         self._open.add(stream)
         try:
@@ -155,7 +161,7 @@ class HttpStreams:
         """As the client says that it wants it."""
         if dialect is None or dialect.media == EVENT_STREAM:
             return EventStream(reconnect=self.limits.reconnect)
-        if is_subscription and "subscriptionspec" in dialect.parameters:
+        if is_subscription and is_for_subscriptions(dialect):
             return Payloads()
         return Parts(dialect.parameters)
 

@@ -73,6 +73,9 @@ def _certain(selection: Selection, kind: type[Any]) -> Certain:
     numbers = [(column.name, leaf) for _, column, leaf in attributes if _holds_only(column, _NUMBERS, leaf)]
     constants = [field for field in selection.fields if isinstance(field.source, TypeName)]
     is_whole = len(fields) + len(numbers) + len(constants) == len(selection.fields) and bool(fields or numbers)
+    is_whole = (
+        is_whole and not selection.deferred
+    )  # where an object stands is found by it, so that none stands in two places
     return Certain(fields, _copy(selection, kind, numbers) if is_whole else None)
 
 

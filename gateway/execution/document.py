@@ -7,7 +7,7 @@ documents are not kept. Invariant: the schema never changes under a cache; one a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 from graphql import (
@@ -28,6 +28,7 @@ from graphql import (
 
 from ..errors import ParseFailed, RequestError, ValidationFailed
 from ..telemetry import Children, Metrics
+from .deferring import deferrals, without
 
 MAX_KEPT = 64 * 1024
 """Characters of a document beyond which it is not cached."""
@@ -53,6 +54,20 @@ class Operation:
     node: OperationDefinitionNode
     roots: tuple[FieldNode, ...]
     """The fields at its root, fragments opened once each, aliases not merged."""
+    deferrals: int = 0
+    """How many @defer and @stream it has."""
+    whole: Operation | None = None
+    """The same without them; None where there are none."""
+
+    @property
+    def defers(self) -> bool:
+        """Whether parts of its answer may come later, for a client that can take them."""
+        return self.whole is not None
+
+    @property
+    def at_once(self) -> Operation:
+        """What asks for the same in one piece."""
+        return self.whole or self
 
     @property
     def kind(self) -> OperationType:
@@ -74,9 +89,21 @@ Operations = Mapping[str | None, Operation]
 class Documents:
     """Text -> its operations."""
 
-    def __init__(self, schema: GraphQLSchema, *, max_entries: int, max_tokens: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        max_entries: int,
+        max_tokens: int,
+        metrics: Metrics,
+        is_incremental: bool = True,
+        max_deferrals: int = 32,
+    ) -> None:
+        """`is_incremental`: whether @defer and @stream are heeded; if not, every operation asks for all at once."""
         self._schema = schema
         self._max_tokens = max_tokens
+        self._is_incremental = is_incremental
+        self._max_deferrals = max_deferrals
         self._kept: dict[str, Operations] = {}
         self._entries: LRUCache[str, Operations | DocumentRejected] = LRUCache(max_entries)
         self._look_ups = Children(metrics.documents)
@@ -115,7 +142,18 @@ class Documents:
             errors = validate(self._schema, document, max_errors=MAX_ERRORS)
         except RecursionError:
             errors = [GraphQLError("the document is nested too deeply")]
-        return DocumentRejected(ValidationFailed, errors) if errors else operations_of(document)
+        return DocumentRejected(ValidationFailed, errors) if errors else self._admitted(operations_of(document))
+
+    def _admitted(self, operations: Operations) -> Operations | DocumentRejected:
+        if not self._is_incremental:
+            return {name: each.at_once for name, each in operations.items()}
+        most = max((each.deferrals for each in operations.values()), default=0)
+        if most <= self._max_deferrals:
+            return operations
+        said = (
+            f"an operation has {most} @defer and @stream, more than {self._max_deferrals}: defer fewer and larger parts"
+        )
+        return DocumentRejected(ValidationFailed, [GraphQLError(said)])
 
     def __repr__(self) -> str:
         kept = f", {len(self._kept)} kept" if self._kept else ""
@@ -140,12 +178,23 @@ def _chosen(operations: Operations, name: str | None) -> Operation:
 
 def operations_of(document: DocumentNode) -> Operations:
     """The operations of a document that is valid, in its order."""
+    found = _operations(document)
+    if not any(each.deferrals for each in found.values()):
+        return found
+    whole = _operations(without(document))
+    return {name: replace(each, whole=whole[name]) if each.deferrals else each for name, each in found.items()}
+
+
+def _operations(document: DocumentNode) -> Operations:
     fragments = {
         each.name.value: each.selection_set for each in document.definitions if isinstance(each, FragmentDefinitionNode)
     }
     return {
         each.name.value if each.name else None: Operation(
-            document, each, tuple(_roots(each.selection_set, fragments, opened=set()))
+            document,
+            each,
+            roots=tuple(_roots(each.selection_set, fragments, opened=set())),
+            deferrals=deferrals(each, fragments),
         )
         for each in document.definitions
         if isinstance(each, OperationDefinitionNode)

@@ -18,7 +18,6 @@ from graphql import (
     OperationType,
     Undefined,
     create_source_event_stream,
-    execute,
     value_from_ast_untyped,
 )
 from msgspec.structs import replace
@@ -31,12 +30,16 @@ from ..loading import Loaders, Loads, Polls, Reading, Recording
 from ..sagas import Host, KeyRing
 from ..services import Services
 from ..services.timers import Timers
-from ..telemetry import Children, SpanKind, Telemetry
+from ..telemetry import Children, Span, SpanKind, Telemetry
+from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
 from .freshness import Freshnesses
-from .on_error import EXECUTORS
+from .handover import Give, handed_over
+from .interpreting import at_once, by_and_by, next_within
+from .on_error import OnError
+from .parts import Parts, Payload
 from .planner import NotPlanned
 from .plans import Plans
 from .request import GraphQLRequest
@@ -119,10 +122,9 @@ class Engine:
             started, kind, name = self._clock.now(), "unknown", None
             try:
                 with self.admission.permit():
-                    operation = self.documents.operation(request.text, request.operation_name)
+                    operation = self.documents.operation(request.text, request.operation_name).at_once
                     kind, name = operation.kind.value, operation.name
-                    span.update_name(kind)
-                    span.set_attributes({"graphql.operation.type": kind, "graphql.operation.name": name or ""})
+                    _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
                     result = await self._run(operation, request)
             except GatewayError as error:
@@ -134,23 +136,29 @@ class Engine:
 
     def is_subscription(self, request: GraphQLRequest) -> bool:
         """A document that is refused is none. Cost: a look-up, for documents in which the word is found."""
-        if OperationType.SUBSCRIPTION.value not in request.text:
-            return False
-        try:
-            return self.documents.operation(request.text, request.operation_name).kind is OperationType.SUBSCRIPTION
-        except GatewayError:
-            return False
+        operation = self._found(request) if OperationType.SUBSCRIPTION.value in request.text else None
+        return operation is not None and operation.kind is OperationType.SUBSCRIPTION
 
     def streams(self, request: GraphQLRequest) -> bool:
-        """Whether `stream` may have several answers."""
-        return self.is_subscription(request)
+        """Whether `stream` may have several answers. Cost: as of `is_subscription`."""
+        if self.is_subscription(request):
+            return True
+        operation = self._found(request) if "defer" in request.text or "stream" in request.text else None
+        return operation is not None and comes_in_parts(operation, request)
+
+    def _found(self, request: GraphQLRequest) -> Operation | None:
+        try:
+            return self.documents.operation(request.text, request.operation_name)
+        except GatewayError:
+            return None
 
     async def stream(
         self, request: GraphQLRequest, *, begun: Callable[[], None] = _nobody_waits
     ) -> AsyncGenerator[GraphQLResult]:
-        """The answers of an operation, over a transport that can carry many: one, unless it is a subscription.
+        """The answers of an operation, over a transport that can carry many: one, unless it is a subscription, or defers.
 
-        The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader.
+        The next event of a subscription is asked for when its last answer was taken: nothing is queued for a slow reader. What
+        is deferred or streamed comes in parts, if it does (`comes_in_parts`).
         `begun`: called when a subscription was taken, since its first event may be far.
         """
         try:
@@ -158,12 +166,43 @@ class Engine:
         except GatewayError as error:
             yield self.results.refused(error)
             return
-        if operation.kind is not OperationType.SUBSCRIPTION:
+        results: AsyncGenerator[GraphQLResult]
+        if operation.kind is OperationType.SUBSCRIPTION:
+            results = self._events(operation.at_once, request, begun)
+        elif comes_in_parts(operation, request):
+            results = handed_over(lambda give: self._deliver(operation, request, give))
+        else:
             yield await self.answer(request)
             return
-        async with aclosing(self._events(operation, request, begun)) as results:
+        async with aclosing(results):
             async for result in results:
                 yield result
+
+    async def _deliver(self, operation: Operation, request: GraphQLRequest, give: Give[GraphQLResult]) -> None:
+        """Permit, run, shape: part by part. The operation's deadline is that of all parts, and its line in the log is one."""
+        with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
+            _describe(span, operation)
+            started, ctx = self._clock.now(), self._context(operation, request)
+            parts = Parts(self.results, ctx, request.incremental)
+            try:
+                with self.admission.permit():
+                    ensure_permitted(operation, request, self.graph)
+                    async with aclosing(self._payloads(operation, request, ctx)) as payloads:
+                        while (payload := await next_within(ctx.deadline, payloads)) is not None:
+                            await _give(parts.shaped(payload), give)
+            except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
+                await _give(parts.ended(error), give)
+            finally:
+                await ctx.loads.close()
+            lasted = Seconds(self._clock.now() - started)
+            self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
+
+    def _payloads(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> AsyncGenerator[Payload]:
+        found = self.plans.find(operation, request.variables)
+        if isinstance(found, NotPlanned):
+            return by_and_by(self.graph.core, operation, request.variables, ctx)
+        program, variables = found
+        return in_parts(Run(program, self.graph.core, ctx, variables))
 
     async def _events(
         self, operation: Operation, request: GraphQLRequest, begun: Callable[[], None]
@@ -233,7 +272,9 @@ class Engine:
         found = self.plans.find(operation, request.variables)
         try:
             if isinstance(found, NotPlanned):
-                finished = await self._interpreted(operation, request, ctx, root=root)
+                finished = await at_once(
+                    self.graph.core, operation, request.variables, ctx, root=root, on_error=request.on_error
+                )
             else:
                 program, variables = found
                 run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
@@ -256,23 +297,6 @@ class Engine:
         """Of what will be run now. Raises: RequestError."""
         deadline = self._limits.granted(operation.kind, request.timeout)
         return self._explainer.explanation(operation, request.variables, deadline=deadline)
-
-    async def _interpreted(
-        self, operation: Operation, request: GraphQLRequest, ctx: Ctx, *, root: Any = None
-    ) -> Executed:
-        """By graphql-core: what is seen for the first time, the events of subscriptions, and whatever has no plan."""
-        outcome = execute(
-            self.graph.core,
-            operation.document,
-            root_value=root,
-            context_value=ctx,
-            variable_values=dict(request.variables),
-            operation_name=operation.name,
-            executor_class=EXECUTORS[request.on_error],
-        )
-        finished = await outcome if inspect.isawaitable(outcome) else outcome
-        assert isinstance(finished, ExecutionResult)  # noqa: S101 - narrows graphql-core's union
-        return Executed(finished.data, finished.errors or ())
 
     def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
         deadline = deadline or Deadline.after(self._limits.granted(operation.kind, request.timeout), clock=self._clock)
@@ -303,6 +327,24 @@ class Engine:
             signal_scope=self._scopes.signal,
             begun={} if request.is_explained else None,
         )
+
+
+def _describe(span: Span, operation: Operation) -> None:
+    span.update_name(operation.kind.value)
+    span.set_attributes(
+        {"graphql.operation.type": operation.kind.value, "graphql.operation.name": operation.name or ""}
+    )
+
+
+async def _give(result: GraphQLResult | None, give: Give[GraphQLResult]) -> None:
+    if result is not None:
+        await give(result)
+
+
+def comes_in_parts(operation: Operation, request: GraphQLRequest) -> bool:
+    """Not where it is to be explained, which is of the whole; nor where an error is to do anything but propagate: a part that is
+    begun cannot be taken back."""
+    return operation.defers and not request.is_explained and request.on_error is OnError.PROPAGATE
 
 
 class MethodRefused(RequestError):

@@ -46,7 +46,7 @@ class Failing:
 
 
 def _path(position: Position | None) -> Any:
-    return None if position is None else position[0].path_at(position[1], position[2])
+    return None if position is None else position[0].path_below(position[1], position[2])
 
 
 def _nullable(layer: Layer, field: PlannedField, trail: Trail) -> Position | None:

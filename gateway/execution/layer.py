@@ -81,8 +81,12 @@ class Layer:
             place = self.place(index)
             if place is None:
                 raise LookupError("it stands in what became null")
-            self._paths[index] = self.up.path_at(self.field, place)
+            self._paths[index] = self.up.path_below(self.field, place)
         return self._paths[index]
+
+    def path_below(self, field: PlannedField, trail: Trail) -> Path | None:
+        """The path of an object that was found there. Raises: as `path`."""
+        return self.path_at(field, trail)
 
     def path_at(self, field: PlannedField, trail: Trail) -> Path:
         """The path of a value of `field`. Raises: as `path`."""

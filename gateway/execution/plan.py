@@ -146,6 +146,31 @@ class Selection:
 
     type: GraphQLObjectType
     fields: tuple[PlannedField, ...]
+    deferred: tuple[Deferred, ...] = ()
+    """What is wanted of them later."""
+
+    def all_fields(self) -> Iterator[PlannedField]:
+        """What is wanted of the objects, now or later."""
+        yield from self.fields
+        for each in self.deferred:
+            yield from each.selection.all_fields()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fragment:
+    """A fragment with @defer, where it is met."""
+
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deferred:
+    """What a fragment wants of the objects, and nobody else does. What is deferred inside it is its selection's."""
+
+    fragment: Fragment
+    steps: int
+    """How many layers above these objects those are that the fragment stands on. 0: it is these."""
+    selection: Selection
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +202,9 @@ def _lines(selection: Selection, *, depth: int) -> Iterator[str]:
                 if each.fields:
                     yield f"{'  ' * (depth + 1)}on {name}"
                     yield from _lines(each, depth=depth + 2)
+    for later in selection.deferred:
+        yield f"{'  ' * depth}later" + ("" if later.fragment.label is None else f" ({later.fragment.label})")
+        yield from _lines(later.selection, depth=depth + 1)
 
 
 def said_of(source: Source) -> str:

@@ -1,14 +1,16 @@
 """A validated operation becomes its plan. Pure: no request, no clock, no effect.
 
 Fields are collected by graphql-core's own functions, so that fragments, type conditions, @skip and @include mean what they mean
-there; only the variables of those directives matter, which is why a plan holds for one setting of them. Invariant: whatever is not
+there; only the variables of those directives matter, which is why a plan holds for one setting of them. What is deferred is told
+by its functions too; it is planned where no two fragments want the same field for themselves, and not in a mutation, where it would
+be read while later fields write. Invariant: whatever is not
 certain to be executed as graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -31,9 +33,18 @@ from graphql import (
     is_non_null_type,
     is_object_type,
 )
-from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.collect_fields import (
+    CollectedFields,
+    DeferUsage,
+    FieldDetails,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
 from graphql.execution.executor import default_field_resolver
+from graphql.execution.incremental.build_execution_plan import build_execution_plan, get_filtered_defer_usage_set
 from graphql.execution.values import VariableValues
+from graphql.pyutils import RefMap, RefSet
 from strawberry.types.field import StrawberryField
 
 from ..graph import JoinField
@@ -43,6 +54,8 @@ from .document import Operation
 from .plan import (
     Attribute,
     Batched,
+    Deferred,
+    Fragment,
     Items,
     Joined,
     Leaf,
@@ -62,7 +75,10 @@ from .plan import (
 MAX_FIELDS = 5_000
 """Fields of one plan, those of every possible type of an interface counted. A document of nested fragments can ask for millions."""
 
-_CONDITIONS = ("skip", "include")
+_Grouped = Mapping[str, list[FieldDetails]]
+_Parts = RefMap[DeferUsage, _Grouped]
+
+_CONDITIONS = ("skip", "include", "defer")
 
 
 class NotPlanned(Exception):
@@ -82,7 +98,7 @@ def plan(operation: Operation, schema: GraphQLSchema, variables: VariableValues)
 
 
 def condition_variables(operation: Operation) -> tuple[str, ...]:
-    """Names of the variables that @skip and @include ask for, anywhere in the document, sorted. Raises: NotPlanned."""
+    """Names of the variables that @skip, @include and @defer ask for, anywhere in the document, sorted. Raises: NotPlanned."""
     try:
         names = {
             name
@@ -107,6 +123,8 @@ def _asked_by(node: SelectionNode) -> Iterator[str]:
         if directive.name.value not in _CONDITIONS:
             raise NotPlanned("directive")
         for argument in directive.arguments or ():
+            if argument.name.value != "if":
+                continue  # the label, which validation wants as it stands
             if isinstance(argument.value, VariableNode):
                 yield argument.value.name.value
             elif not isinstance(argument.value, BooleanValueNode):
@@ -118,7 +136,11 @@ class _Planner:
         self._operation = operation
         self._schema = schema
         self._variables = variables
-        self._count = 0
+        self._count = self._depth = 0
+        self._met: RefMap[DeferUsage, tuple[Fragment, int]] = RefMap()
+        self._wanting: RefSet[DeferUsage] = RefSet()
+        self._passed: list[DeferUsage] = []
+        """Fragments that were taken to want nothing themselves, so that those inside come as soon as they do."""
         self._definitions = {
             each.name.value: each for each in operation.document.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -131,21 +153,66 @@ class _Planner:
         root = self._schema.get_root_type(node.operation)
         if root is None or node.operation is OperationType.SUBSCRIPTION:
             raise NotPlanned("kind")
-        found = collect_fields(self._schema, self._fragments, self._variables, root, node).grouped_field_set
+        found = collect_fields(self._schema, self._fragments, self._variables, root, node)
+        selection = self._selection(root, found, RefSet())
+        if any(usage in self._wanting for usage in self._passed):
+            raise NotPlanned("defer")
         return Plan(
             document=self._operation.document,
             operation=node,
             fragments=self._definitions,
-            root=self._selection(root, found),
+            root=selection,
             is_serial=node.operation is OperationType.MUTATION,
         )
 
-    def _selection(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> Selection:
-        self._count += len(found)
+    def _selection(self, kind: GraphQLObjectType, found: CollectedFields, within: RefSet[DeferUsage]) -> Selection:
+        """`within`: the fragment with @defer whose selection this is a part of; none where it comes at once."""
+        self._count += len(found.grouped_field_set)
         if self._count > MAX_FIELDS:
             raise NotPlanned("too large")
         _ensure_at_once(kind.is_type_of)
-        return Selection(kind, tuple(self._field(kind, name, details) for name, details in found.items()))
+        if not self._operation.defers:
+            return Selection(kind, self._fields(kind, found.grouped_field_set))
+        for usage in found.new_defer_usages:
+            self._met[usage] = Fragment(usage.label), self._depth
+        now, later = build_execution_plan(found.grouped_field_set, within)
+        parts = self._parts(later.items())
+        deferred = self._deferred(kind, parts, above=next(iter(within), None), outermost=next(iter(within), None))
+        return Selection(kind, self._fields(kind, now), tuple(deferred))
+
+    def _parts(self, later: Iterable[tuple[RefSet[DeferUsage], _Grouped]]) -> _Parts:
+        """What each fragment wants for itself. Raises: NotPlanned where two want the same."""
+        parts: _Parts = RefMap()
+        for usages, part in later:
+            usage, *others = usages
+            if others or self._operation.kind is OperationType.MUTATION:
+                raise NotPlanned("defer")
+            parts[usage] = part
+            self._wanting.add(usage)
+        return parts
+
+    def _deferred(
+        self, kind: GraphQLObjectType, parts: _Parts, *, above: DeferUsage | None, outermost: DeferUsage | None
+    ) -> Iterator[Deferred]:
+        """The parts of fragments directly in the fragment `above`. `outermost`: the one that all of them are in."""
+        for usage, part in parts.items():
+            if self._next_above(usage, parts, outermost) is above:
+                fragment, depth = self._met[usage]
+                inner = tuple(self._deferred(kind, parts, above=usage, outermost=outermost))
+                yield Deferred(fragment, self._depth - depth, Selection(kind, self._fields(kind, part), inner))
+
+    def _next_above(self, usage: DeferUsage, parts: _Parts, outermost: DeferUsage | None) -> DeferUsage | None:
+        """The nearest fragment around this one that wants something of the same objects, or is around all of them."""
+        above = usage.parent_defer_usage
+        while above is not None and above is not outermost and above not in parts:
+            self._passed.append(above)
+            above = above.parent_defer_usage
+        if above is not outermost and above is None:
+            raise NotPlanned("defer")
+        return above
+
+    def _fields(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> tuple[PlannedField, ...]:
+        return tuple(self._field(kind, name, details) for name, details in found.items())
 
     def _field(self, kind: GraphQLObjectType, name: str, details: list[FieldDetails]) -> PlannedField:
         field_name = details[0].node.name.value
@@ -190,10 +257,11 @@ class _Planner:
         return {each.name: self._below(each, details) for each in self._schema.get_possible_types(kind)}
 
     def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
-        found = collect_subfields(
-            self._schema, self._fragments, self._variables, self._operation.node, kind, details
-        ).grouped_field_set
-        return self._selection(kind, found)
+        found = collect_subfields(self._schema, self._fragments, self._variables, self._operation.node, kind, details)
+        self._depth += 1
+        selection = self._selection(kind, found, get_filtered_defer_usage_set(details))
+        self._depth -= 1
+        return selection
 
 
 def _ensure_at_once(check: Callable[..., Any] | None) -> None:

@@ -34,6 +34,7 @@ class Program:
         while open_:
             selection = open_.pop()
             self.stage(selection)
+            open_ += [each.selection for each in selection.deferred]
             inner = [innermost(field.shape) for field in selection.fields]
             open_ += [each.selection for each in inner if isinstance(each, Single)]
 

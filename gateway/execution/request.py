@@ -6,7 +6,7 @@ A msgspec Struct: a frozen dataclass of so many fields takes ten times as long t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from ..clock import Seconds
 from ..identity import ANONYMOUS, Identity
 from ..services import Priority
 from .on_error import OnError
+
+Dialect = Literal["v0.2", "20220824"]
+"""How parts of an answer are written: as today's proposal of incremental delivery has it, or as that of 2022."""
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,3 +46,5 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The last event that the client has seen of a subscription that it begins anew."""
     only_queries: bool = False
     """A GET: anything but a query is refused."""
+    incremental: Dialect | None = None
+    """How the client reads an answer that comes in parts; None: it has not said, and gets the newest."""

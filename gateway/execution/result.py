@@ -29,6 +29,22 @@ class Executed(NamedTuple):
     errors: Sequence[GraphQLError]
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several results of an operation has besides: in the names of the specification."""
+
+    has_next: bool
+    is_first: bool = False
+    """It has `data`; later ones do not."""
+    pending: Sequence[Mapping[str, Any]] = ()
+    incremental: Sequence[Mapping[str, Any]] = ()
+    completed: Sequence[Mapping[str, Any]] = ()
+
+    def written(self) -> dict[str, Any]:
+        """Its members."""
+        lists = {"pending": self.pending, "incremental": self.incremental, "completed": self.completed}
+        return {name: list(each) for name, each in lists.items() if each} | {"hasNext": self.has_next}
+
+
 class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     """An answer before it is bytes. `is_request_error`: nothing was executed, so there is no `data` member at all."""
 
@@ -44,6 +60,8 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
 
     freshness: Freshness | None = None
     """For how long and by whom it may be kept; None: by nobody."""
+    part: Part | None = None
+    """Where the answer comes in parts."""
 
     @property
     def data(self) -> Mapping[str, Any] | None:
@@ -56,8 +74,10 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
         body: dict[str, Any] = {}
         if self.errors:
             body["errors"] = list(self.errors)
-        if not self.is_request_error:
+        if not self.is_request_error and (self.part is None or self.part.is_first):
             body["data"] = self.tree
+        if self.part is not None:
+            body |= self.part.written()
         if self.extensions:
             body["extensions"] = dict(self.extensions)
         return encoded(body)
@@ -83,11 +103,11 @@ class Results:
 
     def executed(self, outcome: Executed, ctx: Ctx) -> GraphQLResult:
         """The answer of an operation that was run."""
-        errors = [self._error(error) for error in outcome.errors]
+        errors = [self.error(error) for error in outcome.errors]
         not_begun = outcome.data is None and bool(outcome.errors) and all(not error.path for error in outcome.errors)
         if not_begun:  # graphql-core could not coerce the variables
             return GraphQLResult(errors=errors, is_request_error=True, status=400)
-        return GraphQLResult(tree=outcome.data, errors=errors, extensions=_extensions(ctx))
+        return GraphQLResult(tree=outcome.data, errors=errors, extensions=extensions_of(ctx))
 
     def refused(self, error: GatewayError) -> GraphQLResult:
         """The answer to a request that was not executed."""
@@ -107,7 +127,8 @@ class Results:
         entry = {"message": _MASKED, "extensions": self._masked(error)}
         return GraphQLResult(errors=[entry], is_request_error=True, status=500)
 
-    def _error(self, error: GraphQLError) -> dict[str, Any]:
+    def error(self, error: GraphQLError) -> dict[str, Any]:
+        """What the client reads of an error; it is counted."""
         original = _known(error.original_error)
         if isinstance(original, GatewayError):
             self._count(original.code)
@@ -133,14 +154,15 @@ def _known(original: Exception | None) -> Exception | None:
     return cause if isinstance(cause, GatewayError) and not isinstance(original, GatewayError) else original
 
 
-def _extensions(ctx: Ctx) -> dict[str, Any]:
+def extensions_of(ctx: Ctx, *, told: int = 0, beyond: int = 0) -> dict[str, Any]:
+    """`told`, `beyond`: how much of what is degraded the client knows already."""
     extensions: dict[str, Any] = {}
     if ctx.loads.reading.faults is not None:
         extensions["faults"] = True  # so that nobody takes a game day's answer for another
-    if ctx.notes.told:
-        extensions["degraded"] = [note.as_json() for note in ctx.notes.told]
-    if ctx.notes.beyond:
-        extensions["degradedBeyond"] = ctx.notes.beyond
+    if len(ctx.notes.told) > told:
+        extensions["degraded"] = [note.as_json() for note in ctx.notes.told[told:]]
+    if ctx.notes.beyond > beyond:
+        extensions["degradedBeyond"] = ctx.notes.beyond - beyond
     return extensions
 
 

@@ -1,20 +1,20 @@
 """A plan is followed: layer by layer, each subtree as far as it can go by itself. Source: GraphQL's "Executing Operations".
 
 A layer's plain members are written at once; what has to be called, loaded or waited for goes on in tasks of its own, so a slow
-service holds back nobody but what stands below it. Invariants: every member has its place in the answer before its value is known,
-so the order of keys is the document's; an error is reported once what it nulls has its place, by graphql-core's own rule; whoever
-works for a part of the answer that became null is cancelled, and nobody works on after the run has ended.
+service holds back nobody but what stands below it. What is deferred is begun with the rest, so that it shares its calls, by a run
+of its own that this one does not wait for. Invariants: every member has its place in the answer before its value is known, so the
+order of keys is the document's; an error is reported once what it nulls has its place, by graphql-core's own rule; whoever works
+for a part of the answer that became null is cancelled, and nobody works on after the run has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
-from graphql import GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
@@ -30,8 +30,10 @@ from ..graph.resolver import Bounded
 from ..loading.calls import Wanted
 from ..loading.records import objects_of
 from .arguments import Arguments
+from .columns import columns_of, each_of
 from .completion import Completion
 from .failing import Failing
+from .group import Group
 from .layer import Layer, Trail
 from .leaves import needs_a_look
 from .on_error import OnError
@@ -60,6 +62,7 @@ class Run:
         *,
         on_error: OnError = OnError.PROPAGATE,
     ) -> None:
+        self._program = program
         self._plan = program.plan
         self._schema = schema
         self._ctx = ctx
@@ -69,6 +72,9 @@ class Run:
         self._executor: Executor[Any] | None = None
         self._read: dict[Layer, _Read] = {}
         self._tasks = Tasks()
+        self._root: Layer | None = None
+        self.groups: list[Group] = []
+        """What is deferred, in the order in which it was found."""
         self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
         """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
         self._wanted = program.wanted
@@ -77,20 +83,49 @@ class Run:
         self.finisher = program.finisher
 
     async def result(self) -> Executed:
-        """Data and errors."""
-        root = self._opened(self.stage(self._plan.root), [None], up=None, field=None)
+        """Data and errors, nothing being deferred."""
         try:
-            if self._plan.is_serial:
-                for field in root.stage.later:
-                    await self._all(self._begun(root, field))
-            else:
-                await self._all(self._continued(root))
+            return await self.first()
         finally:
-            await self._tasks.cancel()
-            for each in self._made:
-                each.close()
-            root.let_go()
-        return Executed(None if root.is_dead else root.outs[0], self._failing.errors)
+            await self.close()
+
+    async def first(self) -> Executed:
+        """Data and errors of what is not deferred. Whoever asks for it closes the run."""
+        root = self._root = self._opened(self.stage(self._plan.root), [None], up=None, field=None)
+        if self._plan.is_serial:
+            for field in root.stage.later:
+                await self._all(self._begun(root, field))
+        else:
+            await self._all(self._continued(root))
+        return Executed(None if root.is_dead else root.outs[0], self.errors)
+
+    def begin(self, group: Group) -> None:
+        """Whatever is deferred in the group's fragment, of all its objects."""
+        stage, objects = self.stage(group.deferred.selection), group.base.objects
+        if not stage.trusts.objects(objects):
+            objects = objects_of(objects)
+        self._root = group.holder
+        layer = self._opened(stage, objects, up=group.holder, field=group.holder.held)
+        group.holder.hold(layer.outs)
+        self._tasks.begin(self._continued(layer))
+
+    async def end(self) -> None:
+        """Wait for what was begun."""
+        await self._tasks.end()
+
+    async def close(self) -> None:
+        """Whatever is still under way is cancelled, what is deferred too."""
+        for group in self.groups:
+            await group.close()
+        await self._tasks.cancel()
+        for each in self._made:
+            each.close()
+        if self._root is not None:
+            self._root.let_go()
+
+    @property
+    def errors(self) -> list[GraphQLError]:
+        return self._failing.errors
 
     # -- layers --------------------------------------------------------------------------------------------------------
 
@@ -106,7 +141,7 @@ class Run:
             layer.outs = copied
             self._read[layer] = (), []
             return layer
-        columns = _columns(stage, objects)
+        columns = columns_of(stage, objects)
         to_report: list[Completion] = []
         written = [
             columns[member.found]
@@ -147,6 +182,12 @@ class Run:
             works += self._delivered(layer, nested.field, columns[nested.column])
         for field in layer.stage.later:
             works += self._begun(layer, field)
+        for deferred in layer.stage.deferred:
+            if not layer.is_dead:
+                beside = Run(self._program, self._schema, self._ctx, self._variables)
+                group = Group(beside, layer, deferred)
+                self.groups.append(group)
+                beside.begin(group)
         return works
 
     # -- fields --------------------------------------------------------------------------------------------------------
@@ -327,29 +368,3 @@ class Run:
         else:
             self._tasks.begin(works)
         await self._tasks.end()
-
-
-def each_of(call: Callable[[Any], Any], parents: Iterable[Any]) -> list[Any]:
-    """What `call` gives for each, or the exception it raises, in its place."""
-    values: list[Any] = []
-    left: Iterator[Any] = iter(parents)
-    while True:
-        try:
-            for parent in left:
-                values.append(call(parent))  # noqa: PERF401 - what was called before a failure is kept
-        except Exception as error:  # that parent's own
-            values.append(error)
-        else:
-            return values
-
-
-def _columns(stage: Stage, objects: Sequence[Any]) -> Sequence[list[Any]]:
-    """The objects' attributes, an exception where reading one raises it."""
-    try:
-        return stage.read(objects)
-    except Exception:  # which attribute of which object is found out one by one
-        return [each_of(partial(_attribute, name), objects) for name in stage.attributes]
-
-
-def _attribute(name: str, parent: Any) -> Any:
-    return getattr(parent, name)

@@ -20,6 +20,7 @@ from .declared import Declared
 from .leaves import Finish, finisher, needs_a_look
 from .plan import (
     Attribute,
+    Deferred,
     Items,
     Leaf,
     Method,
@@ -66,6 +67,8 @@ class Stage:
     nested: tuple[Nested, ...]
     later: tuple[PlannedField, ...]
     """Fields that are called, loaded, or waited for."""
+    deferred: tuple[Deferred, ...]
+    """What comes later."""
     places: dict[PlannedField, str]
     """Under which attribute of the answer's objects a field's value stands."""
     levels: dict[PlannedField, tuple[bool, ...]]
@@ -170,6 +173,7 @@ def stage_of(selection: Selection) -> Stage:
             for field in fields
             if not isinstance(field.source, Attribute | TypeName) and not _is_known_at_once(field)
         ),
+        deferred=selection.deferred,
         places=dict(zip(fields, members_of(names).values(), strict=True)),
         levels={field: tuple(_levels(field.shape)) for field in fields},
         trusts=Trusted(selection),

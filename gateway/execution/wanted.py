@@ -99,7 +99,7 @@ def _wanted_of(kind: type[Any], selection: Selection) -> Wanted:
     """What the selection reads of objects of the class."""
     everything = {column.name for column in plain_fields(kind)}
     names: dict[str, None] = {}
-    for field in selection.fields:
+    for field in selection.all_fields():
         read = read_by(field)
         if read is None or not everything.issuperset(read):
             return None
@@ -109,7 +109,7 @@ def _wanted_of(kind: type[Any], selection: Selection) -> Wanted:
 
 def _fields(selection: Selection) -> Iterator[PlannedField]:
     """All of a plan."""
-    for field in selection.fields:
+    for field in selection.all_fields():
         yield field
         for below in _below(field.shape):
             yield from _fields(below)

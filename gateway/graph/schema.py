@@ -27,6 +27,10 @@ from .join import JoinField
 from .resolver import ResolverField, within_deadline
 from .saga_field import SagaField
 
+_CONFIG = StrawberryConfig(enable_experimental_incremental_execution=True)
+"""@defer and @stream are in every schema, so that a document is valid wherever it is sent; whether parts come later is decided
+where it is executed."""
+
 DEFINITION = "strawberry-definition"
 """Under this name a field of graphql-core's schema has strawberry's in its `extensions`, and so what the author declared."""
 
@@ -108,7 +112,7 @@ def build_graph(query: type[Any], mutation: type[Any] | None = None, subscriptio
 @lru_cache(maxsize=16)
 def _built(query: type[Any], mutation: type[Any] | None, subscription: type[Any] | None) -> Graph:
     try:
-        schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=StrawberryConfig())
+        schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=_CONFIG)
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
         raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
     fields = dict(_fields(core_of(schema)))

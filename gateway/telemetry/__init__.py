@@ -3,12 +3,13 @@
 from .logs import Log, json_log, silent_log
 from .metrics import Children, Metrics
 from .observe import Telemetry
-from .spans import SpanKind, current_trace_id, tracer_provider
+from .spans import Span, SpanKind, current_trace_id, tracer_provider
 
 __all__ = [
     "Children",
     "Log",
     "Metrics",
+    "Span",
     "SpanKind",
     "Telemetry",
     "current_trace_id",

@@ -93,7 +93,7 @@ class Metrics:
             "Operations that were executed: by a compiled plan, or why not.",
             [
                 "outcome"
-            ],  # outcome: compiled | first sight | off | variables | introspection | directive | condition | ...
+            ],  # compiled | first sight | off | variables | introspection | directive | condition | defer | ...
             registry=registry,
         )
 

@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
-__all__ = ["CallersDecide", "SpanKind", "current_trace_id", "tracer_provider", "unrecorded_root"]
+__all__ = ["CallersDecide", "Span", "SpanKind", "current_trace_id", "tracer_provider", "unrecorded_root"]
 
 
 def tracer_provider(*, service_name: str, sample_ratio: float, exporter: SpanExporter | None) -> TracerProvider:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from re import sub
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, execute
-from graphql.pyutils.is_awaitable import is_awaitable
+from graphql import ExecutionResult, GraphQLError
 
 from gateway.clock import Deadline
 from gateway.execution.answer import plain
 from gateway.execution.document import Documents, Operation
-from gateway.execution.on_error import EXECUTORS, OnError
+from gateway.execution.interpreting import at_once
+from gateway.execution.on_error import OnError
 from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
@@ -81,17 +81,28 @@ def compared(case: Case) -> str:
     program, variables = found
     theirs = _by_graphql_core(case, operation)
     ours = run_virtual(
-        _executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables, on_error=case.on_error)))
+        executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables, on_error=case.on_error)))
     )
     try:
-        _agree(case, operation, theirs, ours)
+        assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
+        agree(case, operation, theirs, ours)
     except AssertionError as error:
-        raise Differs(f"{case!r}\n{error}\ngraphql-core: {_told(theirs)}\nthe plan:     {_told(ours)}") from None
+        raise Differs(f"{case!r}\n{error}\ngraphql-core: {said(theirs)}\nthe plan:     {said(ours)}") from None
     return "compiled"
 
 
-def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: ExecutionResult) -> None:
-    assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
+def agree(
+    case: Case,
+    operation: Operation,
+    theirs: ExecutionResult,
+    ours: ExecutionResult,
+    *,
+    besides: Sequence[GraphQLError] = (),
+) -> None:
+    """That the errors of both are those of the data, which are equal. Raises: AssertionError.
+
+    `besides`: others of ours, which have to be ones that graphql-core tells.
+    """
     their_causes, our_causes = _causes(theirs), _causes(ours)
     outside = [
         Counter(cause for cause in causes if _nulled_above(theirs.data, cause[0]) is None)
@@ -103,16 +114,22 @@ def _agree(case: Case, operation: Operation, theirs: ExecutionResult, ours: Exec
         for causes in (their_causes, our_causes)
     ]
     assert nulls[0] == nulls[1], f"nulls have causes in one of them only: {nulls[0] ^ nulls[1]}"
-    if nulls[0]:
+    if nulls[0] or besides:
         possible = _causes(_by_graphql_core(replace(case, on_error=OnError.NULL), operation))
-        assert set(our_causes) <= set(possible), f"nobody else tells {set(our_causes) - set(possible)}"
+        told = {*our_causes, *_causes(ExecutionResult(None, [*besides]))}
+        assert told <= set(possible), f"nobody else tells {told - set(possible)}"
 
 
 def _by_graphql_core(case: Case, operation: Operation) -> ExecutionResult:
     """Its result. What it leaves behind unawaited where something became null is its own; what we leave fails the test."""
+    return quietly(lambda: run_virtual(executed(case, lambda ctx: _interpreted(operation, case, ctx))))
+
+
+def quietly(execute: Callable[[], ExecutionResult]) -> ExecutionResult:
+    """Its result, whatever it leaves behind."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        result = run_virtual(_executed(case, lambda ctx: _interpreted(operation, case, ctx)))
+        result = execute()
         _let_go(result)
         gc.collect()
     return result
@@ -131,10 +148,10 @@ def _let_go(result: ExecutionResult) -> None:
 
 
 def _nulled_above(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
-    """The place above the path's end that is null; None where the path can be followed."""
+    """The place above the path's end that is null, or was never delivered; None where the path can be followed."""
     value = data
     for depth, key in enumerate(path):
-        if value is None:
+        if value is None or (isinstance(value, dict) and key not in value):
             return path[:depth]
         value = value[key]
     return None
@@ -151,7 +168,8 @@ def _bytes(data: Any) -> bytes:
     return orjson.dumps(data, default=repr)
 
 
-def _told(result: ExecutionResult) -> str:
+def said(result: ExecutionResult) -> str:
+    """For people."""
     return f"{_bytes(result.data).decode()} {sorted(map(str, _causes(result)))}"
 
 
@@ -161,20 +179,11 @@ async def _by_plan(run: Run) -> ExecutionResult:
 
 
 async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionResult:
-    outcome = execute(
-        graph.core,
-        operation.document,
-        context_value=ctx,
-        variable_values=dict(case.values),
-        operation_name=operation.name,
-        executor_class=EXECUTORS[case.on_error],
-    )
-    finished: Any = await outcome if is_awaitable(outcome) else outcome
-    assert isinstance(finished, ExecutionResult)
-    return finished
+    finished = await at_once(graph.core, operation, case.values, ctx, on_error=case.on_error)
+    return ExecutionResult(finished.data, [*finished.errors] or None)
 
 
-async def _executed(case: Case, run: Any) -> ExecutionResult:
+async def executed(case: Case, run: Any) -> ExecutionResult:
     """The result in a context of its own, over services that begin anew."""
     telemetry, clock = Telemetry(), VirtualClock()
     config = {

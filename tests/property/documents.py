@@ -30,8 +30,11 @@ WORDS = ("ann", "bob", "cyd", "dee", "nobody", "", "ünï \\\"'")
 class Writer:
     """Writes one document."""
 
-    def __init__(self, random: Random, schema: GraphQLSchema, *, depth: int = 4) -> None:
+    def __init__(self, random: Random, schema: GraphQLSchema, *, depth: int = 4, defers: float = 0.0) -> None:
+        """`defers`: how many of the fragments do, of one."""
         self._random = random
+        self._defers = defers
+        self._labels = 0
         self._schema = schema
         self._depth = depth
         self._aliases = 0
@@ -88,14 +91,25 @@ class Writer:
         on = self._random.choice(self._overlapping(kind))
         if self._random.random() < 0.5:
             condition = "" if on is kind and self._random.random() < 0.5 else f" on {on.name}"
-            return f"...{condition}{self._condition()} {self._selections(on, depth - 1)}"
+            return f"...{condition}{self._condition()}{self._defer()} {self._selections(on, depth - 1)}"
         known = [name for name, (its, _) in self._fragments.items() if its == on.name]
         if known and self._random.random() < 0.5:
-            return f"...{self._random.choice(known)}{self._condition()}"
+            return f"...{self._random.choice(known)}{self._condition()}{self._defer()}"
         selections = self._selections(on, depth - 1)
         name = f"F{len(self._fragments)}"
         self._fragments[name] = (on.name, selections)
-        return f"...{name}{self._condition()}"
+        return f"...{name}{self._condition()}{self._defer()}"
+
+    def _defer(self) -> str:
+        if self._random.random() >= self._defers:
+            return ""
+        arguments: list[str] = []
+        if self._random.random() < 0.5:
+            self._labels += 1
+            arguments.append(f'label: "L{self._labels}"')
+        if self._random.random() < 0.2:
+            arguments.append(f"if: {self._asked()}")
+        return f" @defer({', '.join(arguments)})" if arguments else " @defer"
 
     def _overlapping(self, kind: Any) -> list[Any]:
         """Types that a fragment may be on inside `kind`."""
@@ -109,8 +123,10 @@ class Writer:
         if chance > 0.12:
             return ""
         word = self._random.choice(("skip", "include"))
-        if chance < 0.04:
-            return f" @{word}(if: {self._random.choice(('true', 'false'))})"
+        return f" @{word}(if: {self._asked() if chance >= 0.04 else self._random.choice(('true', 'false'))})"
+
+    def _asked(self) -> str:
+        """A variable that is true or false."""
         name = self._random.choice(("yes", "no", "maybe"))
         if name not in self._variables:
             default = self._random.choice(("", "", " = true", " = false"))
@@ -119,7 +135,7 @@ class Writer:
             )
             if not default or self._random.random() < 0.5:
                 self.values[name] = self._random.random() < 0.5
-        return f" @{word}(if: ${name})"
+        return f"${name}"
 
     # -- arguments -----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from graphql import parse, print_ast
 
 from gateway.errors import RequestError
 from gateway.execution.document import MAX_ERRORS, MAX_KEPT, DocumentRejected, Documents
@@ -123,3 +124,40 @@ def test_a_long_document_is_answered_and_not_kept() -> None:
     kept = documents()
     kept.operation("{ hello } #" + "x" * MAX_KEPT, None)
     assert repr(kept) == "<Documents 0/10>"
+
+
+# -- @defer and @stream ----------------------------------------------------------------------------------------------------
+
+DEFERS = "{ ... @defer { hello } } "
+
+
+def test_an_operation_knows_itself_without_what_comes_later() -> None:
+    operation = documents().operation(
+        '{ ...A @defer(label: "a") products(keys: []) @stream { sku } } fragment A on Query { hello }', None
+    )
+    assert (operation.defers, operation.deferrals) == (True, 2)
+    assert not operation.at_once.defers
+    assert print_ast(operation.at_once.document) == print_ast(
+        parse("{ ...A products(keys: []) { sku } } fragment A on Query { hello }")
+    )
+    assert operation.at_once.node.loc == operation.node.loc
+
+
+def test_an_operation_that_defers_nothing_is_itself() -> None:
+    kept = documents()
+    several = "query A { hello } query B { ...F } fragment F on Query { ... @defer { hello } }"
+    assert kept.operation(several, "A").at_once is kept.operation(several, "A")
+    assert kept.operation(several, "B").defers
+
+
+def test_more_deferrals_than_allowed_are_refused_with_their_number() -> None:
+    fine = Documents(graph.core, max_entries=1, max_tokens=1_000, metrics=Metrics(), max_deferrals=2)
+    assert fine.operation("{ ... @defer { hello } ... @defer { whoami } }", None).defers
+    with pytest.raises(DocumentRejected, match="3 @defer and @stream, more than 2: defer fewer"):
+        fine.operation("{ ... @defer { hello ... @defer { a: hello ... @defer { b: hello } } } }", None)
+
+
+def test_where_parts_are_switched_off_the_same_document_asks_for_all_at_once() -> None:
+    off = Documents(graph.core, max_entries=1, max_tokens=1_000, metrics=Metrics(), is_incremental=False)
+    operation = off.operation(DEFERS, None)
+    assert (operation.defers, operation.deferrals) == (False, 0)

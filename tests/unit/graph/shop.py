@@ -1,7 +1,7 @@
 """A small graph over three services, for the tests of graph, execution, edge and telemetry; and a gateway that serves it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import strawberry
@@ -204,10 +204,20 @@ class Query:
         await asyncio.sleep(60)
         return "late"
 
+    @strawberry.field(description="Items that never end.")
+    def endless(self) -> list[int]:
+        return _forever()  # type: ignore[return-value]
+
     @resolver
     def hello(self, name: Annotated[str | None, Length(1, 5)] = None) -> str:
         """Answers at once."""
         return f"hello {name or 'you'}"
+
+
+async def _forever() -> AsyncIterator[int]:
+    while True:
+        await asyncio.sleep(1)
+        yield 1
 
 
 @strawberry.type
