@@ -155,6 +155,12 @@ test('a stream that is dead and does not say so is doubted', async () => {
   assert.ok(Math.abs(gateway.clock.now() - 5) < 0.1);
 });
 
+test('a saga that cannot be seen is told by its mutation', async () => {
+  const missing = graphError({ message: 'm', extensions: { code: 'SAGA_NOT_FOUND' } });
+  const gateway = new ScriptedGateway([accepted(), data({ saga: null }), completed()], [[missing]]);
+  assert.equal((await place(gateway)).data.order.id, 'o1');
+});
+
 test('a mutation that lags behind its saga is not asked in a tight loop', async () => {
   const streams = Array.from({ length: 4 }, () => [event(2, 'COMPLETED')]);
   const gateway = new ScriptedGateway([accepted(), accepted(), accepted(), accepted(), completed()], streams);
@@ -216,6 +222,11 @@ test('a gateway that does not come back ends following, and so does a deadline',
   const silent = new ScriptedGateway([], [[event(3, 'RUNNING'), 3600]]);
   await assert.rejects(silent.clock.run(numbers(silent, { deadline: 30 })), NoAnswer);
   assert.equal(silent.clock.now(), 30);
+});
+
+test('a connection that was open and had nothing to tell is a sign of the gateway', async () => {
+  const gateway = new ScriptedGateway([], [[], [3600, new StreamBroken()], [event(5, 'COMPLETED')]]);
+  assert.deepEqual(await gateway.clock.run(numbers(gateway, {}, { sagaDeadline: 20 })), [5]);
 });
 
 test('a saga that is not there is said at once', async () => {

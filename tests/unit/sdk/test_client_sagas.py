@@ -119,6 +119,15 @@ async def test_a_gateway_that_is_gone_for_a_while_in_the_midst_of_a_saga_is_wait
 
 
 @in_virtual_time
+async def test_a_saga_that_cannot_be_seen_is_told_by_its_mutation() -> None:
+    missing = graph_error({"message": "m", "extensions": {"code": "SAGA_NOT_FOUND"}})
+    gateway = ScriptedGateway([accepted(), data({"saga": None}), completed()], streams=[[missing]])
+    async with gateway.client() as client:
+        placed = await client.place_order(ORDER)
+    assert placed.data.order.id == "o1"
+
+
+@in_virtual_time
 async def test_a_mutation_that_lags_behind_its_saga_is_not_asked_in_a_tight_loop() -> None:
     streams = [[event(2, "COMPLETED")]] * 4
     gateway = ScriptedGateway([*[accepted()] * 4, completed()], streams=streams)
@@ -216,6 +225,14 @@ async def test_events_come_once_and_in_order_over_several_connections() -> None:
         seen = [each.sequence async for each in client.saga_events("s1", after=2)]
     assert seen == [3, 4, 5]
     assert [each["after"] for each in gateway.watched] == [2, 4, 4]
+
+
+@in_virtual_time
+async def test_a_connection_that_was_open_and_had_nothing_to_tell_is_a_sign_of_the_gateway() -> None:
+    streams: list[Connection] = [[], [3600.0, StreamBroken()], [event(5, "COMPLETED")]]
+    async with ScriptedGateway([], streams=streams).client(saga_deadline=20.0) as client:
+        seen = [each.sequence async for each in client.saga_events("s1")]
+    assert seen == [5]
 
 
 @in_virtual_time
