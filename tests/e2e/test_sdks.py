@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from sagaql_client import Client, Conflict, PlaceOrderInput, Rejected, Unauthenticated
+from sagaql_client import Client, Conflict, PlaceOrderInput, Rejected, SagaNotFound, Unauthenticated
 from tests.e2e.conftest import ROOT, wait_until
 from tests.e2e.ordering import assert_balanced, order_input
 
@@ -124,6 +124,10 @@ async def test_the_python_sdk_reads_partial_answers_and_refusals(demo: Demo) -> 
         shelf = await client.product_shelf(first=2)
         with pytest.raises(Unauthenticated):
             await stranger.product_shelf()
+        with pytest.raises(Unauthenticated):
+            await anext(stranger.saga_events("some-saga"))
+        with pytest.raises(SagaNotFound):
+            await anext(client.saga_events("no-such-saga"))
     assert shelf.data.products is not None
     assert [edge.node.reviews for edge in shelf.data.products.edges] == [[], []]
     assert {(each.to, each.service, each.path[-1]) for each in shelf.degraded} == {("DEFAULT", "reviews", "reviews")}
@@ -148,4 +152,8 @@ def test_the_typescript_sdk_tells_errors_and_partial_answers(demo: Demo) -> None
     assert len(shelf["names"]) == 2
     assert {(each["to"], each["service"]) for each in shelf["degraded"]} == {("DEFAULT", "reviews")}
     assert typescript(demo, "decline") == {"kind": "Rejected", "code": "CARD_DECLINED", "isEnd": True}
-    assert typescript(demo, "stranger") == {"kind": "Unauthenticated", "isGraph": True}
+    assert typescript(demo, "stranger") == {
+        "asked": "Unauthenticated",
+        "followed": "Unauthenticated",
+        "isGraph": True,
+    }

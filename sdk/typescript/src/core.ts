@@ -77,6 +77,7 @@ export class Core {
     private readonly url: string,
     options: Options = {},
   ) {
+    if (!/^https?:\/\//.test(url)) throw new RangeError(`url is '${url}': it must begin with http:// or https://`);
     this.deadline = positive('deadline', options.deadline ?? 10);
     this.sagaDeadline = positive('sagaDeadline', options.sagaDeadline ?? 60);
     this.attemptTimeout = positive('attemptTimeout', options.attemptTimeout ?? 15);

@@ -13,6 +13,9 @@ import type { Headers } from './transport.js';
 const PING_EVERY = 20;
 const PONG_WITHIN = 5;
 
+/** Close codes with which the gateway refuses the token. */
+const REFUSED: ReadonlySet<number> = new Set([4401, 4403]);
+
 /** The connection was refused, dropped, or spoke something else. */
 export class StreamBroken extends Error {
   override name = 'StreamBroken';
@@ -60,6 +63,7 @@ export function overWebSocket(webSocket: unknown = globalThis.WebSocket): Stream
 function told(error: unknown): Error {
   if (Array.isArray(error)) return graphError((error[0] ?? {}) as ErrorEntry);
   const { code, reason, message } = (error ?? {}) as { code?: number; reason?: string; message?: string };
+  if (code !== undefined && REFUSED.has(code)) return graphError({ message: reason ?? '', extensions: { code: 'UNAUTHENTICATED' } });
   return new StreamBroken(`the connection ended: ${[code, reason || message].filter(Boolean).join(' ')}`);
 }
 

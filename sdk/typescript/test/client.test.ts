@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   BadUserInput,
+  Client,
   Conflict,
   Failed,
   NeedsAttention,
@@ -46,6 +47,7 @@ test('what cannot be is refused', () => {
   assert.throws(() => new Retry({ base: 2, cap: 1 }), RangeError);
   assert.throws(() => new Retry({ attempts: 0 }), RangeError);
   assert.throws(() => new ScriptedGateway([]).client({ sagaDeadline: 0 }), /sagaDeadline is 0/);
+  assert.throws(() => new Client('127.0.0.1:8000/graphql'), /must begin with http/);
 });
 
 test('retry-after is seconds or a date', () => {

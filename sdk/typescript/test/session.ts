@@ -30,8 +30,10 @@ const sessions: Record<string, () => Promise<object>> = {
     return { names: data.products?.edges.map(({ node }) => node.name), degraded };
   },
   async stranger() {
-    const error = await client({ token: 'nobody' }).productShelf().catch((error) => error);
-    return { kind: error.constructor.name, isGraph: error instanceof GraphError };
+    const stranger = client({ token: 'nobody' });
+    const asked = await stranger.productShelf().catch((error) => error);
+    const followed = await stranger.sagaEvents({ id: 's' }).next().catch((error) => error);
+    return { asked: asked.constructor.name, followed: followed.constructor.name, isGraph: asked instanceof GraphError };
   },
 };
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from gateway.testing import in_virtual_time
-from sagaql_client import NoAnswer, Overloaded, ServiceUnavailable, Unauthenticated
+from sagaql_client import Client, NoAnswer, Overloaded, ServiceUnavailable, Unauthenticated
 from tests.unit.sdk.scripted import ScriptedGateway, data, dropped, refused
 
 SHELF = {"products": {"edges": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}}
@@ -93,3 +94,17 @@ async def test_partial_data_comes_with_typed_errors_and_notices() -> None:
 def test_a_deadline_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="saga_deadline is 0"):
         ScriptedGateway([]).client(saga_deadline=0)
+
+
+def test_an_address_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="must begin with http"):
+        Client("127.0.0.1:8000/graphql")
+
+
+@in_virtual_time
+async def test_what_another_attempt_would_only_repeat_is_not_tried_again() -> None:
+    gateway = ScriptedGateway([httpx.LocalProtocolError("illegal header value")])
+    async with gateway.client() as client:
+        with pytest.raises(NoAnswer, match="illegal header value"):
+            await client.product_shelf()
+    assert len(gateway.asked) == 1

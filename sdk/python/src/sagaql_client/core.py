@@ -71,6 +71,8 @@ class Core:
         `saga_deadline`: of a mutation, until its saga has ended. 60: twice what the shop's sagas give themselves.
         `attempt_timeout`: of one request; a lost answer costs no more. 15: longer than a gateway lets a mutation wait.
         """
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"url is {url!r}: it must begin with http:// or https://")
         for name, seconds in (
             ("deadline", deadline),
             ("saga_deadline", saga_deadline),
@@ -102,7 +104,7 @@ class Core:
 
     async def _query(self, operation: Operation, model: type[M], *, deadline: float | None) -> Result[M]:
         """Raises: GraphError when there is no data at all, NoAnswer."""
-        answer = await self._answer(operation, until=self._until(deadline or self._deadline))
+        answer = await self._answer(operation, until=self._until(self._deadline if deadline is None else deadline))
         return _result(answer, model.model_validate(answer.data))
 
     async def _answer(
@@ -137,7 +139,7 @@ class Core:
         `model`: of the member of the payload that tells of success. Raises: SagaEnded, GraphError, NotSettled.
         """
         key = new_key() if key is None else key
-        until = self._until(deadline or self._saga_deadline)
+        until = self._until(self._saga_deadline if deadline is None else deadline)
         saga_id: str | None = None
         rounds = 0
         try:

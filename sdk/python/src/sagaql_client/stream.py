@@ -19,6 +19,9 @@ from .errors import graph_error
 OPENED_WITHIN = 10.0
 """Seconds, to connect and be acknowledged."""
 
+REFUSED = frozenset({4401, 4403})
+"""Close codes with which the gateway refuses the token."""
+
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 
 
@@ -45,7 +48,11 @@ async def over_websocket(
             await _send(socket, {"type": "connection_init", "payload": dict(headers)})
             async for event in _events(socket, payload):
                 yield event
-    except (OSError, TimeoutError, ValueError, websockets.WebSocketException) as error:
+    except websockets.ConnectionClosed as closed:
+        if closed.rcvd is not None and closed.rcvd.code in REFUSED:
+            raise graph_error({"message": closed.rcvd.reason, "extensions": {"code": "UNAUTHENTICATED"}}) from closed
+        raise StreamBroken(str(closed)) from closed
+    except (OSError, TimeoutError, ValueError, LookupError, TypeError, websockets.WebSocketException) as error:
         raise StreamBroken(f"{type(error).__name__}: {error}") from error
 
 

@@ -21,6 +21,9 @@ ACCEPT = "application/graphql-response+json, application/json;q=0.9"
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 """Statuses with which something between us and the gateway says "not now"."""
 
+OURS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects)
+"""Failures that another attempt would only repeat."""
+
 TRAVEL = 0.2
 """Seconds of an attempt that are kept for the way back, so that what the gateway has by its deadline is read by ours."""
 
@@ -44,14 +47,15 @@ class Transport:
 
     async def send(self, body: bytes, *, headers: Mapping[str, str], timeout: float) -> Answer:  # noqa: ASYNC109 - of one attempt
         """Raises: GraphError, NoAnswer. Cancelled: the connection closes, and the gateway stops a query."""
-        told = {**self._headers, **headers, "x-request-timeout-ms": str(_left_for_gateway(timeout))}
+        sent = {**self._headers, **headers, "x-request-timeout-ms": str(_left_for_gateway(timeout))}
         try:
             async with asyncio.timeout(timeout):
-                response = await self._http.post(self._url, content=body, headers=told, timeout=None)
+                response = await self._http.post(self._url, content=body, headers=sent, timeout=None)
         except TimeoutError as error:
             raise NoAnswer(f"the gateway did not answer within {timeout:.1f} s") from error
-        except httpx.TransportError as error:
-            raise NoAnswer(f"the gateway cannot be reached: {type(error).__name__}: {error}") from error
+        except httpx.RequestError as error:
+            told = f"the gateway cannot be reached: {type(error).__name__}: {error}"
+            raise NoAnswer(told, retryable=not isinstance(error, OURS)) from error
         return read(response.status_code, response.content, retry_after=response.headers.get("retry-after"))
 
 
