@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+HAS_NODE := node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major * 100 + minor < 2019 ? 1 : 0)' 2> /dev/null && command -v npm > /dev/null
+
+SDK_SOURCES := $(addprefix sdk/typescript/,tsconfig.json tsconfig.test.json) $(wildcard sdk/typescript/src/*.ts sdk/typescript/test/*.ts)
 WEB_SOURCES := $(addprefix web/,package.json package-lock.json vite.config.ts tsconfig.json index.html) $(wildcard web/src/*)
 
 # pyright's Python wrapper brings its JavaScript along; it shall neither ask for a newer one nor write outside the checkout.
@@ -10,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
+.PHONY: help demo test check web wheel schema sdk sdk-generate bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -20,7 +23,7 @@ demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-
 	@exec $(BIN)/sagaql demo
 
 # Real processes with real time are tested one after the other, all else by two at once.
-test: .stamps/venv web .stamps/clients ## all tests
+test: .stamps/venv web .stamps/clients .stamps/sdk-python .stamps/sdk-typescript ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/e2e
 	@$(BIN)/python -m pytest -q tests/e2e
 
@@ -35,10 +38,20 @@ check: .stamps/venv ## format, lint, strict types, import contracts: no test is 
 web: .stamps/venv .stamps/web ## GraphiQL's page, if Node is there
 
 wheel: .stamps/venv web ## a wheel in dist/, proven in a clean environment
-	@rm -rf dist
+	@rm -f dist/sagaql-[0-9]*.whl
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > .stamps/wheel.log 2>&1 || { cat .stamps/wheel.log; exit 1; }
-	@SAGAQL_WHEEL=$$(ls $(CURDIR)/dist/*.whl) $(BIN)/python -m pytest -q tests/e2e/test_wheel.py
-	@ls dist/*.whl
+	@SAGAQL_WHEEL=$$(ls $(CURDIR)/dist/sagaql-[0-9]*.whl) $(BIN)/python -m pytest -q tests/e2e/test_wheel.py
+	@ls dist/sagaql-[0-9]*.whl
+
+sdk: .stamps/venv .stamps/sdk-typescript ## the SDKs in dist/: a wheel, and an npm package if Node is there
+	@rm -f dist/sagaql_client-* dist/sagaql-client-*
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist sdk/python > .stamps/sdk.log 2>&1 || { cat .stamps/sdk.log; exit 1; }
+	@if test -e .stamps/sdk-typescript; then cd sdk/typescript && rm -rf dist && npm run --silent build && npm pack --silent --pack-destination $(CURDIR)/dist > /dev/null; fi
+	@ls dist/sagaql_client-* dist/sagaql-client-* 2> /dev/null
+
+sdk-generate: .stamps/venv .stamps/sdk-python .stamps/sdk-npm ## the SDKs' types and methods anew, from schema.graphql and sdk/operations
+	@.venv-sdk/bin/python sdk/python/generate.py > .stamps/sdk-generate.log 2>&1 || { cat .stamps/sdk-generate.log; exit 1; }
+	@cd sdk/typescript && npm run --silent generate
 
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
@@ -68,9 +81,10 @@ soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql
 	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
-	rm -rf .venv .venv-dbos .stamps .demo dist build web/node_modules tests/clients/node_modules gateway/edge/static *.egg-info
+	rm -rf .venv .venv-dbos .venv-sdk .stamps .demo dist build web/node_modules tests/clients/node_modules gateway/edge/static *.egg-info
+	rm -rf $(addprefix sdk/typescript/,node_modules dist build)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find gateway resolvers mutations demo tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find gateway resolvers mutations demo tests sdk -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .stamps/venv: pyproject.toml constraints.txt
 	@mkdir -p .stamps
@@ -86,6 +100,22 @@ clean: ## remove all that make has made, the demo's data included
 	@mkdir -p .stamps
 	@$(PYTHON) -m venv .venv-dbos
 	@.venv-dbos/bin/python -m pip install -qq --disable-pip-version-check -r $< && touch $@ || { rm -rf .venv-dbos; echo "DBOS cannot be installed: the run goes on without it"; }
+
+# The generator of the Python SDK, apart: it needs an older graphql-core than the gateway. Without it the SDK is built and tested as it is.
+.stamps/sdk-python: sdk/python/requirements-generate.txt
+	@mkdir -p .stamps
+	@$(PYTHON) -m venv .venv-sdk
+	@.venv-sdk/bin/python -m pip install -qq --disable-pip-version-check -r $< && touch $@ || { rm -rf .venv-sdk; echo "ariadne-codegen cannot be installed: the Python SDK cannot be generated anew"; }
+
+# Without Node neither stamp is made.
+.stamps/sdk-npm: sdk/typescript/package.json sdk/typescript/package-lock.json
+	@mkdir -p .stamps
+	@if ! { $(HAS_NODE); }; then echo "the TypeScript SDK is neither built nor tested, for want of Node 20.19 or newer with npm"; \
+	else cd sdk/typescript && npm ci --no-audit --no-fund --silent && touch ../../$@; fi
+
+# The TypeScript SDK and its tests, compiled.
+.stamps/sdk-typescript: .stamps/sdk-npm $(SDK_SOURCES)
+	@if test -e .stamps/sdk-npm; then cd sdk/typescript && rm -rf build && npm run --silent build:test && touch ../../$@; fi
 
 # The peers of other languages: without Node, or where they cannot be installed, the run goes on without them.
 .stamps/peers: benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json
@@ -104,7 +134,7 @@ clean: ## remove all that make has made, the demo's data included
 # Without Node the stamp is not made, so the page is built as soon as there is one.
 .stamps/web: $(WEB_SOURCES)
 	@mkdir -p .stamps
-	@if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major * 100 + minor < 2019 ? 1 : 0)' 2> /dev/null || ! command -v npm > /dev/null; then \
+	@if ! { $(HAS_NODE); }; then \
 	  echo "GraphiQL's page is not built, for want of Node 20.19 or newer with npm; everything else works without it"; \
 	else \
 	  echo "building GraphiQL's page (about a minute the first time)"; \

@@ -1,7 +1,7 @@
 """The prose is true where a machine can tell: the table of errors, links, GraphQL and Python snippets.
 
-Sources are the pages at the root and below docs/. A Python snippet whose first line is a comment that names a file of the
-checkout is held against that file, line by line and indentation aside.
+Sources are the pages at the root, below docs/ and of the SDKs. A Python snippet whose first line is a comment that names a file
+of the checkout is held against that file, line by line and indentation aside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway.settings import Settings
 from mutations.place_order import PlaceOrder
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "sdk").glob("*/README.md")])
 
 _LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

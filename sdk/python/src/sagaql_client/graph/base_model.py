@@ -1,0 +1,3 @@
+"""What generated types are made of: the SDK's own."""
+
+from ..model import BaseModel as BaseModel

@@ -1,0 +1,47 @@
+from enum import Enum
+
+
+class OrderStatus(str, Enum):
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    CANCELLED = "CANCELLED"
+
+
+class PaymentStatus(str, Enum):
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    VOIDED = "VOIDED"
+    REFUNDED = "REFUNDED"
+
+
+class SagaStatus(str, Enum):
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    FORWARD_ONLY = "FORWARD_ONLY"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+
+class ShipmentStatus(str, Enum):
+    BOOKED = "BOOKED"
+    DISPATCHED = "DISPATCHED"
+    DELIVERED = "DELIVERED"
+    CANCELLED = "CANCELLED"
+
+
+class StepStatus(str, Enum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    WAITING = "WAITING"
+    DONE = "DONE"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+    FINDING_OUT = "FINDING_OUT"
+    UNDOING = "UNDOING"
+    UNDONE = "UNDONE"
+    UNDO_STUCK = "UNDO_STUCK"
+    UNDO_SKIPPED = "UNDO_SKIPPED"
