@@ -107,8 +107,8 @@ WIRE: Faults = (
     ("a method breaks the line", "        if not is_token(request.method):\n", "        if not request.method:\n"),
     (
         "a slash in a value is one in the query",
-        "value if _PLAIN(value) else quote(value, safe='')",
-        "value if _PLAIN(value) else quote(value)",
+        '(quote(name, safe=""), quote(value, safe=""))',
+        '(quote(name, safe=""), quote(value))',
     ),
     (
         "a path climbs",
