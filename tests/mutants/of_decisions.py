@@ -201,7 +201,11 @@ TIMERS: Faults = (
         "self._task.uncancel() <= self._cancelling and",
         "self._task.cancelling() - 1 <= self._cancelling and",
     ),
-    ("it cuts what comes after its body", "        self._timers.cancel(self._timer)\n", ""),
+    (
+        "it cuts what comes after its body",
+        "        if self._timer is not None:\n            self._timers.cancel(self._timer)\n",
+        "",
+    ),
 )
 
 HEALTH: Faults = (
