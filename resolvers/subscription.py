@@ -14,7 +14,7 @@ from .stock import Stock, stock_by_sku
 
 @strawberry.type(description="Whatever can be followed.")
 class Subscription(SagaEvents):
-    @strawberry.subscription(  # type: ignore[untyped-decorator]
+    @strawberry.subscription(  # type: ignore[untyped-decorator]  # strawberry's has no types
         description="What can be bought of a product: now, and whenever it changes; null while it is not stocked."
     )
     async def stock_changes(

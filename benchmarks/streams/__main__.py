@@ -16,6 +16,9 @@ import uvloop
 from benchmarks.figures import Figure, at_least, at_most, run
 from benchmarks.streams.crowd import Crowd, asked, cpu, resident
 
+STARTS_WITHIN = 30
+"""Seconds."""
+
 SUBSCRIPTIONS = 5_000
 WARM = 200
 EVENTS = 10
@@ -71,8 +74,11 @@ def served() -> Generator[tuple[int, int]]:
         port: int = probe.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.streams.gateway", str(port)])
     try:
+        ends = time.monotonic() + STARTS_WITHIN
         while not _listens(port):
-            time.sleep(0.05)
+            if process.poll() is not None or time.monotonic() > ends:
+                raise RuntimeError(f"the gateway does not listen on {port} within {STARTS_WITHIN} s")
+            time.sleep(0.05)  # another process starts: there is nothing to be woken by
         yield port, process.pid
     finally:
         process.terminate()

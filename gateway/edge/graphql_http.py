@@ -49,9 +49,9 @@ class GraphQLEndpoint:
         authenticator: Authenticator,
         max_body: int,
         body_within: Seconds | None = None,
-        requests: Requests = Requests(),  # noqa: B008 - frozen
-        responses: Responses = Responses(),  # noqa: B008 - never changed
-        origins: Origins = Origins(),  # noqa: B008 - never changed
+        requests: Requests = Requests(),
+        responses: Responses = Responses(),
+        origins: Origins = Origins(),
         refuses_forged: bool = True,
         streams: HttpStreams | None = None,
         page: str | None = None,

@@ -86,9 +86,9 @@ class GraphQLWebSocket:
         engine: Answers,
         *,
         authenticator: Authenticator,
-        requests: Requests = Requests(),  # noqa: B008 - frozen
-        origins: Origins = Origins(),  # noqa: B008 - never changed
-        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
+        requests: Requests = Requests(),
+        origins: Origins = Origins(),
+        limits: StreamLimits = StreamLimits(),
         clock: Clock | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -156,7 +156,6 @@ class _Connection:
         self._limits = endpoint.limits
         self._reading = asyncio.timeout(None)
         self._headers = socket.headers
-        self._identity: Identity | None = None
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._heard = asyncio.Event()
         self._last_busy = asyncio.get_running_loop().time()
@@ -164,14 +163,14 @@ class _Connection:
     async def serve(self) -> None:
         """Until either side closes."""
         try:
-            await self._introduce()
+            identity = await self._introduce()
         except (WebSocketDisconnect, _Closed):
             return
         async with asyncio.TaskGroup() as group:
-            minding = [group.create_task(each) for each in (self._watch(), self._expire(), self._rest())]
+            minding = [group.create_task(each) for each in (self._watch(), self._expire(identity), self._rest())]
             with suppress(WebSocketDisconnect, _Closed, TimeoutError):
                 async with self._reading:
-                    await self._read(group)
+                    await self._read(group, identity)
             for task in (*minding, *self._operations.values()):
                 task.cancel()
 
@@ -192,17 +191,18 @@ class _Connection:
 
     # -- messages in ---------------------------------------------------------------------------------------------------
 
-    async def _introduce(self) -> None:
-        """`connection_init`, in time and with credentials that are valid, if there are any."""
+    async def _introduce(self) -> Identity:
+        """`connection_init`, in time and with credentials that are valid, if there are any: whose they are."""
         message = await self._first_message()
         if message["type"] != "connection_init":
             await self._end(Close.UNAUTHORIZED, "Unauthorized")
         try:
             self._headers = Headers({**self._headers, **_as_headers(message.get("payload"))})
-            self._identity = await self._endpoint.identify(self._headers)
+            identity = await self._endpoint.identify(self._headers)
         except (Unauthenticated, RequestError) as error:
             await self._end(Close.FORBIDDEN, error.message)
         await self._send({"type": "connection_ack"})
+        return identity
 
     async def _first_message(self) -> dict[str, Any]:
         """Pings are answered, and do not count."""
@@ -216,13 +216,13 @@ class _Connection:
         except TimeoutError:
             await self._end(Close.INIT_TIMEOUT, "Connection initialisation timeout")
 
-    async def _read(self, group: asyncio.TaskGroup) -> None:
+    async def _read(self, group: asyncio.TaskGroup, identity: Identity) -> None:
         while True:
             message = await self._receive()
             self._heard.set()
             match message["type"]:
                 case "subscribe":
-                    await self._subscribe(message, group)
+                    await self._subscribe(message, group, identity)
                 case "complete":
                     task = self._operations.pop(_id_of(message), None)
                     if task is not None:
@@ -250,7 +250,7 @@ class _Connection:
             await self._end(Close.BAD_MESSAGE, "Invalid message: JSON objects with a type")
         return message
 
-    async def _subscribe(self, message: Mapping[str, Any], group: asyncio.TaskGroup) -> None:
+    async def _subscribe(self, message: Mapping[str, Any], group: asyncio.TaskGroup, identity: Identity) -> None:
         number, payload = _id_of(message), message.get("payload")
         if not number or not isinstance(payload, dict):
             await self._end(Close.BAD_MESSAGE, "Invalid message: subscribe needs an id and a payload")
@@ -260,13 +260,12 @@ class _Connection:
             refusal = RequestError(f"a connection has at most {MAX_OPERATIONS} operations under way")
             await self._send_errors(number, self._endpoint.refuse(refusal))
             return
-        self._operations[number] = group.create_task(self._operate(number, payload))
+        self._operations[number] = group.create_task(self._operate(number, payload, identity))
 
-    async def _operate(self, number: str, payload: Mapping[str, Any]) -> None:
+    async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
-        assert self._identity is not None  # noqa: S101 - nobody is served before `_introduce`
         try:
-            request = self._endpoint.request(payload, self._headers, identity=self._identity)
+            request = self._endpoint.request(payload, self._headers, identity=identity)
             async with aclosing(self._endpoint.answers(request)) as answers:
                 async for result in answers:
                     if result.is_request_error:
@@ -319,10 +318,9 @@ class _Connection:
                 await self.close(Close.SILENT, "no answer to a ping")
                 return
 
-    async def _expire(self) -> None:
+    async def _expire(self, identity: Identity) -> None:
         """Close when the credentials are no longer valid. The wall clock may jump: it is asked again every minute."""
-        assert self._identity is not None  # noqa: S101 - nobody is served before `_introduce`
-        while (left := self._endpoint.expires_in(self._identity)) is not None:
+        while (left := self._endpoint.expires_in(identity)) is not None:
             if left <= 0:
                 await self.close(Close.UNAUTHORIZED, "the credentials have expired: connect again with new ones")
                 return

@@ -102,7 +102,7 @@ class HttpStreams:
         engine: Streams,
         *,
         metrics: Metrics,
-        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
+        limits: StreamLimits = StreamLimits(),
         clock: Clock | None = None,
     ) -> None:
         self.engine = engine

@@ -187,13 +187,17 @@ def _attributes(selection: Selection) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
+_KEY = "key"
+"""The attribute of an entity that its id is made of."""
+
+
 def _read_by(source: Source) -> str | None:
     """The attribute that is copied from each object."""
     match source:
         case Attribute(name):
             return name
         case NodeId():
-            return "key"
+            return _KEY
         case _:
             return None
 
@@ -217,9 +221,7 @@ def _member(field: PlannedField, attributes: dict[str, int]) -> Member:
 def _found(field: PlannedField, attributes: dict[str, int]) -> int | StrawberryField:
     if isinstance(field.source, Method):
         return field.source.field
-    name = _read_by(field.source)
-    assert name is not None  # noqa: S101 - `_is_known_at_once`: what is not called is read
-    return attributes[name]
+    return attributes[field.source.name if isinstance(field.source, Attribute) else _KEY]
 
 
 def _levels(shape: Shape) -> Iterable[bool]:

@@ -202,7 +202,7 @@ class _Loading:
 
     def _plain_values(self, calls: Mapping[Any, Call]) -> dict[Any, Any] | None:
         """By key, where all are there and stand in the answer as they are."""
-        if self._wanted.window is not None or not all([call.has_ended for call in set(calls.values())]):  # noqa: C419
+        if self._wanted.window is not None or not all(call.has_ended for call in set(calls.values())):
             return None
         values = {key: call.values[key] for key, call in calls.items()}
         is_any_wrong = any(issubclass(kind, GatewayError) for kind in set(map(type, values.values())))

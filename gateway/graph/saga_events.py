@@ -46,7 +46,7 @@ class SagaEvent:
 
 @strawberry.type(description="What can be followed.")
 class SagaEvents:
-    @strawberry.subscription(  # type: ignore[untyped-decorator]
+    @strawberry.subscription(  # type: ignore[untyped-decorator]  # strawberry's has no types
         description="A saga's history, from after the event with the number `after`; ends when the saga has ended."
     )
     async def saga_events(

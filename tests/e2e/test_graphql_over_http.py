@@ -99,7 +99,7 @@ def told(gateway: Serving, *packets: bytes) -> bytes:
         said = b""
         for packet in packets:
             client.sendall(packet)
-            time.sleep(0.05)  # they are several
+            time.sleep(0.05)  # so that they arrive apart; were they read as one, the answer would be the same
         while piece := client.recv(65_536):
             said += piece
         return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.e2e
 SESSION = ROOT / "sdk" / "typescript" / "build" / "test" / "session.js"
 TOKEN = "demo-customer"
 
-needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not SESSION.exists(),
+needs_node = pytest.mark.skipif(  # in CI what nobody installed is a broken build: the test runs, and fails
+    (shutil.which("node") is None or not SESSION.exists()) and os.environ.get("CI") != "true",
     reason="the TypeScript SDK is not built: install Node 20.19 or newer, and run `make test`",
 )
 

@@ -99,7 +99,7 @@ bill = store.command("POST", "/bills", into=dict[str, str])
 @strawberry.type
 class Query:
     @resolver
-    async def node(self, ctx: Ctx, id: strawberry.ID) -> Node | None:  # noqa: A002
+    async def node(self, ctx: Ctx, id: strawberry.ID) -> Node | None:  # noqa: A002 - the argument's name in the graph
         """Whatever has the id."""
         return await ctx.load(parcels, key_of(id, Parcel))
 

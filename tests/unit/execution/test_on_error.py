@@ -51,7 +51,7 @@ class Query:
     @resolver
     def holes(self) -> list[str]:
         """A list with a hole where none may be."""
-        return ["a", None, "c"]  # type: ignore[list-item]
+        return ["a", None, "c"]  # type: ignore[list-item]  # the mistake that is to be told
 
 
 @strawberry.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,10 @@ GENERATOR = ROOT / ".venv-sdk" / "bin" / "python"
 REMEDY = "run: make sdk-generate"
 
 
-@pytest.mark.skipif(not GENERATOR.exists(), reason="ariadne-codegen is not installed: run `make test`")
+@pytest.mark.skipif(  # in CI what nobody installed is a broken build: the test runs, and fails
+    not GENERATOR.exists() and os.environ.get("CI") != "true",
+    reason="ariadne-codegen is not installed: run `make test`",
+)
 def test_the_python_sdk_is_as_it_is_generated(tmp_path: Path) -> None:
     run([str(GENERATOR), str(SDK / "python" / "generate.py"), "--into", str(tmp_path)])
 
@@ -22,8 +26,9 @@ def test_the_python_sdk_is_as_it_is_generated(tmp_path: Path) -> None:
     assert texts(made) == texts(committed), REMEDY
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (SDK / "typescript" / "node_modules").exists(),
+@pytest.mark.skipif(  # in CI what nobody installed is a broken build: the test runs, and fails
+    (shutil.which("node") is None or not (SDK / "typescript" / "node_modules").exists())
+    and os.environ.get("CI") != "true",
     reason="graphql-codegen is not installed: install Node 20.19 or newer, and run `make test`",
 )
 def test_the_typescript_sdk_is_as_it_is_generated(tmp_path: Path) -> None:

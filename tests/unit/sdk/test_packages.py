@@ -42,8 +42,8 @@ def test_the_wheel_holds_the_client_and_can_be_imported(tmp_path: Path) -> None:
     assert said.startswith(str(wheel))
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not NODE_MODULES.exists(),
+@pytest.mark.skipif(  # in CI what nobody installed is a broken build: the test runs, and fails
+    (shutil.which("node") is None or not NODE_MODULES.exists()) and os.environ.get("CI") != "true",
     reason="the TypeScript SDK is not built: install Node 20.19 or newer, and run `make test`",
 )
 def test_the_npm_package_holds_the_client_and_can_be_imported(tmp_path: Path) -> None:
