@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from .admission import Admission
+from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .edge import (
     Compression,
@@ -31,9 +32,8 @@ from .edge import (
     Origins,
     Requests,
     Responses,
-    StaticTokens,
+    TrustedProxy,
     graphiql_routes,
-    hashed,
     health_routes,
     landing,
     signal_route,
@@ -43,7 +43,7 @@ from .execution.document import Documents
 from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
-from .identity import Authenticator, Identity
+from .identity import Authenticator
 from .loading import Loaders
 from .project import load_graph
 from .saga_commands import saga_commands
@@ -160,14 +160,18 @@ def create_app(
         hosting=hosting or embedded,
         siblings=siblings,
     )
-    authenticator = authenticator or _authenticator(settings)
+    own = authenticator_of(settings, telemetry=gateway.telemetry, wires=wires or {}, clock=clock)
+    keys: AbstractAsyncContextManager[Any] = own if authenticator is None else nullcontext()
+    authenticator = authenticator or own
+    proxy = proxy_of(settings, telemetry=gateway.telemetry)
     requests = _requests(settings, gateway, clock=clock)
-    endpoint = _endpoint(settings, gateway, authenticator, requests, clock=clock)
+    endpoint = _endpoint(settings, gateway, authenticator, requests, proxy=proxy, clock=clock)
     app = Front(
         endpoint,
         path=GRAPHQL_PATH,
         routes=_routes(settings, gateway, endpoint, authenticator, requests, clock=clock),
-        lifespan=_lifespan(settings, gateway, steered=steered),
+        introduced=None if proxy is None else proxy.introduced,
+        lifespan=_lifespan(settings, gateway, keys, steered=steered),
     )
     app.state.gateway = gateway
     return app
@@ -298,7 +302,13 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
 
 
 def _endpoint(
-    settings: Settings, gateway: Application, authenticator: Authenticator, requests: Requests, *, clock: Clock
+    settings: Settings,
+    gateway: Application,
+    authenticator: Authenticator,
+    requests: Requests,
+    *,
+    proxy: TrustedProxy | None,
+    clock: Clock,
 ) -> GraphQLEndpoint:
     server = settings.server
     streams = HttpStreams(gateway.engine, metrics=gateway.telemetry.metrics, limits=settings.streams, clock=clock)
@@ -312,6 +322,7 @@ def _endpoint(
         responses=Responses(
             partial=server.partial_success_status,
             compression=Compression(server.compress_above) if server.compress else None,
+            varies=() if proxy is None else sorted(proxy.headers),
         ),
         origins=Origins(server.cors_origins),
         refuses_forged=server.csrf_prevention,
@@ -371,10 +382,14 @@ def _signal_routes(settings: Settings, gateway: Application, authenticator: Auth
     ]
 
 
-def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any:
+def _lifespan(
+    settings: Settings, gateway: Application, keys: AbstractAsyncContextManager[Any], *, steered: bool
+) -> Any:
+    """`keys`: whatever keeps those of issuers renewed."""
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        async with gateway.services, gateway.loaders, gateway.engine.polls:
+        async with gateway.services, gateway.loaders, gateway.engine.polls, keys:
             if gateway.sagas is not None:
                 await gateway.sagas.start()
             if gateway.siblings is not None:
@@ -431,12 +446,3 @@ def telemetry_of(settings: Settings, *, process: str | None = None) -> Telemetry
         service_name=settings.telemetry.service_name, sample_ratio=settings.telemetry.sample_ratio, exporter=exporter
     )
     return Telemetry(provider=provider, log=log if process is None else log.bind(process=process))
-
-
-def _authenticator(settings: Settings) -> StaticTokens:
-    return StaticTokens(
-        {
-            hashed(each.token.get_secret_value()): Identity(each.tenant, each.subject, frozenset(each.scopes))
-            for each in settings.identity.tokens
-        }
-    )

@@ -200,6 +200,16 @@ def faults(
         typer.echo(_faults_header(plan, settings_of(config), lasts=lasts, tenant=tenant))
 
 
+@app.command("hash-token")
+def hash_token(context: typer.Context) -> None:
+    """Print what gateway.toml may hold in place of a static token, as identity.tokens[].sha256.
+
+    openssl rand -hex 32 | tee token.txt | sagaql hash-token ; at a terminal it is asked for, and not shown.
+    """
+    with told(context):
+        typer.echo(_digest_of(_typed() if sys.stdin.isatty() else sys.stdin.read()))
+
+
 # -- steering a running gateway ----------------------------------------------------------------------------------------
 
 
@@ -298,6 +308,21 @@ def _show_changes(found: Any, *, as_json: bool) -> None:
         say(f"after a restart only: {', '.join(needs_restart)}")
 
 
+def _typed() -> str:
+    token: str = typer.prompt("token", hide_input=True, err=True)
+    return token
+
+
+def _digest_of(text: str) -> str:
+    from .edge.authentication import SHORTEST_TOKEN, hashed
+
+    token = text.strip()
+    if len(token) < SHORTEST_TOKEN:
+        why = f"the token has fewer than {SHORTEST_TOKEN} characters, so whoever reads its hash could find it by trying"
+        raise Refused([f"{why}: take what `openssl rand -hex 32` prints"], exit_code=INVALID)
+    return hashed(token)
+
+
 def _faults_header(plan: str, settings: Settings, *, lasts: str, tenant: str | None) -> str:
     from .clock import LoopClock, duration
     from .edge.game_day import HEADER, checked, expiry, signed, told
@@ -351,6 +376,7 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
                 log=log,
                 on_leave=leave,
                 ws_max_size=settings.server.max_body,
+                tls=settings.tls,
             )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
@@ -371,7 +397,11 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
                 server.end_with_stdin()
             log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
             parts = _parts(settings, arguments=("serve", *arguments))
-            asyncio.run(Supervisor(parts, held=held, log=log, url=server.url_of(*address)).run())
+            asyncio.run(
+                Supervisor(
+                    parts, held=held, log=log, url=server.url_of(*address, is_tls=settings.tls is not None)
+                ).run()
+            )
     except server.PortTaken as error:
         raise Refused([str(error)], exit_code=FAILED) from error
     except ChildFailed as error:
@@ -426,7 +456,13 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
         leave = app.state.gateway.leave
         held = server.inherited(listening)
         server.serve(
-            app, held, drain=settings.server.drain, log=log, on_leave=leave, ws_max_size=settings.server.max_body
+            app,
+            held,
+            drain=settings.server.drain,
+            log=log,
+            on_leave=leave,
+            ws_max_size=settings.server.max_body,
+            tls=settings.tls,
         )
     except SettingsInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error

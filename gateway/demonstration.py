@@ -156,7 +156,7 @@ def _plan(settings: Settings, *, supervision: Supervision, data: Path, console: 
 
 def _with_gateway(plan: _Plan, folder: Path, *, data_variable: str) -> _Plan:
     server = plan.settings.server
-    url = url_of(server.host, server.port)
+    url = url_of(server.host, server.port, is_tls=plan.settings.tls is not None)
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     gateway = plan.supervision.Child(
         name=_GATEWAY,
@@ -289,7 +289,8 @@ def _welcome(plan: _Plan) -> None:
 def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
     say('\nTokens, for a header "Authorization: Bearer …" (without one you may read the catalog and place orders):\n')
     for each in settings.identity.tokens:  # shown on purpose: they are the demo's, and guard nothing
-        say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
+        if each.token is not None:
+            say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
 
 
 def _obituary(child: ChildProcess, logs: Path) -> str:

@@ -153,6 +153,11 @@ class Draining(AdmissionError):
     meaning = "This gateway is shutting down; another instance, or the same one a moment later, will answer."
 
 
+class AuthenticationUnavailable(AdmissionError):
+    code = "AUTHENTICATION_UNAVAILABLE"
+    meaning = "The token may be good, and cannot be verified now: its issuer's keys are not to be had."
+
+
 class DeadlineExceeded(GatewayError):
     """The operation's own deadline passed; what was ready is in the answer. `service`: whom it was waiting for, if anybody."""
 

@@ -30,6 +30,24 @@ class Identity:
 
 ANONYMOUS = Identity(tenant="public", subject="anonymous", is_anonymous=True)
 
+LONGEST_NAME = 255
+"""Characters of a tenant or a subject: they are stored with every saga."""
+
+
+def known(
+    tenant: str, subject: str, scopes: frozenset[str] = frozenset(), *, expires_at: Epoch | None = None
+) -> Identity:
+    """A caller whom an authenticator knows. Raises: ValueError for names that nobody may have, without repeating them.
+
+    Nobody is called what the anonymous caller is called: whose sagas are whose is told by tenant and subject alone.
+    """
+    for what, name in (("tenant", tenant), ("subject", subject)):
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"the {what} must be 1 to {LONGEST_NAME} printable characters")
+    if (tenant, subject) == (ANONYMOUS.tenant, ANONYMOUS.subject):
+        raise ValueError(f"{ANONYMOUS.subject!r} in the tenant {ANONYMOUS.tenant!r} is the caller without credentials")
+    return Identity(tenant, subject, scopes, expires_at=expires_at)
+
 
 class Authenticator(Protocol):
     """Turns the headers of a request (names in lower case) into an identity.

@@ -75,7 +75,16 @@ def problems(settings: Settings, graph: Graph) -> list[str]:
         settings.service_configs()
     except SettingsInvalid as error:
         found += error.problems
-    return found + _sdl_problems(settings, graph)
+    return found + _tls_problems(settings) + _sdl_problems(settings, graph)
+
+
+def _tls_problems(settings: Settings) -> list[str]:
+    try:
+        if settings.tls is not None:
+            settings.tls.context()
+    except ValueError as error:
+        return [f"server: {error}"]
+    return []
 
 
 def declarations(settings: Settings) -> Mapping[str, Declaration]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
 from .clock import Deadline, Seconds
-from .identity import Identity
+from .identity import ANONYMOUS, Identity
 from .loading import Loader, Loaders, Loads, Reading
 from .sagas import CommandLike, LoaderLike, Owner
-from .services import Command, Priority, Services, send
+from .services import Command, Priority, Services, Sharing, send, told
 
 V = TypeVar("V")
 
@@ -29,14 +29,17 @@ class ServiceSender:
         command: CommandLike[V],
         body: object,
         *,
+        owner: Owner,
         idempotency_key: str,
         deadline: Deadline,
         attempt_timeout: Seconds | None,
     ) -> V:
+        client = self._services[command.service]
         return await send(
             cast("Command[V]", command),
             body,
-            client=self._services[command.service],
+            client=client,
+            headers=told(_caller(owner), client.config.identity_headers, Sharing.IDENTITY),
             idempotency_key=idempotency_key,
             deadline=deadline,
             may_retry=False,  # the saga's own retries are the journalled ones
@@ -81,10 +84,18 @@ class LoaderReader:
 
     def _loads(self, owner: Owner, deadline: Deadline) -> Loads:
         reading = Reading(
-            identity=Identity(owner.tenant, owner.subject),
+            identity=_caller(owner),
             deadline=deadline,
             skip_fresh=True,
             may_retry=False,
             priority=Priority.CRITICAL,
         )
         return Loads(self._loaders, reading)
+
+
+def _caller(owner: Owner) -> Identity:
+    """Who a saga is for, as far as the journal knows: tenant and subject, before a restart and after it. What the owner might do
+    besides, when the saga began, is not kept: scopes may have been taken back since.
+    """
+    is_anonymous = (owner.tenant, owner.subject) == (ANONYMOUS.tenant, ANONYMOUS.subject)
+    return ANONYMOUS if is_anonymous else Identity(owner.tenant, owner.subject)

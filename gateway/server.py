@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Generator
@@ -26,8 +27,10 @@ from websockets.http11 import Request
 
 from . import collector
 from .clock import Seconds
+from .edge.authentication import PEER
 from .edge.leaving import ABORT, EXTENSION, Left
 from .edge.parameters import WHOLE_BODY
+from .edge.tls import Tls, names_of
 from .telemetry import Log
 
 _KEEP_ALIVE = (
@@ -84,11 +87,16 @@ def serve(
     log: Log,
     on_leave: Callable[[], None] = lambda: None,
     ws_max_size: int = 1024 * 1024,
+    tls: Tls | None = None,
 ) -> None:
-    """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds.
+    """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds. `tls`: None speaks plain HTTP.
 
     Raises: StartFailed, PortTaken.
     """
+    try:
+        context = None if tls is None else tls.context()
+    except ValueError as error:
+        raise StartFailed(f"the gateway could not start: {error}") from error
     host, port = held.getsockname()[:2]
     speak_through(log)
     collector.leave_what_is_there()
@@ -109,6 +117,7 @@ def serve(
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(drain),
+        ssl_context_factory=None if context is None else _handing_out(context),
     )
     with held:
         try:
@@ -117,6 +126,12 @@ def serve(
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:
             raise _taken(host, port, error) from error
+
+
+def _handing_out(
+    context: ssl.SSLContext,
+) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    return lambda _, __: context
 
 
 def end_with_stdin() -> None:
@@ -142,7 +157,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         collector.leave_what_is_there()
-        self._log.info("listening", url=url_of(self.config.host, self.config.port))
+        self._log.info("listening", url=url_of(self.config.host, self.config.port, is_tls=self.config.is_ssl))
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -165,12 +180,18 @@ class _Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watching: set[Left] = set()
+        self._peer: frozenset[str] = frozenset()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._peer = names_of(transport.get_extra_info("peercert"))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         extensions: dict[str, Any] = {
             ABORT: self._abort,
             EXTENSION: self._watch,
+            PEER: self._peer,
             WHOLE_BODY: self._has_whole_body,
         }
         self.scope["extensions"] = extensions
@@ -202,7 +223,11 @@ class _Socket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):  # the handshake was well-formed; the application has not begun yet
-            extensions: dict[str, Any] = {**(self.scope.get("extensions") or {}), ABORT: self._abort}
+            extensions: dict[str, Any] = {
+                **(self.scope.get("extensions") or {}),
+                ABORT: self._abort,
+                PEER: names_of(self.transport.get_extra_info("peercert")),
+            }
             self.scope["extensions"] = extensions
 
     def _abort(self) -> None:
@@ -260,10 +285,11 @@ def speak_through(log: Log) -> None:
     logging.basicConfig(handlers=[_JsonLines(log)], level=_LIBRARIES, force=True)
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, *, is_tls: bool = False) -> str:
     """Where a person on this machine finds it."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is translated, not listened on
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
 def _taken(host: str, port: int, error: OSError) -> PortTaken:

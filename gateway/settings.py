@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -39,6 +40,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from .clock import Seconds, duration
 from .control import Signature, signature
+from .edge.authentication import LONGEST_TOKEN, Issuer, TrustedProxy, ensure_apart, hashed, path_of
+from .edge.tls import Tls
+from .identity import Identity, known
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
@@ -50,10 +54,12 @@ from .services import (
     FaultSettings,
     HealthSettings,
     HedgeSettings,
+    IdentityHeader,
     Retry,
     ServiceConfig,
     SetHeader,
 )
+from .services.identity_headers import Says
 from .settings_sources import (
     SettingsInvalid,
     Tree,
@@ -72,7 +78,9 @@ from .stream_limits import StreamLimits
 __all__ = [
     "GraphSettings",
     "IdentitySettings",
+    "IssuerSettings",
     "OperationSettings",
+    "ProxySettings",
     "SagaSettings",
     "ServerSettings",
     "ServiceSettings",
@@ -87,6 +95,7 @@ DEFAULT_FILE = Path("gateway.toml")
 FILE_VARIABLE = "SAGAQL_CONFIG"
 _BARE = ServiceConfig(instances=("http://unresolved.invalid",))
 """Where the defaults of a service stand."""
+_IS_DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 _SHORTEST_KEY = 32
 """Characters: half of what SHA-256 is wide, in hexadecimal."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -198,6 +207,26 @@ class ServerSettings(Concern):
     """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
     control: OptionalPath = Path("control.sock")
     """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
+
+    tls_certificate: OptionalPath = None
+    """Our certificate with its chain (PEM), relative to gateway.toml. None: plain HTTP, as behind a proxy on this machine. Renewed
+    files are read at a restart."""
+    tls_key: OptionalPath = None
+    """The private key of `tls_certificate` (PEM, without a passphrase)."""
+    tls_client_ca: OptionalPath = None
+    """Who signs certificates of clients (PEM): one that a client shows must be of these. None: nobody is asked for one."""
+    tls_client_required: bool = False
+    """Whether nobody gets in without such a certificate, health checks included."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together: give both, or neither")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca is given, and no tls_certificate: without TLS nobody shows a certificate")
+        if self.tls_client_required and self.tls_client_ca is None:
+            raise ValueError("tls_client_required is on, and there is no tls_client_ca to verify certificates against")
+        return self
 
     @property
     def operations_each(self) -> int:
@@ -322,6 +351,9 @@ class ServiceSettings(Concern):
     not leaked. Credentials (authorization, cookie) only by their whole name."""
     set_headers: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     """Headers that go with every attempt and health check, such as the gateway's own key: { x-api-key = "${KEY}" }."""
+    identity_headers: Mapping[str, Says] = Field(default_factory=dict[str, Says])
+    """Headers that tell this service who is calling: { x-user-id = "subject", x-tenant = "tenant", x-scopes = "scopes" }. None:
+    what is not declared is not told. Calls whose answers are shared as public have none, those of a tenant its tenant at most."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -358,6 +390,7 @@ class ServiceSettings(Concern):
             set_headers=tuple(
                 SetHeader(name.lower(), value.get_secret_value()) for name, value in self.set_headers.items()
             ),
+            identity_headers=tuple(IdentityHeader(name.lower(), says) for name, says in self.identity_headers.items()),
         )
 
 
@@ -419,8 +452,10 @@ class SagaSettings(Concern):
 class TokenSettings(Concern):
     """A caller that shows this token is this identity. For demos and machines; people come with signed tokens."""
 
-    token: Annotated[SecretStr, Field(min_length=1)]
-    """What stands after "Bearer". Write ${NAME} and keep it in the environment."""
+    token: Annotated[SecretStr, Field(min_length=1, max_length=LONGEST_TOKEN)] | None = None
+    """What stands after "Bearer". Write ${NAME} and keep it in the environment; or write sha256."""
+    sha256: Annotated[SecretStr, Field(min_length=64, max_length=64)] | None = None
+    """In place of the token: its SHA-256, as `sagaql hash-token` prints it. Whoever reads it cannot show the token."""
     tenant: Annotated[str, Field(min_length=1)] = "public"
     """Whose data it is: callers of one tenant never see another's."""
     subject: Annotated[str, Field(min_length=1)]
@@ -428,20 +463,147 @@ class TokenSettings(Concern):
     scopes: tuple[Scope, ...] = ()
     """What the caller may do beyond the public."""
 
+    @model_validator(mode="after")
+    def _is_somebody_s(self) -> Self:
+        if (self.token is None) == (self.sha256 is None):
+            raise ValueError("write either token or sha256: what `sagaql hash-token` prints of the token")
+        if self.sha256 is not None and not _IS_DIGEST(self.sha256.get_secret_value().lower()):
+            raise ValueError("sha256 is no SHA-256: it is 64 hexadecimal digits, as `sagaql hash-token` prints them")
+        self.identity()
+        return self
+
+    @property
+    def digest(self) -> str:
+        """What the token is known by."""
+        if self.sha256 is not None:
+            return self.sha256.get_secret_value().lower()
+        return hashed("" if self.token is None else self.token.get_secret_value())
+
+    def identity(self) -> Identity:
+        """Raises: ValueError for names that nobody may have."""
+        return known(self.tenant, self.subject, frozenset(self.scopes))
+
+
+_RULES = Issuer(issuer="x", audience=frozenset({"x"}), jwks="x")
+"""Where the defaults of an issuer stand."""
+
+
+class IssuerSettings(Concern):
+    """Whose signed tokens (JWT) are taken: an identity provider, such as Keycloak, Auth0 or your own."""
+
+    issuer: Annotated[str, Field(min_length=1)]
+    """`iss` of its tokens, letter by letter."""
+    audience: Annotated[Words, Field(min_length=1)]
+    """What its tokens call this gateway: one of these must be in `aud`. One made for another service is not taken."""
+    jwks: Annotated[str, Field(min_length=1)]
+    """Where its public keys are: an https address, or a file relative to gateway.toml. It need not be there at the start."""
+    ca_file: OptionalPath = None
+    """Certificates (PEM) that the address of `jwks` is verified against, relative to gateway.toml; None: the system's."""
+    algorithms: Words = _RULES.algorithms
+    """What tokens may be signed with; a key's own `alg` narrows it. None of them can be signed with by who can verify."""
+    leeway: Duration = _RULES.leeway
+    """Seconds by which the issuer's clock and ours may differ. 30 s: clocks that are set at all differ by less."""
+    typ: Annotated[str, Field(min_length=1)] | None = None
+    """What `typ` of a token's header must say, as "at+jwt"; so that no other kind of token is taken for one. None: anything."""
+    subject_claim: Annotated[str, Field(min_length=1)] = "sub"
+    """The claim that says who it is. Dots lead into objects (`user.id`); a name with "://" in it is one name."""
+    tenant: Annotated[str, Field(min_length=1)] = _RULES.tenant
+    """Whose data it is, where no claim says it."""
+    tenant_claim: Annotated[str, Field(min_length=1)] | None = None
+    """The claim that says whose data it is; a token without it is refused. None: `tenant`."""
+    tenants: Words = ()
+    """The tenants that `tenant_claim` may name. None: any, which only the one issuer may be allowed."""
+    scopes_claim: Annotated[str, Field(min_length=1)] = "scope"
+    """The claim that says what the caller may do: words with spaces between them, or a list, as `realm_access.roles`."""
+    refresh: Duration = _RULES.refresh
+    """Seconds between two looks at its keys. 10 min: a key that it has withdrawn is good for as long."""
+    stale: Duration = _RULES.stale
+    """Seconds that the keys are used after they were last seen, while it does not answer. 1 h: tokens live about as long."""
+    cooldown: Duration = _RULES.cooldown
+    """Seconds in which tokens with keys that are not known make us look at most once. 10 s: a new key works as soon."""
+
+    @model_validator(mode="after")
+    def _can_be_kept_to(self) -> Self:
+        self.rules()
+        return self
+
+    def rules(self) -> Issuer:
+        """The plain value that the floor below is handed. Raises: ValueError."""
+        return Issuer(
+            issuer=self.issuer,
+            audience=frozenset(self.audience),
+            jwks=self.jwks,
+            algorithms=self.algorithms,
+            leeway=self.leeway,
+            typ=None if self.typ is None else self.typ.lower().removeprefix("application/"),
+            subject_claim=path_of(self.subject_claim),
+            tenant=self.tenant,
+            tenant_claim=None if self.tenant_claim is None else path_of(self.tenant_claim),
+            tenants=frozenset(self.tenants),
+            scopes_claim=path_of(self.scopes_claim),
+            refresh=self.refresh,
+            stale=self.stale,
+            cooldown=self.cooldown,
+        )
+
+
+class ProxySettings(Concern):
+    """Proxies in front of the gateway that have found out who is calling. Needs `server.tls_client_ca`."""
+
+    names: Annotated[Words, Field(min_length=1)]
+    """Of the proxies: alternative names (DNS, URI) of the certificates that they show, or the common name where there are none."""
+    subject_header: Annotated[str, Field(min_length=1)]
+    """The header that says who it is, believed of these proxies only. Where it is missing, credentials count as ever."""
+    tenant_header: Annotated[str, Field(min_length=1)] | None = None
+    """The header that says whose data it is. None: `tenant`."""
+    scopes_header: Annotated[str, Field(min_length=1)] | None = None
+    """The header that says what the caller may do: words with spaces or commas between them. None: nothing beyond the public."""
+    tenant: Annotated[str, Field(min_length=1)] = "public"
+    """Whose data it is, where no header says it."""
+
+    @model_validator(mode="after")
+    def _can_be_kept_to(self) -> Self:
+        self.trusted()
+        return self
+
+    def trusted(self) -> TrustedProxy:
+        """The plain value that the floor below is handed. Raises: ValueError."""
+        lower = [None if each is None else each.lower() for each in (self.tenant_header, self.scopes_header)]
+        return TrustedProxy(
+            names=frozenset(self.names),
+            subject_header=self.subject_header.lower(),
+            tenant_header=lower[0],
+            scopes_header=lower[1],
+            tenant=self.tenant,
+        )
+
 
 class IdentitySettings(Concern):
-    """Who is known."""
+    """Who is known. Nobody named here: every caller is anonymous."""
 
     tokens: tuple[TokenSettings, ...] = ()
-    """Static bearer tokens. None: every caller is anonymous."""
+    """Static bearer tokens."""
+    issuers: tuple[IssuerSettings, ...] = ()
+    """Whose signed tokens are taken."""
+    proxy: ProxySettings | None = None
+    """Whose word about a caller is taken."""
+    max_token: Annotated[Size, Field(ge=64)] = LONGEST_TOKEN
+    """Bytes of a token; longer ones are refused unread. 8 KiB: what proxies allow a header's line."""
 
     @model_validator(mode="after")
     def _tokens_differ(self) -> Self:
         first: dict[str, int] = {}
         for index, each in enumerate(self.tokens):
-            earlier = first.setdefault(each.token.get_secret_value(), index)
+            earlier = first.setdefault(each.digest, index)
             if earlier != index:
                 raise ValueError(f"tokens[{earlier}] and tokens[{index}] are the same token: one token, one identity")
+            if each.token is not None and len(each.token.get_secret_value()) > self.max_token:
+                raise ValueError(f"tokens[{index}] is longer than max_token, so it would be refused: raise max_token")
+        return self
+
+    @model_validator(mode="after")
+    def _issuers_are_apart(self) -> Self:
+        ensure_apart([each.rules() for each in self.issuers])
         return self
 
 
@@ -501,6 +663,41 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _proxies_show_certificates(self) -> Self:
+        if self.identity.proxy is not None and self.server.tls_client_ca is None:
+            raise ValueError(
+                "identity.proxy is given, and no server.tls_client_ca: anybody could say what the proxy says; "
+                "name who signs the proxy's certificate"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_writes_who_is_calling(self) -> Self:
+        """What tells one service who is calling is no client's header to another."""
+        telling = {name.lower() for each in self.services.values() for name in each.identity_headers}
+        for name, service in self.services.items():
+            for header in (each.lower() for each in service.send_headers):
+                if header in telling:
+                    raise ValueError(
+                        f"services.{name}.send_headers forwards the client's {header!r}, which tells another service who is "
+                        "calling (identity_headers): take another name for one of them"
+                    )
+        return self
+
+    @property
+    def tls(self) -> Tls | None:
+        """The door's certificate, with absolute paths; None for plain HTTP."""
+        server = self.server
+        if server.tls_certificate is None or server.tls_key is None:
+            return None
+        return Tls(
+            certificate=self._root / server.tls_certificate,
+            key=self._root / server.tls_key,
+            client_ca=None if server.tls_client_ca is None else self._root / server.tls_client_ca,
+            is_client_required=server.tls_client_required,
+        )
 
     @property
     def root(self) -> Path:

@@ -70,6 +70,7 @@ class Instant:
         command: CommandLike[V],
         body: object,
         *,
+        owner: Owner,
         idempotency_key: str,
         deadline: Deadline,
         attempt_timeout: Seconds | None,

@@ -1,6 +1,6 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
-from .authentication import StaticTokens, hashed
+from .authentication import BearerTokens, FetchedKeys, FileOfKeys, Issuer, KeySet, StaticTokens, TrustedProxy, hashed
 from .compression import Compression
 from .documents import KnownDocuments, document_id
 from .front import Front
@@ -16,17 +16,23 @@ from .signals import signal_route
 from .streaming import HttpStreams
 
 __all__ = [
+    "BearerTokens",
     "Compression",
     "FaultsHeader",
+    "FetchedKeys",
+    "FileOfKeys",
     "Front",
     "GraphQLEndpoint",
     "GraphQLWebSocket",
     "HttpStreams",
+    "Issuer",
+    "KeySet",
     "KnownDocuments",
     "Origins",
     "Requests",
     "Responses",
     "StaticTokens",
+    "TrustedProxy",
     "document_id",
     "graphiql_routes",
     "hashed",

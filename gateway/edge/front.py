@@ -5,6 +5,7 @@ Invariant: what an embedding has added with `add_middleware` is passed by every 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,13 +15,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class Front(Starlette):
     """A Starlette application whose `path` is posted to more often than all else is asked for."""
 
-    def __init__(self, endpoint: ASGIApp, *, path: str, **starlette: Any) -> None:
-        """`endpoint` is among the routes too: it must answer alike by both ways, and let no exception out."""
+    def __init__(
+        self, endpoint: ASGIApp, *, path: str, introduced: Callable[[Scope], Scope] | None = None, **starlette: Any
+    ) -> None:
+        """`endpoint` is among the routes too: it must answer alike by both ways, and let no exception out. `introduced`: what every
+        request is first made into.
+        """
         super().__init__(**starlette)
+        self._introduced = introduced
         self._endpoint = endpoint
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._introduced is not None and scope["type"] != "lifespan":
+            scope = self._introduced(scope)
         if (
             scope["type"] == "http"
             and scope["method"] == "POST"

@@ -18,6 +18,7 @@ from ..clock import Seconds
 from ..errors import Draining, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
+from .authentication import caller_of
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
@@ -127,7 +128,7 @@ class GraphQLEndpoint:
         """None: it was streamed."""
         if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
-        identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
+        identity = await caller_of(scope, Headers(raw=headers.raw), self._authenticator)
         graphql = self._requests.read(
             await self._parameters(scope, headers, receive),
             headers,

@@ -23,11 +23,12 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..clock import Clock, LoopClock, Seconds
-from ..errors import GatewayError, RequestError, Unauthenticated
+from ..errors import AuthenticationUnavailable, GatewayError, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
 from ..stream_limits import StreamLimits
 from ..telemetry import Metrics
+from .authentication import caller_of
 from .client_headers import ClientHeaders
 from .leaving import aborting
 from .origins import Origins
@@ -49,6 +50,8 @@ class Close(IntEnum):
     """Nothing was asked for in a long while: nothing went wrong, and there is no hurry to connect again."""
     GOING_AWAY = 1012
     """Restarting: connect again, perhaps to another gateway."""
+    UNAVAILABLE = 1013
+    """The credentials cannot be verified now: connect again in a moment."""
     BAD_MESSAGE = 4400
     UNAUTHORIZED = 4401
     """Nobody has introduced itself, or the credentials have expired."""
@@ -122,9 +125,9 @@ class GraphQLWebSocket:
         """Tell every client to connect again, and end what it asked for."""
         await asyncio.gather(*(connection.close(Close.GOING_AWAY, "restarting") for connection in list(self._open)))
 
-    async def identify(self, headers: Mapping[str, str]) -> Identity:
-        """Raises: Unauthenticated."""
-        return await self._authenticator.authenticate(headers)
+    async def identify(self, scope: Scope, headers: Mapping[str, str]) -> Identity:
+        """Raises: Unauthenticated, AuthenticationUnavailable, RequestError."""
+        return await caller_of(scope, headers, self._authenticator)
 
     def request(self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity) -> GraphQLRequest:
         """Raises: RequestError for what is no GraphQL request."""
@@ -198,9 +201,11 @@ class _Connection:
             await self._end(Close.UNAUTHORIZED, "Unauthorized")
         try:
             self._headers = Headers({**self._headers, **_as_headers(message.get("payload"))})
-            identity = await self._endpoint.identify(self._headers)
+            identity = await self._endpoint.identify(self._socket.scope, self._headers)
         except (Unauthenticated, RequestError) as error:
             await self._end(Close.FORBIDDEN, error.message)
+        except AuthenticationUnavailable as error:
+            await self._end(Close.UNAVAILABLE, error.message)
         await self._send({"type": "connection_ack"})
         return identity
 

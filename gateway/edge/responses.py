@@ -5,7 +5,7 @@ Invariant: a client that does not speak of `application/graphql-response+json` r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import AdmissionError, RequestError, Unauthenticated
@@ -42,12 +42,17 @@ class Response(NamedTuple):
 class Responses:
     """Makes them for one application."""
 
-    def __init__(self, *, partial: int = OK, compression: Compression | None = None) -> None:
-        """`partial`: the status of data with errors beside it, for who speaks of `application/graphql-response+json`."""
+    def __init__(
+        self, *, partial: int = OK, compression: Compression | None = None, varies: Sequence[bytes] = ()
+    ) -> None:
+        """`partial`: the status of data with errors beside it, for who speaks of `application/graphql-response+json`. `varies`: the
+        headers that say who is calling, besides Authorization.
+        """
         self._partial = partial
         self._compression = compression
-        varies = b"accept, authorization" if compression is None else b"accept, accept-encoding, authorization"
-        self._always = {media_type: _always(media_type, varies) for media_type in (GRAPHQL_RESPONSE, JSON)}
+        codings = [] if compression is None else [b"accept-encoding"]
+        told = b", ".join([b"accept", *codings, b"authorization", *varies])
+        self._always = {media_type: _always(media_type, told) for media_type in (GRAPHQL_RESPONSE, JSON)}
 
     async def of(self, result: GraphQLResult, media_type: str, *, method: str, headers: Mapping[str, str]) -> Response:
         """`method`, `headers`: of the request. Raises: Unwritable."""
@@ -57,7 +62,7 @@ class Responses:
             coding = self._compression.coding(body, headers.get("accept-encoding"))
         told = [*self._always[media_type]]
         if status >= 400:
-            told += _refusal(result.status, method)
+            told += refusal(result.status, method, headers)
         elif result.freshness is not None and method in READING:
             tag = tag_of(body, media_type, coding)
             told = self._kept(result.freshness, media_type, tag)
@@ -107,12 +112,12 @@ def _always(media_type: str, varies: bytes) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def _refusal(status: int, method: str) -> Iterator[tuple[bytes, bytes]]:
-    """What a client can do about it."""
+def refusal(status: int, method: str, headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """What a client can do about it. Source of the challenge: RFC 6750, 3: an error is named to those only who showed a token."""
     if status == AdmissionError.status:
         yield b"retry-after", b"1"
     if status == Unauthenticated.status:
-        yield b"www-authenticate", b"Bearer"
+        yield b"www-authenticate", b'Bearer error="invalid_token"' if "authorization" in headers else b"Bearer"
     if status == MethodNotAllowed.status:
         yield b"allow", b"POST" if method in READING else ALLOWED
     if status == BodyTimeout.status:

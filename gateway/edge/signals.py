@@ -6,6 +6,7 @@ answered the same, so a sender may repeat until it reads 200.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,8 +19,10 @@ from ..clock import Seconds
 from ..errors import Forbidden, GatewayError, RequestError, SagaNotFound, Unauthenticated
 from ..identity import Authenticator, Identity
 from ..sagas import Host, Refused, Signal, Taken
+from .authentication import caller_of
 from .leaving import ClientGone
 from .parameters import read_body
+from .responses import refusal
 
 CONFLICT = 409
 """The saga does not take it: another signal is meant, or it waits no longer."""
@@ -30,7 +33,7 @@ def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_bo
 
     async def receive(request: Request) -> Response:
         try:
-            identity = await authenticator.authenticate(request.headers)
+            identity = await caller_of(request.scope, request.headers, authenticator)
             _ensure_may_signal(identity, scope)
             body = await read_body(request.receive, request.headers, limit=max_body, within=body_within)
             payload = _payload(body)
@@ -39,9 +42,9 @@ def signal_route(host: Host, *, authenticator: Authenticator, scope: str, max_bo
         except ClientGone:
             return Response(status_code=400)  # nobody reads it
         except GatewayError as error:
-            return _refusal(error)
+            return _refusal(error, request.headers)
         if answer is None:
-            return _refusal(SagaNotFound("there is no such saga"))
+            return _refusal(SagaNotFound("there is no such saga"), request.headers)
         return _answered(answer)
 
     return Route("/sagas/{id}/signals/{name}", receive, methods=["POST"])
@@ -71,7 +74,7 @@ def _answered(answer: Taken | Refused) -> Response:
     return JSONResponse({"taken": True, "repeated": answer.is_repeated})
 
 
-def _refusal(error: GatewayError) -> Response:
+def _refusal(error: GatewayError, headers: Mapping[str, str]) -> Response:
     body = {"taken": False, "code": error.code, "reason": error.message, "retryable": error.retryable}
-    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-    return JSONResponse(body, status_code=error.status, headers=headers)
+    told = {name.decode(): value.decode() for name, value in refusal(error.status, "POST", headers)}
+    return JSONResponse(body, status_code=error.status, headers=told)

@@ -22,7 +22,7 @@ from ..telemetry import Children, Telemetry
 from .cache import Found, LoaderCache
 from .calls import Loaded, Wanted
 from .loader import Loader, Page, Pages
-from .reading import Reading, forwarded, on_behalf_of, scope_of
+from .reading import Reading, on_behalf_of, scope_of, sent_with
 from .reconciler import Reconciler
 from .recording import Read
 from .records import Codec, PageCodec, RecordBroken, Records, Rows, loader_codec, page_codec
@@ -274,7 +274,7 @@ class BoundLoader(Generic[V]):
         return scope_of(reading, self.loader.sharing, sent=self._sent(reading))
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.loader.sharing, forwards=self._client.config.forwards)
+        return sent_with(reading, self.loader.sharing, to=self._client.config)
 
     def _count_cache(self, result: str) -> None:
         self._cache_results[result,].inc()
@@ -400,7 +400,7 @@ class BoundPages(Generic[V]):
         return contract_broken(self.pages.service, self.pages.endpoint)
 
     def _sent(self, reading: Reading) -> tuple[tuple[str, str], ...]:
-        return forwarded(reading, self.pages.sharing, forwards=self._client.config.forwards)
+        return sent_with(reading, self.pages.sharing, to=self._client.config)
 
     async def _answer(self, arguments: Arguments, reading: Reading, told: Read | None) -> ServiceResponse:
         pages = self.pages

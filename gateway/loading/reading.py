@@ -6,13 +6,13 @@ goes with the call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..clock import Clock, Deadline, Seconds
 from ..identity import Identity
-from ..services import HttpClient, OnBehalf, Priority, ServiceClient, Sharing
+from ..services import HttpClient, OnBehalf, Priority, ServiceClient, ServiceConfig, Sharing, told
 from .recording import Recording
 
 REFRESH_WITHIN = Seconds(10.0)
@@ -49,7 +49,7 @@ class Reading:
         on_behalf = OnBehalf(
             deadline=self.deadline,
             priority=self.priority,
-            headers=forwarded(self, Sharing.IDENTITY, forwards=client.config.forwards),
+            headers=sent_with(self, Sharing.IDENTITY, to=client.config),
             faults=self.faults,
         )
         call = client.call if self.recording is None else self.recording.calls_of(client)
@@ -92,11 +92,17 @@ def on_behalf_of(
     }
 
 
-def forwarded(reading: Reading, sharing: Sharing, *, forwards: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
-    """Client headers that go with a call: those that the service declares (`forwards` a name in lower case) and no other.
+def sent_with(reading: Reading, sharing: Sharing, *, to: ServiceConfig) -> tuple[tuple[str, str], ...]:
+    """What goes with a call of its caller: the client headers that the service declares, and what it is told of who that is.
 
-    None where the answer is public, so that sharing it is safe by construction.
+    Nothing where the answer is public, and no more than the tenant beside the headers where it is a tenant's, so that sharing it is
+    safe by construction. A client's header in the place of one that tells who is calling is dropped.
     """
     if sharing is Sharing.PUBLIC:
         return ()
-    return tuple((name, value) for name, value in reading.headers if forwards(name.lower()))
+    forwards, telling = to.forwards, to.identity_headers
+    if not telling:
+        return tuple((name, value) for name, value in reading.headers if forwards(name.lower()))
+    taken = {each.name for each in telling}
+    given = ((name, value) for name, value in reading.headers if forwards(name.lower()) and name.lower() not in taken)
+    return (*given, *told(reading.identity, telling, sharing))

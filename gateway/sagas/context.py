@@ -50,11 +50,12 @@ class Sender(Protocol):
         command: CommandLike[V],
         body: object,
         *,
+        owner: Owner,
         idempotency_key: str,
         deadline: Deadline,
         attempt_timeout: Seconds | None,
     ) -> V:
-        """Raises: ServiceError; `applied` says what the saga must assume."""
+        """On behalf of the saga's owner. Raises: ServiceError; `applied` says what the saga must assume."""
         ...
 
 
@@ -101,6 +102,7 @@ class StepCtx:
             return await self.sender.send(
                 command,
                 body,
+                owner=self.identity,
                 idempotency_key=self.key,
                 deadline=self.deadline,
                 attempt_timeout=command.attempt_timeout,

@@ -6,6 +6,7 @@ from .config import ServiceConfig
 from .headers import SetHeader
 from .health import HealthSettings
 from .httpx_transport import HttpClient, OnBehalf
+from .identity_headers import IdentityHeader, told
 from .instances import BalanceSettings
 from .outcome import AnsweredUnavailable, DeadlineCut, Outcome
 from .policies import BreakerSettings, BreakerState, BulkheadSettings, FaultSettings, HedgeSettings, Retry
@@ -30,6 +31,7 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "HttpClient",
+    "IdentityHeader",
     "OnBehalf",
     "Outcome",
     "Policy",
@@ -46,4 +48,5 @@ __all__ = [
     "Wire",
     "planned_faults",
     "send",
+    "told",
 ]

@@ -16,6 +16,7 @@ from ..clock import Seconds
 from .budget import BudgetSettings
 from .headers import SetHeader, names_in, require_forwardable, require_settable
 from .health import HealthSettings
+from .identity_headers import IdentityHeader, require_tellable
 from .instances import BalanceSettings
 from .policies.breaker import BreakerSettings
 from .policies.bulkhead import BulkheadSettings
@@ -64,6 +65,8 @@ class ServiceConfig:
     declared is not leaked. `headers.py` has the rules."""
     set_headers: tuple[SetHeader, ...] = ()
     """Constants that go with every attempt, health checks included: the gateway's own key to the service, for example."""
+    identity_headers: tuple[IdentityHeader, ...] = ()
+    """Headers that tell the service who is calling. None: what is not declared is not told. `identity_headers.py` has the rules."""
 
     def __post_init__(self) -> None:
         if not self.instances:
@@ -76,6 +79,8 @@ class ServiceConfig:
             raise ValueError(f"ca_file is {self.ca_file!r}: there is no such file")
         require_forwardable(self.send_headers)
         require_settable(self.set_headers, forwarded=self.send_headers)
+        constant = [each.name for each in self.set_headers]
+        require_tellable(self.identity_headers, forwarded=self.send_headers, constant=constant)
         for name in ("attempt_timeout", "connect_timeout", "max_response"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be more than 0")

@@ -110,6 +110,12 @@ class SetHeader:
         return self.name
 
 
+def require_usable(name: str) -> None:
+    """Raises: ValueError for a header, in lower case, that cannot say who is calling: it says something else already."""
+    if not is_token(name) or name in _UNMATCHED:
+        raise ValueError(f"{name!r} cannot say who is calling: take a name of your own, such as x-user-id")
+
+
 def require_forwardable(patterns: Sequence[str]) -> None:
     """Raises: ValueError for a name or pattern, in lower case, that must not be forwarded to a service."""
     for pattern in patterns:

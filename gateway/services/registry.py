@@ -48,6 +48,7 @@ class Services(Mapping[str, ServiceClient]):
             for name, config in configs.items()
         }
         self._forwards = self._any_forwards()
+        self._telling = self._any_telling()
 
     def __getitem__(self, name: str) -> ServiceClient:
         client = self._clients.get(name)
@@ -76,6 +77,7 @@ class Services(Mapping[str, ServiceClient]):
             for sentence in client.configure(configs[name])
         ]
         self._forwards = self._any_forwards()
+        self._telling = self._any_telling()
         changed += [f"{name}: new here; it is called after a restart" for name in configs if name not in self._clients]
         changed += [
             f"{name}: gone; it is called as before until a restart" for name in self._clients if name not in configs
@@ -83,13 +85,17 @@ class Services(Mapping[str, ServiceClient]):
         return changed
 
     def forwards(self, name: str) -> bool:
-        """Whether the client's header of that name, in lower case, goes to any service."""
-        return self._forwards(name)
+        """Whether the client's header of that name, in lower case, goes to any service. None goes that tells a service who is
+        calling: what one of them trusts, a client does not write."""
+        return self._forwards(name) and name not in self._telling
 
     def _any_forwards(self) -> Callable[[str], bool]:
         return names_in(
             tuple(sorted({each for client in self._clients.values() for each in client.config.send_headers}))
         )
+
+    def _any_telling(self) -> frozenset[str]:
+        return frozenset(each.name for client in self._clients.values() for each in client.config.identity_headers)
 
     async def start(self) -> None:
         """Make all ready; if one fails, those already started are closed again."""

@@ -78,6 +78,12 @@ class Metrics:
             ["transport", "reason"],  # transport: sse | multipart | websocket; reason: completed | left | stalled | ...
             registry=registry,
         )
+        self.authentications = Counter(
+            "sagaql_authentications_total",
+            "Credentials that were shown, by what became of them.",
+            ["outcome"],  # verified | known | static | proxy | unavailable | malformed | expired | audience | ...
+            registry=registry,
+        )
         self.errors = Counter("sagaql_errors_total", "Errors in answers, by code.", ["code"], registry=registry)
         self.degraded = Counter(
             "sagaql_degraded_total",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.edge import hashed
 from gateway.services import Retry
 from gateway.settings import Settings, SettingsInvalid, load_settings
 from gateway.settings_sources import dotted, merged, size
@@ -217,7 +218,8 @@ def test_references_are_filled_in_from_the_environment(project: Project) -> None
     settings = project.load(toml, NODE="n1", TOKEN="s3cret")
 
     assert settings.sagas.journal == Path(".here/j-n1.sqlite3")
-    assert settings.identity.tokens[0].token.get_secret_value() == "s3cret"
+    assert str(settings.identity.tokens[0].token) == "**********"
+    assert settings.identity.tokens[0].digest == hashed("s3cret")
     assert settings.identity.tokens[0].subject == "${not a reference} "
     assert project.load(toml, NODE="", TOKEN="s3cret", DATA="d").sagas.journal == Path("d/j-.sqlite3")
 
@@ -417,7 +419,8 @@ def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(p
 def test_no_rendering_of_the_settings_shows_a_token() -> None:
     settings = built(identity={"tokens": TOKENS})
 
-    assert settings.identity.tokens[0].token.get_secret_value() == "s3cret"
+    assert str(settings.identity.tokens[0].token) == "**********"
+    assert settings.identity.tokens[0].digest == hashed("s3cret")
     for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
         assert "s3cret" not in rendering
     assert settings.redacted()["identity"]["tokens"][0]["subject"] == "ada"

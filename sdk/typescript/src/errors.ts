@@ -164,6 +164,8 @@ export class Unauthenticated extends BadRequest {}
 export class Forbidden extends BadRequest {}
 export class Overloaded extends GraphError {}
 export class Draining extends GraphError {}
+/** The gateway cannot verify the token now; it may be good. */
+export class AuthenticationUnavailable extends GraphError {}
 /** The gateway ran out of the time that it was given. */
 export class DeadlineExceeded extends GraphError {}
 /** A service did not give what was asked of it; `service` names it. */
@@ -204,6 +206,7 @@ export const BY_CODE = {
   FORBIDDEN: Forbidden,
   OVERLOADED: Overloaded,
   DRAINING: Draining,
+  AUTHENTICATION_UNAVAILABLE: AuthenticationUnavailable,
   DEADLINE_EXCEEDED: DeadlineExceeded,
   SERVICE_UNAVAILABLE: ServiceUnavailable,
   SERVICE_TIMEOUT: ServiceTimeout,

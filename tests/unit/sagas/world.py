@@ -92,6 +92,7 @@ class World:
         command: CommandLike[V],
         body: object,
         *,
+        owner: Owner,
         idempotency_key: str,
         deadline: Deadline,
         attempt_timeout: Seconds | None,

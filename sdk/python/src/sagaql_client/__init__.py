@@ -5,6 +5,7 @@ Types and methods in `graph` are generated from the schema; the rest is what no 
 
 from .core import new_key
 from .errors import (
+    AuthenticationUnavailable,
     BadRequest,
     BadUserInput,
     Conflict,
@@ -48,6 +49,7 @@ from .retry import Retry
 __all__ = [
     "UNSET",
     "AddressInput",
+    "AuthenticationUnavailable",
     "BadRequest",
     "BadUserInput",
     "CancelOrderInput",

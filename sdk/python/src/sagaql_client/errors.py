@@ -174,6 +174,12 @@ class Draining(GraphError):
     codes = ("DRAINING",)
 
 
+class AuthenticationUnavailable(GraphError):
+    """The gateway cannot verify the token now; it may be good."""
+
+    codes = ("AUTHENTICATION_UNAVAILABLE",)
+
+
 class DeadlineExceeded(GraphError):
     """The gateway ran out of the time that it was given."""
 
