@@ -33,9 +33,9 @@ from .telemetry import Log
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
 )
-_UNACKNOWLEDGED = 60_000
-"""Milliseconds that sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said
-so. Else the kernel tries for a quarter of an hour."""
+GONE_AFTER = Seconds(60.0)
+"""How long sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said so. Else
+the kernel tries for a quarter of an hour."""
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
@@ -48,8 +48,10 @@ class StartFailed(Exception):
     """The application's start raised; `__cause__` is what it raised."""
 
 
-def hold_port(host: str, port: int) -> socket.socket:
+def hold_port(host: str, port: int, *, gone_after: Seconds = GONE_AFTER) -> socket.socket:
     """A socket that listens on the address: whoever connects waits until `serve` answers. Raises: PortTaken.
+
+    Peers that acknowledge nothing for `gone_after` seconds are cut off.
 
     Bound is not enough: two processes may bind one port as long as neither listens, and would find out after their slow start.
     """
@@ -61,7 +63,7 @@ def hold_port(host: str, port: int) -> socket.socket:
     # Connections of an earlier run that linger in TIME_WAIT do not count; a listener does.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections that are accepted have it too
-        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED)
+        held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(gone_after * 1000))
     try:
         held.bind(address)
         held.listen(_BACKLOG)
