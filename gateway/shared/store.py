@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from ..clock import Clock, Seconds
 from ..services import BreakerSettings
 from ..services.outcome import FAILURE, IGNORED, SUCCESS, Outcome
-from ..services.policies.breaker import Breaker, Permit
+from ..services.policies.breaker import Breaker, BreakerState, Permit
 from ..telemetry import Telemetry
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class SharedStore:
     def _tell(self, permit: Permit, outcome: Outcome, *, reason: str) -> None:
         """`reason` is a type's name: messages may hold what must not leave the process."""
         was_open = self._breaker.is_open
-        was_probing = self._breaker.state != "closed"
+        was_probing = self._breaker.state is not BreakerState.CLOSED
         self._breaker.tell(permit, outcome, now=self._clock.now())
         if self._breaker.is_open and not was_open and not was_probing:
             self._log.warning("shared store left alone, each process goes by its own memory", reason=reason)

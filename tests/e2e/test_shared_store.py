@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,9 @@ def hashed(text: str) -> dict[str, Any]:
 
 def asked(port: int, body: dict[str, Any]) -> dict[str, Any]:
     """The answer on a connection of its own."""
-    answer: dict[str, Any] = httpx.post(f"http://127.0.0.1:{port}/graphql", json=body, timeout=30).json()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("POST", "/graphql", json.dumps(body), {"content-type": "application/json"})
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
     return answer
 
 

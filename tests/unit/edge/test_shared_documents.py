@@ -16,6 +16,7 @@ from gateway.errors import PersistedQueryNotFound
 from gateway.shared import SharedStore
 from gateway.telemetry import Telemetry
 from gateway.testing import Answer, GatewayUnderTest, VirtualClock, in_virtual_time
+from gateway.testing.websocket import connected
 from tests.unit.graph.shop import shop
 from tests.unit.shared.scripted import ScriptedStore
 
@@ -69,6 +70,21 @@ async def test_by_get_too() -> None:
     async with sharing(store) as gateway:
         answer = await gateway.request("GET", "/graphql", query={"extensions": orjson.dumps(HASH).decode()})
         assert is_served(answer)
+
+
+@in_virtual_time
+async def test_over_a_websocket_too() -> None:
+    store = ScriptedStore()
+    store.values[KEY] = TEXT.encode(), DAY
+    unknown = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+    async with sharing(store) as gateway, connected(gateway.app) as socket:
+        await socket.introduce()
+        await socket.send(id="1", type="subscribe", payload={"extensions": HASH})
+        assert (await socket.receive())["payload"] == {"data": {"hello": "hello you"}}
+        assert (await socket.receive())["type"] == "complete"
+        await socket.send(id="2", type="subscribe", payload={"extensions": unknown})
+        (error,) = (await socket.receive())["payload"]
+        assert error["message"] == "PersistedQueryNotFound"
 
 
 @in_virtual_time
