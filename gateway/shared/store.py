@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 MAX_UNDER_WAY = 64
 """Commands at once; more are refused. 64: at half a millisecond each more than 100 000 a second, so only a store that is slow
-has as many."""
+has as many. One that nobody waits for counts twice: who is answered later goes first."""
 GIVEN_UP_AFTER = Seconds(2.0)
 """Seconds after which a command is ended that nobody waits for any more. 2 s: time for a connection with TLS over an ocean."""
 BREAKER = BreakerSettings(consecutive=5, probes=1, successes=1, ramp=0)
@@ -155,12 +155,12 @@ class SharedStore:
 
     def _tell(self, permit: Permit, outcome: Outcome, *, reason: str) -> None:
         """`reason` is a type's name: messages may hold what must not leave the process."""
-        was_open = self._breaker.is_open
-        was_probing = self._breaker.state is not BreakerState.CLOSED
+        was_closed = self._breaker.state is BreakerState.CLOSED
         self._breaker.tell(permit, outcome, now=self._clock.now())
-        if self._breaker.is_open and not was_open and not was_probing:
+        is_closed = self._breaker.state is BreakerState.CLOSED
+        if was_closed and not is_closed:
             self._log.warning("shared store left alone, each process goes by its own memory", reason=reason)
-        elif was_probing and outcome is SUCCESS:
+        elif is_closed and not was_closed:
             self._log.info("shared store is back")
 
 

@@ -133,6 +133,23 @@ async def test_an_outage_is_told_once_without_what_the_store_says_and_its_end_to
 
 
 @in_virtual_time
+async def test_a_late_answer_of_before_the_outage_does_not_say_that_it_is_over() -> None:
+    written = io.StringIO()
+    client = ScriptedStore()
+    client.takes = Seconds(0.04)
+    store = guarded(client, Telemetry(log=json_log(written)))
+    late = asyncio.create_task(get(store))
+    await asyncio.sleep(0.01)
+    client.trouble, client.takes = ConnectionError(), Seconds(0.001)
+    await failing(store, BREAKER.consecutive)
+    client.trouble = None
+    assert await late is None
+    assert store.is_left_alone
+    assert written.getvalue().count("\n") == 1
+    await store.close()
+
+
+@in_virtual_time
 async def test_more_commands_than_the_bound_are_refused_at_once_and_that_is_not_the_stores_failure() -> None:
     client = ScriptedStore()
     client.takes = Seconds(0.04)
