@@ -31,6 +31,7 @@ from .edge import (
     Origins,
     Requests,
     Responses,
+    SharedDocuments,
     StaticTokens,
     graphiql_routes,
     hashed,
@@ -53,7 +54,8 @@ from .sagas.journal import Journal
 from .sagas.remote import RemoteHost
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
-from .settings import Settings
+from .settings import Settings, SettingsInvalid
+from .shared import ClientMissing, SharedStore, StoreClient, connect
 from .siblings import Siblings
 from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
@@ -80,6 +82,8 @@ class Application:
     steering: Steering
     trusted: Mapping[str, str]
     """Texts of documents by their ids."""
+    shared: SharedStore | None = None
+    """What this gateway has in common with others; None: nothing."""
     siblings: Siblings | None = None
     """The way to the other processes of this gateway; None where it is alone."""
     _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
@@ -136,6 +140,7 @@ def create_app(
     authenticator: Authenticator | None = None,
     clock: Clock | None = None,
     journal: Journal | None = None,
+    store: StoreClient | None = None,
     steered: bool = False,
     hosting: Hosting | None = None,
     siblings: Siblings | None = None,
@@ -143,7 +148,7 @@ def create_app(
     """One ASGI application. Nothing is opened before its lifespan begins.
 
     `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
-    `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
+    `telemetry`, `wires`, `authenticator`, `clock`, `journal` and `store` stand in for the real ones in tests and embeddings.
     `hosting` makes the host of the sagas, an embedded one unless it is given; with `siblings` it is one of the processes
     that share the machine's bounds.
     Raises: GraphInvalid, SettingsInvalid.
@@ -157,6 +162,7 @@ def create_app(
         wires=wires or {},
         clock=clock,
         journal=journal,
+        store=store,
         hosting=hosting or embedded,
         siblings=siblings,
     )
@@ -181,6 +187,7 @@ def compose(
     wires: Mapping[str, Wire],
     clock: Clock,
     journal: Journal | None,
+    store: StoreClient | None = None,
     hosting: Hosting,
     siblings: Siblings | None,
 ) -> Application:
@@ -255,7 +262,27 @@ def compose(
         admission=admission,
         steering=steering,
         trusted=trusted,
+        shared=_shared(settings, store, telemetry=telemetry, clock=clock, random=random),
         siblings=siblings,
+    )
+
+
+def _shared(
+    settings: Settings, client: StoreClient | None, *, telemetry: Telemetry, clock: Clock, random: Random
+) -> SharedStore | None:
+    """Nothing is connected yet. Raises: SettingsInvalid where it never could be."""
+    shared = settings.shared
+    if client is None and shared.address is not None:
+        try:
+            client = connect(shared.address, ca_file=shared.ca_file)
+        except ClientMissing as error:
+            raise SettingsInvalid([f"shared.url: {error}"]) from error
+        except OSError as error:
+            raise SettingsInvalid([f"shared.ca_file: its certificates cannot be read: {error}"]) from error
+    if client is None:
+        return None
+    return SharedStore(
+        client, timeout=shared.timeout, prefix=shared.prefix, telemetry=telemetry, clock=clock, jitter=random.random
     )
 
 
@@ -291,9 +318,17 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
             clock=clock,
             metrics=gateway.telemetry.metrics,
         ),
-        documents=KnownDocuments(
-            gateway.trusted, only_trusted=settings.operation.trusted_only, persisted=settings.operation.persisted
-        ),
+        documents=_documents(settings, gateway),
+    )
+
+
+def _documents(settings: Settings, gateway: Application) -> KnownDocuments:
+    operation, store = settings.operation, gateway.shared
+    shared = (
+        None if store is None else SharedDocuments(store, keep=operation.persisted_for, telemetry=gateway.telemetry)
+    )
+    return KnownDocuments(
+        gateway.trusted, only_trusted=operation.trusted_only, persisted=operation.persisted, shared=shared
     )
 
 
@@ -379,6 +414,8 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
                 await gateway.sagas.start()
             if gateway.siblings is not None:
                 await gateway.siblings.attach(gateway.telemetry.metrics.exposition)
+            if gateway.shared is not None:
+                gateway.shared.start()
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
                 async with gateway.steering.listening() if steered else nullcontext():
@@ -387,6 +424,8 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
                 await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
+                if gateway.shared is not None:
+                    await gateway.shared.close()
                 if gateway.siblings is not None:
                     await gateway.siblings.detach()
                 gateway.telemetry.log.info("stopped")
@@ -397,7 +436,10 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
 
 def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     services = {name: "breaker open" if client.is_breaker_open else "ok" for name, client in gateway.services.items()}
-    return not gateway.admission.is_draining, {"services": services, "sagas": _sagas_condition(gateway.sagas)}
+    told: dict[str, Any] = {"services": services, "sagas": _sagas_condition(gateway.sagas)}
+    if gateway.shared is not None:
+        told["shared"] = "left alone" if gateway.shared.is_left_alone else "ok"
+    return not gateway.admission.is_draining, told
 
 
 def _sagas_condition(host: Host | None) -> str:

@@ -67,6 +67,7 @@ from .settings_sources import (
     words,
     written,
 )
+from .shared import StoreAddress, address_of
 from .stream_limits import StreamLimits
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SettingsInvalid",
+    "SharedSettings",
     "TelemetrySettings",
     "TokenSettings",
     "load_settings",
@@ -237,7 +239,11 @@ class OperationSettings(Concern):
     """Whether nothing but the trusted documents is served, whoever asks."""
     persisted: Size | None = None
     """Characters of documents that clients may have kept under their hash (Apollo's automatic persisted queries), in each
-    worker. None: they are told to send texts. 16MiB holds some ten thousand."""
+    worker. None: they are told to send texts. 16MiB holds some ten thousand. With `shared.url` all gateways know what one was
+    sent."""
+    persisted_for: LongerThanZero = Seconds(86_400.0)
+    """Seconds that the shared store keeps a document which no gateway asks for there. 1d: whoever comes back after a weekend sends
+    the text once, and what nobody uses any more is gone tomorrow. Without `shared.url` it means nothing."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
     incremental: bool = True
@@ -416,6 +422,42 @@ class SagaSettings(Concern):
         return KeyRing(self.secret_key.get_secret_value(), old=[key.get_secret_value() for key in self.old_secret_keys])
 
 
+class SharedSettings(Concern):
+    """A store that several gateways share: Redis or Valkey. It makes them know more, and is never needed for an answer."""
+
+    url: SecretStr | None = None
+    """Where it is: "redis://user:password@host:6379/0", "rediss://" with TLS. Write ${NAME} and keep it in the environment. None:
+    each process goes by its own memory. Needs the extra: pip install 'sagaql[redis]'."""
+    timeout: LongerThanZero = Seconds(0.05)
+    """Seconds that a request waits for it. 50 ms: a hundred times what one in the same network takes, and not yet what people
+    notice. Five failures in a row, or half of twenty, and it is left alone for a while."""
+    prefix: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = "sagaql:"
+    """How every key begins. Gateways that share a store and must not know one another's have different ones."""
+    ca_file: str | None = None
+    """Certificates (PEM) that a rediss:// address is verified against; None: the system's. There is no way to verify nothing."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            address_of(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _certificates_have_a_use(self) -> Self:
+        address = self.address
+        if self.ca_file is not None and (address is None or not address.is_encrypted):
+            raise ValueError("ca_file is given, and url is not encrypted: write rediss:// in url, or leave ca_file out")
+        if self.ca_file is not None and not Path(self.ca_file).is_file():
+            raise ValueError(f"ca_file is {self.ca_file!r}: there is no such file")
+        return self
+
+    @property
+    def address(self) -> StoreAddress | None:
+        """The URL, read."""
+        return None if self.url is None else address_of(self.url.get_secret_value())
+
+
 class TokenSettings(Concern):
     """A caller that shows this token is this identity. For demos and machines; people come with signed tokens."""
 
@@ -485,6 +527,7 @@ class Settings(BaseSettings):
     """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
     are read again."""
     sagas: SagaSettings = SagaSettings()
+    shared: SharedSettings = SharedSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

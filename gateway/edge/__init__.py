@@ -12,6 +12,7 @@ from .origins import Origins
 from .pages import graphiql_routes, landing
 from .requests import Requests
 from .responses import Responses
+from .shared_documents import SharedDocuments
 from .signals import signal_route
 from .streaming import HttpStreams
 
@@ -26,6 +27,7 @@ __all__ = [
     "Origins",
     "Requests",
     "Responses",
+    "SharedDocuments",
     "StaticTokens",
     "document_id",
     "graphiql_routes",

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..clock import Seconds
-from ..errors import Draining, RequestError
+from ..errors import Draining, PersistedQueryNotFound, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .client_headers import ClientHeaders
@@ -128,12 +128,13 @@ class GraphQLEndpoint:
         if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
-        graphql = self._requests.read(
-            await self._parameters(scope, headers, receive),
-            headers,
-            identity=identity,
-            only_queries=scope["method"] in READING,
-        )
+        parameters, only_queries = await self._parameters(scope, headers, receive), scope["method"] in READING
+        try:
+            graphql = self._requests.read(parameters, headers, identity=identity, only_queries=only_queries)
+        except PersistedQueryNotFound as unknown:
+            graphql = await self._requests.read_learnt(
+                unknown, parameters, headers, identity=identity, only_queries=only_queries
+            )
         if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
             return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import Seconds
-from ..errors import Forbidden, RequestError, Unauthenticated
+from ..errors import Forbidden, PersistedQueryNotFound, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, OnError
 from ..identity import Identity
 from ..services import Priority
@@ -66,6 +66,23 @@ class Requests:
             last_event_id=headers.get("last-event-id"),
             only_queries=only_queries,
         )
+
+    async def read_learnt(
+        self,
+        unknown: PersistedQueryNotFound,
+        parameters: Mapping[str, Any],
+        headers: ClientHeaders,
+        *,
+        identity: Identity,
+        only_queries: bool = False,
+    ) -> GraphQLRequest:
+        """`read` once more, after it raised `unknown`, with what other gateways know. Raises: that, and as `read` does.
+
+        Apart from it, so that a request whose text is known here waits for nothing.
+        """
+        if not await self.documents.learn(optional(parameters, "extensions", dict, "an object") or {}):
+            raise unknown
+        return self.read(parameters, headers, identity=identity, only_queries=only_queries)
 
     def _is_explained(self, extensions: Mapping[str, Any], identity: Identity) -> bool:
         """Raises: RequestError, Unauthenticated, Forbidden."""

@@ -19,6 +19,7 @@ GAUGES: Mapping[str, Together] = {
     "sagaql_operations_in_flight": "sum",
     "sagaql_subscriptions": "sum",
     "sagaql_settings_invalid": "max",
+    "sagaql_shared_store_breaker_open": "max",
     "sagaql_service_calls_in_flight": "sum",
     "sagaql_service_calls_waiting": "sum",
     "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
@@ -87,6 +88,22 @@ class Metrics:
         )
         self.documents = Counter(
             "sagaql_document_cache_total", "Look-ups of parsed and validated documents.", ["result"], registry=registry
+        )
+        self.shared_documents = Counter(
+            "sagaql_shared_documents_total",
+            "Look-ups in the shared store of documents whose hash was not known to the process.",
+            ["result"],  # hit | miss | failed (dead, slow, left alone) | refused (not the text of its hash)
+            registry=registry,
+        )
+        self.shared_store_calls = Histogram(
+            "sagaql_shared_store_call_duration_seconds",
+            "Commands to the shared store, as long as somebody waited.",
+            ["command", "outcome"],  # command: get | set | delete | ping; outcome: ok | failed | timeout | cancelled
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.shared_store_breaker_open = Gauge(
+            "sagaql_shared_store_breaker_open", "1 while the shared store is left alone.", registry=registry
         )
         self.plans = Counter(
             "sagaql_plans_total",

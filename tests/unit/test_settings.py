@@ -293,7 +293,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: graph, server, operation, streams, services, discovery, sagas, identity, telemetry"
+            "known here: graph, server, operation, streams, services, discovery, sagas, shared, identity, telemetry"
         ),
     ]
 
@@ -409,6 +409,57 @@ def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(p
         "services.stock: send_headers names 'transfer-encoding': "
         "it concerns the client's connection to us and ends there: leave it out"
     )
+
+
+# -- a shared store ----------------------------------------------------------------------------------------------------
+
+
+def test_a_shared_store_s_url_is_a_secret_read_from_the_environment(project: Project) -> None:
+    toml = """
+        [shared]
+        url = "rediss://gateway:${STORE_PASSWORD}@store:6380/2"
+        timeout = "20ms"
+    """
+    settings = project.load(toml, STORE_PASSWORD="s3cret")
+
+    address = settings.shared.address
+    assert address is not None
+    assert (str(address), address.password, settings.shared.timeout) == ("rediss://store:6380/2", "s3cret", 0.02)
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+    assert [*settings.differences(project.load(toml, STORE_PASSWORD="other"))] == ["shared.url"]
+    assert project.load().shared.address is None
+
+
+def test_what_is_wrong_with_a_shared_store_is_told_without_its_password(project: Project) -> None:
+    problems = project.problems("""
+        [shared]
+        url = "http://gateway:s3cret@store"
+        timeout = "0s"
+        prefix = "two words"
+        urls = ["redis://gateway:s3cret@store"]
+    """)
+
+    assert [problem.split()[0] for problem in problems] == [
+        "shared.url:",
+        "shared.timeout",
+        "shared.prefix",
+        "shared.urls",
+    ]
+    assert 'write it as "redis://user:password@host:6379/0"' in problems[0]
+    assert "s3cret" not in "".join(problems)
+    assert "s3cret" not in "".join(project.problems('shared.url = ["redis://gateway:s3cret@store"]'))
+
+
+@pytest.mark.parametrize(
+    ("url", "because"), [("redis://store", "url is not encrypted"), ("rediss://store", "there is no such file")]
+)
+def test_certificates_for_nothing_and_certificates_that_are_not_there_are_refused(
+    project: Project, url: str, because: str
+) -> None:
+    (problem,) = project.problems(f'[shared]\nurl = "{url}"\nca_file = "nowhere.pem"')
+    assert problem.startswith("shared: ca_file")
+    assert because in problem
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
