@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -11,6 +12,7 @@ from demo.addresses import NAMES
 
 from .client_features import FEATURES, Feature
 from .client_shop import Shop
+from .client_table import PAGE, WRITE, Outcomes, page
 from .clients import Client, Driver, needs_clients
 from .conftest import free_ports
 
@@ -18,6 +20,9 @@ pytestmark = [pytest.mark.e2e, needs_clients]
 
 CLIENTS = [
     Client("apollo", "Apollo Client", "@apollo/client"),
+    Client("urql", "urql", "@urql/core"),
+    Client("graphql-ws", "graphql-ws", "graphql-ws"),
+    Client("graphql-sse", "graphql-sse", "graphql-sse"),
 ]
 
 
@@ -40,12 +45,28 @@ def drivers() -> Iterator[dict[str, Driver]]:
         yield {client.name: stack.enter_context(Driver(client)) for client in CLIENTS}
 
 
+@pytest.fixture(scope="module")
+def outcomes() -> Outcomes:
+    return Outcomes()
+
+
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_what_the_user_of_a_client_sees(
-    client: Client, feature: Feature, drivers: dict[str, Driver], shop: Shop
+    client: Client, feature: Feature, drivers: dict[str, Driver], shop: Shop, outcomes: Outcomes
 ) -> None:
-    driver = drivers[client.name]
-    if why := driver.reason(feature.name, feature.verb):
+    cell = client.name, feature.name
+    outcomes.tried.add(cell)
+    if why := drivers[client.name].reason(feature.name, feature.verb):
         pytest.skip(why)
-    feature.check(driver, shop)
+    feature.check(drivers[client.name], shop)
+    outcomes.passed.add(cell)
+
+
+def test_the_table_of_clients_is_what_was_seen(drivers: dict[str, Driver], outcomes: Outcomes) -> None:
+    if outcomes.lacks(CLIENTS, FEATURES):
+        pytest.skip("only a part of the clients was tried")
+    seen = page(FEATURES, list(drivers.values()), outcomes)
+    if os.environ.get(WRITE):
+        PAGE.write_text(seen, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == seen, f"{PAGE} is not what was seen: run `make clients`"
