@@ -45,6 +45,7 @@ export const cannot = {
   status_294: "its answers are event streams, which have status 200",
   persisted: "it has no such protocol; send trusted documents",
   defer2022: "it reads no dialect itself, and gets today's",
+  defer_refused2022: "it reads no dialect itself, and gets today's",
 };
 
 export const notes = {
@@ -52,6 +53,7 @@ export const notes = {
   refused: "as an event: its answers have status 200",
   defer: "the parts as they came; your code puts them together",
   defer_fails: "the parts as they came; your code puts them together",
+  defer_refused: "the parts as they came; your code puts them together",
   stream: "the parts as they came; your code puts them together",
   resumed: "with `retryAttempts: 0`: by itself it would begin again where it began",
   trusted: "`documentId` in place of `query`",

@@ -63,6 +63,7 @@ export const cannot = {
   status_294: "everything goes over its WebSocket",
   persisted: "it has no such protocol; send trusted documents",
   defer2022: "it reads no dialect itself, and gets today's",
+  defer_refused2022: "it reads no dialect itself, and gets today's",
 };
 
 export const notes = {
@@ -70,6 +71,7 @@ export const notes = {
   refused: "the connection is closed with 4403",
   defer: "the parts as they came; your code puts them together",
   defer_fails: "the parts as they came; your code puts them together",
+  defer_refused: "the parts as they came; your code puts them together",
   stream: "the parts as they came; your code puts them together",
   resumed: "with `retryAttempts: 0`: by itself it would begin again where it began",
   trusted: "`documentId` beside an empty `query`, without which it sends nothing",

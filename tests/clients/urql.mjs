@@ -91,6 +91,7 @@ export const does = {
 
 export const cannot = {
   onError: "it sends no such member; a `fetch` of your own can add it",
+  defer_refused: "errors of a fragment that is missing are passed over, in today's dialect",
 };
 
 export const notes = {

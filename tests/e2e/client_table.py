@@ -28,14 +28,14 @@ made to fail, to hang and to vanish. ✓: a test asserts what the client's user 
 
 @dataclass(slots=True)
 class Outcomes:
-    """Cells of this session: client and feature, by their names."""
+    """Cells of this session, each a client and a feature by their names."""
 
-    tried: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    cannot: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     passed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def lacks(self, clients: Sequence[Client], features: Sequence[Feature]) -> bool:
-        """Whether some were not tried: only a part of the tests was run."""
-        return len(self.tried) < len(clients) * len(features)
+        """Whether some were not run, failed, or were skipped for want of something."""
+        return len(self.cannot) + len(self.passed) < len(clients) * len(features)
 
 
 def page(features: Sequence[Feature], drivers: Sequence[Driver], outcomes: Outcomes) -> str:
