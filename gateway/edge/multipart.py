@@ -40,7 +40,8 @@ class Payloads:
     """A `Framing`: every answer is a part `{"payload": {...}}`, and an empty one is a heartbeat."""
 
     transport = "multipart"
-    media_type = f'{MULTIPART};boundary="graphql";subscriptionSpec={SUBSCRIPTION_SPEC}'.encode()
+    media_type = f"{MULTIPART};boundary=graphql;subscriptionSpec={SUBSCRIPTION_SPEC}".encode()
+    """Without quotes: Python's gql looks for it so."""
     opening = b"\r\n--graphql"
     heartbeat = _HEAD + b"{}\r\n--graphql"
     end = b"--\r\n"

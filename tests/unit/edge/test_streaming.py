@@ -205,7 +205,7 @@ async def test_a_get_may_subscribe_as_an_event_source_does() -> None:
 async def test_apollos_clients_get_each_event_in_a_payload() -> None:
     async with Gateway(Counting(1, 2)).asked(PAYLOADS) as stream:
         body = await stream.rest()
-        assert stream.headers["content-type"] == 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0'
+        assert stream.headers["content-type"] == "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
     assert parts_of(body, b"graphql") == [{"payload": {"data": {"number": number}}} for number in (1, 2)]
 
 
