@@ -59,6 +59,7 @@ from .settings_sources import (
     Tree,
     environment_tree,
     merged,
+    number,
     origins,
     problems_of,
     python_name,
@@ -177,7 +178,7 @@ class ServerSettings(Concern):
     """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 20 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
-    partial_success_status: Literal[200, 294] = 200
+    partial_success_status: Annotated[Literal[200, 294], BeforeValidator(number)] = 200
     """The status of data with errors beside it, as application/graphql-response+json: 294 shows it to whoever reads statuses only,
     and is no error. 200: not every client, proxy and dashboard has heard of 294."""
     compress: bool = True

@@ -264,6 +264,11 @@ def python_name(text: str) -> str:
     return text
 
 
+def number(text: object) -> object:
+    """That of "294", as the environment says it; anything else as it is."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else text
+
+
 def words(text: object) -> object:
     """The parts of "a, b"; anything but a string as it is."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text

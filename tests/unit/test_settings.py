@@ -122,6 +122,18 @@ def test_partial_success_has_one_of_two_statuses(project: Project, status: objec
         project.load(f"server.partial_success_status = {json.dumps(status)}")
 
 
+@pytest.mark.parametrize("written_in", ["file", "environment"])
+def test_the_status_of_partial_answers_is_one_of_two_wherever_it_is_written(project: Project, written_in: str) -> None:
+    def load(written: str) -> int:
+        if written_in == "file":
+            return project.load(f"server.partial_success_status = {written}").server.partial_success_status
+        return project.load(SAGAQL_SERVER__PARTIAL_SUCCESS_STATUS=written).server.partial_success_status
+
+    assert [load("200"), load("294")] == [200, 294]
+    with pytest.raises(SettingsInvalid, match="200 or 294"):
+        load("207")
+
+
 def test_the_environment_wins_over_the_file(project: Project) -> None:
     settings = project.load(
         """
