@@ -21,9 +21,11 @@ function opened({ url, headers, dialect, onError }, options = {}) {
 const errorsOf = ({ told }) => (told.errors.length > 0 ? { errors: told.errors.map(seen) } : {});
 
 /** Of an operation without data Relay throws an error, in which the graph's errors stand; graphql-ws throws these themselves. */
+const refusal = (error) => (Array.isArray(error) ? error : error?.source?.errors);
+
 function failure(error) {
-  const errors = Array.isArray(error) ? error : error?.source?.errors;
-  return errors ? { data: null, errors: errors.map(seen) } : { data: null, failed: error?.name ?? `closed ${error?.code}` };
+  const errors = refusal(error);
+  return errors ? { data: null, errors: errors.map(seen) } : { data: null, failed: error.message };
 }
 
 /** All states of a query until it is whole. */
@@ -68,7 +70,7 @@ function subscribe(asking, { signal, tell }) {
         heard({ data: page.seen(data) });
         if (parts.length === asking.take) following.dispose(), end("left");
       },
-      onError: (error) => (heard(failure(error)), end("error")),
+      onError: (error) => (refusal(error) && heard(failure(error)), end("error")),
       onCompleted: () => end("complete"),
     });
     signal.addEventListener("abort", () => (following.dispose(), end("aborted")));

@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any, Self
 
 import pytest
@@ -45,6 +46,8 @@ class Client:
 
     @property
     def version(self) -> str:
+        if self.command:
+            return metadata.version(self.package)
         found: str = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"][self.package]
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -18,6 +19,10 @@ pytestmark = [pytest.mark.e2e, needs_clients]
 
 CLIENTS = [
     Client("apollo", "Apollo Client", "@apollo/client"),
+    Client("relay", "Relay", "relay-runtime"),
+    Client("codegen", "graphql-codegen", "@graphql-codegen/client-preset"),
+    Client("gql-httpx", "Python's gql, with httpx", "gql", (sys.executable, "gql_client.py", "httpx")),
+    Client("gql-aiohttp", "Python's gql, with aiohttp", "gql", (sys.executable, "gql_client.py", "aiohttp")),
 ]
 
 

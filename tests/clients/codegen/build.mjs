@@ -13,5 +13,5 @@ const run = (name, ...options) => execFileSync(bin(name), options, { cwd: folder
 
 for (const name of ["src", "codegen.json", "tsconfig.json"]) cpSync(path.join(here, name), path.join(folder, name), { recursive: true });
 writeFileSync(path.join(folder, "documents.graphql"), JSON.parse(readFileSync(0, "utf8")).join("\n"));
-run("graphql-codegen", "--silent", "--config", "codegen.json");
+run("graphql-codegen", "--errors-only", "--config", "codegen.json");
 run("tsc", "-p", ".");
