@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema sdk sdk-generate bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
+.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -55,6 +55,9 @@ sdk-generate: .stamps/venv .stamps/sdk-python .stamps/sdk-npm ## the SDKs' types
 
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
+
+clients: .stamps/venv .stamps/clients ## other people's clients against the demo; writes docs/clients.md
+	@SAGAQL_WRITE_CLIENTS=1 $(BIN)/python -m pytest -q tests/e2e/test_clients.py
 
 bench: .stamps/venv .stamps/peers ## what a query costs, by its plan and served, beside peers; writes benchmarks/results/execution.json
 	@$(BIN)/python -m benchmarks.execution
@@ -127,7 +130,7 @@ clean: ## remove all that make has made, the demo's data included
 # Other people's clients of GraphQL over HTTP. Without Node the tests that need them are skipped, in CI they fail.
 .stamps/clients: tests/clients/package.json tests/clients/package-lock.json
 	@mkdir -p .stamps
-	@if ! command -v npm > /dev/null; then echo "tests with other people's clients are left out, for want of Node with npm"; \
+	@if ! { $(HAS_NODE); }; then echo "tests with other people's clients are left out, for want of Node 20.19 or newer with npm"; \
 	elif (cd tests/clients && npm ci --no-audit --no-fund --silent); then touch $@; \
 	else rm -rf tests/clients/node_modules; echo "other people's clients cannot be installed: their tests are left out"; fi
 

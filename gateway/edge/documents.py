@@ -50,8 +50,12 @@ class KnownDocuments:
         return f"<KnownDocuments {len(self._trusted)} ids{persisted}>"
 
     def text(self, parameters: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
-        """The text of the document that a request asks for. Raises: RequestError."""
-        given, named = parameters.get("query"), parameters.get("documentId")
+        """The text of the document that a request asks for. An empty one is none: some clients must send it beside an id.
+
+        Raises: RequestError.
+        """
+        named = parameters.get("documentId")
+        given = None if parameters.get("query") == "" else parameters.get("query")
         if named is not None:
             return self._by_id(named, given)
         if "persistedQuery" in extensions:

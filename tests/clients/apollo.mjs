@@ -110,7 +110,7 @@ export const does = {
 };
 
 export const cannot = {
-  onError: "its HTTP link sends no such member; a `fetch` of your own can add it",
+  onError: "it sends no such member; a `fetch` of your own can add it",
 };
 
 export const notes = {

@@ -33,15 +33,16 @@ function states(asking, { signal, tell }, options) {
   const { page, requests } = opened(asking, options);
   const name = compiled(asking.query);
   const parts = [];
+  const heard = (errors) => {
+    parts.push({ data: page.seen(page.shown(name, asking.variables)), ...errors });
+    tell(parts.at(-1));
+  };
   return new Promise((resolve) => {
     const end = (others) => (page.close(), resolve({ parts, requests, extensions: page.told.extensions, ...others }));
     const fetching = page.fetching(name, asking.variables).subscribe({
-      next() {
-        parts.push({ data: page.seen(page.shown(name, asking.variables)), ...errorsOf(page) });
-        tell(parts.at(-1));
-      },
+      next: () => heard(errorsOf(page)),
       complete: () => end({}),
-      error: (error) => end(failure(error)),
+      error: (error) => (parts.length > 0 && heard({ errors: refusal(error).map(seen) }), end(failure(error))),
     });
     signal.addEventListener("abort", () => (fetching.unsubscribe(), end({ aborted: true })));
   });
@@ -147,8 +148,11 @@ export const notes = {
   partial: "the store keeps a field's error for `@catch` and `@throwOnFieldError`; `extensions` are read by the environment's `log`",
   degraded: "read by the environment's `log`",
   defer: "with meros; the parts are put together by `tests/clients/relay/parts.mjs`",
+  defer_refused: "the query fails; what was shown before its failure stays in the store",
+  defer_refused2022: "the query fails; what was shown before its failure stays in the store",
   defer2022: "unless the fragment goes deeper into what is selected beside it",
   stream: "as for `@defer`",
   subscription: "with graphql-ws",
+  resumed: "with `retryAttempts: 0`: by itself it would begin again where it began",
   trusted: "by `persistConfig`; the compiler's file is the manifest",
 };

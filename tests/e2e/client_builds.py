@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from .client_features import DEFERRED, EVENTS, OPINIONS, PAYMENT, PRODUCT, STOCK, STREAMED, TRUSTED
+from .client_features import DEFERRED, EVENTS, OPINIONS, PAYMENT, PRODUCT, REFUSED_PART, STOCK, STREAMED, TRUSTED
 from .clients import FOLDER
 from .conftest import ROOT
 from .ordering import PLACE_ORDER
 
-DOCUMENTS = (PRODUCT, OPINIONS, DEFERRED, STREAMED, PAYMENT, TRUSTED, STOCK, EVENTS, PLACE_ORDER)
+DOCUMENTS = (PRODUCT, OPINIONS, DEFERRED, REFUSED_PART, STREAMED, PAYMENT, TRUSTED, STOCK, EVENTS, PLACE_ORDER)
 BUILD = FOLDER / "build"
 MANIFESTS = {"relay": "persisted.json", "codegen": "src/graph/persisted-documents.json"}
 

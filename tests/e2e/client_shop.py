@@ -122,7 +122,7 @@ class Shop(Demo):
 
 @contextmanager
 def _with_a_status_for_partial_answers(shop: Shop) -> Generator[list[str]]:
-    """Without nginx its address is left out; in CI that is a broken build."""
+    """Without nginx its address is left out; in CI a machine without it is a broken build."""
     port, folder = free_ports(1), shop.data / "partial"
     folder.mkdir()
     settings = {

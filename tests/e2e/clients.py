@@ -13,6 +13,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Self
@@ -22,7 +23,6 @@ import pytest
 from .conftest import ROOT
 
 FOLDER = ROOT / "tests" / "clients"
-TABLE = ROOT / "docs" / "clients.md"
 PATIENCE = 30.0
 Json = Any
 
@@ -46,10 +46,9 @@ class Client:
 
     @property
     def version(self) -> str:
-        if self.command:
-            return metadata.version(self.package)
-        found: str = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"][self.package]
-        return found
+        """As it is pinned for npm, or else installed for Python."""
+        pinned: dict[str, str] = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
+        return pinned.get(self.package) or metadata.version(self.package)
 
 
 @dataclass(slots=True)
@@ -107,7 +106,8 @@ class Driver:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.close()
+        with suppress(BrokenPipeError):
+            stdin.close()
         try:
             self._process.wait(5.0)
         except subprocess.TimeoutExpired:
@@ -133,6 +133,7 @@ class Driver:
 
     def send(self, question: Json) -> None:
         assert self._process.stdin is not None
+        assert self._process.poll() is None, f"{self.client.title}: its process has ended"
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
 
