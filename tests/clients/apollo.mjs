@@ -3,13 +3,16 @@ import { createHash } from "node:crypto";
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, ServerError, gql } from "@apollo/client";
 import { Defer20220824Handler, GraphQL17Alpha9Handler } from "@apollo/client/incremental";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+import { createClient } from "graphql-ws";
 import { map } from "rxjs";
+import WebSocket from "ws";
 import { error as seen, watched } from "./seen.mjs";
 
 const HANDLERS = { v0: GraphQL17Alpha9Handler, 2022: Defer20220824Handler };
 
-/** A client, and what it sent. `before`: links before the last one. */
-function made({ url, headers, dialect = "v0" }, { before = [], ...http } = {}) {
+/** A client, and what it sent. `before`: links before the last one; `last`: in place of the HTTP link. */
+function made({ url, headers, dialect = "v0" }, { before = [], last, ...http } = {}) {
   const { fetch, requests } = watched();
   const extensions = {};
   const keeping = new ApolloLink((operation, forward) =>
@@ -17,7 +20,7 @@ function made({ url, headers, dialect = "v0" }, { before = [], ...http } = {}) {
   );
   const client = new ApolloClient({
     cache: new InMemoryCache(),
-    link: ApolloLink.from([keeping, ...before, new HttpLink({ uri: url, headers, fetch, ...http })]),
+    link: ApolloLink.from([keeping, ...before, last ?? new HttpLink({ uri: url, headers, fetch, ...http })]),
     incrementalHandler: new HANDLERS[dialect](),
     defaultOptions: { query: { errorPolicy: "all" }, mutate: { errorPolicy: "all" }, watchQuery: { errorPolicy: "all" } },
   });
@@ -61,8 +64,8 @@ function watchedQuery(asking, { signal, tell }) {
   });
 }
 
-function subscribed(asking, { signal, tell }) {
-  const { client, requests } = made(asking);
+function subscribed(asking, { signal, tell }, options) {
+  const { client, requests } = made(asking, options);
   const parts = [];
   return new Promise((resolve, reject) => {
     let broken;
@@ -94,6 +97,10 @@ export const does = {
   defer: watchedQuery,
   stream: watchedQuery,
   subscribe: subscribed,
+  subscribeOverWebSocket(asking, around) {
+    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket });
+    return subscribed(asking, around, { last: new GraphQLWsLink(socket) });
+  },
   /** By a manifest of ids, as `generatePersistedQueryIdsFromManifest` of @apollo/persisted-query-lists reads one. */
   trusted(asking, around) {
     const generateHash = ({ definitions: [{ name }] }) => asking.ids[name.value].replace("sha256:", "");
@@ -118,6 +125,6 @@ export const notes = {
   defer: "with `incrementalHandler: new GraphQL17Alpha9Handler()`",
   defer2022: "with `incrementalHandler: new Defer20220824Handler()`",
   stream: "with `incrementalHandler: new GraphQL17Alpha9Handler()`",
-  subscription: "as multipart, by the HTTP link; over WebSocket with graphql-ws",
+  subscription: "as multipart, by the HTTP link",
   trusted: "as the hash of `PersistedQueryLink`, with `generateHash` from the manifest",
 };

@@ -34,6 +34,7 @@ export const cannot = {
   defer: `${ELSEWHERE}. The types of a deferred fragment say that it may be missing`,
   stream: ELSEWHERE,
   subscribe: ELSEWHERE,
+  subscribeOverWebSocket: ELSEWHERE,
 };
 
 export const notes = {

@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 from gql import Client, GraphQLRequest
 from gql.transport.aiohttp import AIOHTTPTransport
+from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
 from gql.transport.async_transport import AsyncTransport
 from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.httpx import HTTPXAsyncTransport
@@ -63,9 +64,13 @@ def over_websocket(asked: Json, _: list[Json]) -> AsyncTransport:
     return WebsocketsTransport(asked["url"].replace("http", "ws", 1))
 
 
-WHOLE, STREAMED = {
-    "httpx": (over_httpx, over_websocket),
-    "aiohttp": (over_aiohttp, over_aiohttp),
+def over_websocket_of_aiohttp(asked: Json, _: list[Json]) -> AsyncTransport:
+    return AIOHTTPWebsocketsTransport(asked["url"].replace("http", "ws", 1))
+
+
+WHOLE, STREAMED, SOCKET = {
+    "httpx": (over_httpx, over_websocket, over_websocket),
+    "aiohttp": (over_aiohttp, over_aiohttp, over_websocket_of_aiohttp),
 }[sys.argv[1]]
 
 
@@ -100,6 +105,14 @@ async def on_error(asked: Json, tell: Tell) -> Json:
 
 
 async def subscribe(asked: Json, tell: Tell) -> Json:
+    return await subscribed(STREAMED(asked, []), asked, tell)
+
+
+async def subscribe_over_websocket(asked: Json, tell: Tell) -> Json:
+    return await subscribed(SOCKET(asked, []), asked, tell)
+
+
+async def subscribed(transport: AsyncTransport, asked: Json, tell: Tell) -> Json:
     parts = list[Json]()
     request = GraphQLRequest(asked["query"], variable_values=asked.get("variables"))
 
@@ -109,7 +122,7 @@ async def subscribe(asked: Json, tell: Tell) -> Json:
 
     try:
         async with (
-            Client(transport=STREAMED(asked, [])) as session,
+            Client(transport=transport) as session,
             aclosing(session.subscribe(request)) as answers,
         ):
             async for data in answers:
@@ -142,6 +155,7 @@ DOES: dict[str, Verb] = {
     "query": query,
     "mutate": query,
     "subscribe": subscribe,
+    "subscribeOverWebSocket": subscribe_over_websocket,
     "trusted": trusted,
     "onError": on_error,
 }
@@ -158,6 +172,10 @@ NOTES = {
     "trusted": "by `extra_args`",
     "on_error": "by `extra_args`",
     "subscription": {"httpx": "with `WebsocketsTransport`", "aiohttp": "as multipart"}[sys.argv[1]],
+    "subscription_over_websocket": {
+        "httpx": "with `WebsocketsTransport`, which speaks the same protocol",
+        "aiohttp": "with `AIOHTTPWebsocketsTransport`, which speaks the same protocol",
+    }[sys.argv[1]],
 }
 
 # -- the lines ---------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ export const does = {
 
 export const cannot = {
   get: "it sends everything by POST",
+  subscribeOverWebSocket: "it speaks event streams, and nothing else",
   status_294: "its answers are event streams, which have status 200",
   persisted: "it has no such protocol; send trusted documents",
   defer2022: "it reads no dialect itself, and gets today's",

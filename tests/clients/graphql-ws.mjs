@@ -55,6 +55,7 @@ export const does = {
   defer: all,
   stream: all,
   subscribe: all,
+  subscribeOverWebSocket: all,
   trusted: ({ query, ids, ...asking }, around) => once({ ...asking, query: "", documentId: ids.Trusted }, around),
 };
 

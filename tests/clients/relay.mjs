@@ -128,6 +128,7 @@ export const does = {
   query,
   mutate,
   subscribe,
+  subscribeOverWebSocket: subscribe,
   defer: states,
   stream: states,
   onError: query,

@@ -1,7 +1,9 @@
 // urql's core, as its documentation sets it up: a document cache, then fetch, which streams too.
-import { Client, cacheExchange, fetchExchange } from "@urql/core";
+import { Client, cacheExchange, fetchExchange, subscriptionExchange } from "@urql/core";
 import { persistedExchange } from "@urql/exchange-persisted";
+import { createClient } from "graphql-ws";
 import { pipe, subscribe } from "wonka";
+import WebSocket from "ws";
 import { result as seen, watched } from "./seen.mjs";
 
 const OF_2022 = "multipart/mixed;deferSpec=20220824, application/graphql-response+json";
@@ -9,7 +11,7 @@ const OF_2022 = "multipart/mixed;deferSpec=20220824, application/graphql-respons
 function made({ url, headers }, { exchanges = [cacheExchange, fetchExchange], accept, ...options } = {}) {
   const { fetch, requests } = watched();
   const fetchOptions = { headers: { ...headers, ...(accept && { accept }) } };
-  const common = { url, exchanges, fetch, fetchOptions, preferGetMethod: false, fetchSubscriptions: true };
+  const common = { url, exchanges, fetch, fetchOptions, fetchSubscriptions: true };
   return { client: new Client({ ...common, ...options }), requests };
 }
 
@@ -60,6 +62,11 @@ async function inParts(asking, around) {
   return { ...found, cached: client.readQuery(query, variables)?.data };
 }
 
+function subscribed(asking, around, options) {
+  const { client, requests } = made(asking, options);
+  return all(client.subscription(asking.query, asking.variables), { requests, take: asking.take }, around);
+}
+
 export const does = {
   query: (asking, around) => asked(made(asking), asking, around),
   get: (asking, around) => asked(made(asking, { preferGetMethod: "force" }), asking, around),
@@ -70,9 +77,14 @@ export const does = {
   },
   defer: inParts,
   stream: (asking, around) => inParts({ ...asking, dialect: "2022" }, around),
-  subscribe(asking, around) {
-    const { client, requests } = made(asking);
-    return all(client.subscription(asking.query, asking.variables), { requests, take: asking.take }, around);
+  subscribe: subscribed,
+  subscribeOverWebSocket(asking, around) {
+    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket });
+    const forwardSubscription = (request) => ({
+      subscribe: (sink) => ({ unsubscribe: socket.subscribe({ ...request, query: request.query ?? "" }, sink) }),
+    });
+    const exchanges = [cacheExchange, fetchExchange, subscriptionExchange({ forwardSubscription })];
+    return subscribed(asking, around, { exchanges, fetchSubscriptions: false });
   },
   trusted(asking, around) {
     const generateHash = async (_, { definitions: [{ name }] }) => asking.ids[name.value].replace("sha256:", "");
@@ -95,8 +107,9 @@ export const cannot = {
 };
 
 export const notes = {
+  query: "by GET where the URL is short enough, unless `preferGetMethod` is false: a browser's page of another origin must be listed",
   defer2022: "for `Accept: multipart/mixed;deferSpec=20220824, application/graphql-response+json` in `fetchOptions`",
   stream: "in the dialect of 2022 (`Accept` in `fetchOptions`): items of today's it puts in the wrong place",
-  subscription: "as server-sent events, with `fetchSubscriptions: true`; over WebSocket with graphql-ws",
+  subscription: "as server-sent events, with `fetchSubscriptions: true`",
   trusted: "as the hash of `persistedExchange`, with `generateHash` from the manifest and `enforcePersistedQueries`",
 };

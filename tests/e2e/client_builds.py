@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from .client_features import DEFERRED, EVENTS, OPINIONS, PAYMENT, PRODUCT, REFUSED_PART, STOCK, STREAMED, TRUSTED
+from .client_expectations import DEFERRED, EVENTS, OPINIONS, PAYMENT, PRODUCT, REFUSED_PART, STOCK, STREAMED, TRUSTED
 from .clients import FOLDER
 from .conftest import ROOT
 from .ordering import PLACE_ORDER

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from .client_builds import manifest
-from .client_features import OPINIONS, PRODUCT_ID, TRUSTED
+from .client_expectations import OPINIONS, PRODUCT_ID, TRUSTED
 from .conftest import GATEWAY, ROOT, Demo, ServiceSwitches, free_ports, wait_until
 from .ordering import PLACE_ORDER, order_input, place
 from .test_graphql_over_http import NGINX, proxied

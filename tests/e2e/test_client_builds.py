@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .client_builds import BUILD, build, manifest
-from .client_features import PRODUCT, PRODUCT_ID
+from .client_expectations import PRODUCT, PRODUCT_ID
 from .clients import Client, Driver, needs_clients
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 
 from demo.addresses import NAMES
 
-from .client_features import DEFERRED, FEATURES, PRODUCT_ID, Feature
+from .client_expectations import DEFERRED, PRODUCT_ID
+from .client_features import FEATURES, Feature
 from .client_shop import Shop
 from .client_table import PAGE, WRITE, Outcomes, page
 from .clients import Client, Driver, needs_clients
