@@ -84,7 +84,7 @@ soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql
 	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
-	rm -rf .venv .venv-dbos .venv-sdk .stamps .demo dist build web/node_modules tests/clients/node_modules gateway/edge/static *.egg-info
+	rm -rf .venv .venv-dbos .venv-sdk .stamps .demo dist build web/node_modules tests/clients/node_modules tests/clients/build gateway/edge/static *.egg-info
 	rm -rf $(addprefix sdk/typescript/,node_modules dist build)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find gateway resolvers mutations demo tests sdk -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from .client_builds import manifest
 from .client_expectations import OPINIONS, PRODUCT_ID, TRUSTED
 from .conftest import GATEWAY, ROOT, Demo, ServiceSwitches, free_ports, wait_until
 from .ordering import PLACE_ORDER, order_input, place
@@ -50,7 +51,8 @@ class Shop(Demo):
 
     def __enter__(self) -> Shop:
         self._touched = set[str]()
-        (self.data / "trusted.json").write_text(json.dumps({self.trusted_ids["Trusted"]: TRUSTED}), encoding="utf-8")
+        documents = {**manifest(), self.trusted_ids["Trusted"]: TRUSTED}
+        (self.data / "trusted.json").write_text(json.dumps(documents), encoding="utf-8")
         super().__enter__()
         return self
 

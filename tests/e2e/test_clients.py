@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,6 +11,7 @@ import pytest
 
 from demo.addresses import NAMES
 
+from .client_expectations import DEFERRED, PRODUCT_ID
 from .client_features import FEATURES, Feature
 from .client_shop import Shop
 from .client_table import PAGE, WRITE, Outcomes, page
@@ -23,6 +25,10 @@ CLIENTS = [
     Client("urql", "urql", "@urql/core"),
     Client("graphql-ws", "graphql-ws", "graphql-ws"),
     Client("graphql-sse", "graphql-sse", "graphql-sse"),
+    Client("relay", "Relay", "relay-runtime"),
+    Client("codegen", "graphql-codegen's client preset", "@graphql-codegen/client-preset"),
+    Client("gql-httpx", "Python's gql (httpx)", "gql", (sys.executable, "gql_client.py", "httpx")),
+    Client("gql-aiohttp", "Python's gql (aiohttp)", "gql", (sys.executable, "gql_client.py", "aiohttp")),
 ]
 
 
@@ -61,6 +67,14 @@ def test_what_the_user_of_a_client_sees(
         pytest.skip(why)
     feature.check(drivers[client.name], shop)
     outcomes.passed.add(cell)
+
+
+@pytest.mark.parametrize("name", ["codegen", "gql-httpx", "gql-aiohttp"])
+def test_who_reads_one_answer_gets_what_is_deferred_with_the_rest(
+    name: str, drivers: dict[str, Driver], shop: Shop
+) -> None:
+    seen = drivers[name].ask("query", url=shop.graphql_url, query=DEFERRED, variables={"id": PRODUCT_ID})
+    assert [review["author"]["name"] for review in seen["data"]["product"]["reviews"]] == shop.authors
 
 
 def test_the_table_of_clients_is_what_was_seen(drivers: dict[str, Driver], outcomes: Outcomes) -> None:
