@@ -83,14 +83,28 @@ async def test_a_deferred_join_delays_nothing_else(sights: int) -> None:
         assert await timed(gateway, DEFERRED, KEYS) == [0.0, 1.0]
 
 
+@both
 @in_virtual_time
-async def test_a_plan_begins_with_what_is_deferred_together_with_the_rest() -> None:
+async def test_what_is_deferred_is_begun_together_with_the_rest(sights: int) -> None:
     text = (
         """query($keys: [String!]!) { products(keys: $keys) { stock { quantity } ... @defer { reviews { stars } } } }"""
     )
     async with shop(wires={**slow("inventory", 0.5), **slow("reviews")}) as gateway:
-        assert await timed(gateway, text, KEYS) == [0.5, 1.5]
+        await seen(gateway, text, KEYS, sights)
         assert await timed(gateway, text, KEYS) == [0.5, 1.0]
+
+
+@in_virtual_time
+async def test_a_streamed_list_makes_no_more_calls_than_the_whole_and_is_there_no_later() -> None:
+    text = """query($keys: [String!]!) { products(keys: $keys) @stream(initialCount: 1) {
+        sku reviews(first: 1) { stars author { name } } } }"""
+    keys = {"keys": ["a", "b", "c", "d", "e"]}
+    wires = {**working_wires(), "reviews": ScriptedWire(otherwise=after(1.0, reviews_answers))}
+    async with shop(wires=wires) as gateway:
+        assert (await timed(gateway, text, keys))[-1] == 1.0
+        streamed = [len(wire.sent) for wire in wires.values()]
+        await gateway.execute(text, keys)
+        assert [len(wire.sent) - count for wire, count in zip(wires.values(), streamed, strict=True)] == streamed
 
 
 @both

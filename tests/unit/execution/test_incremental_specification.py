@@ -54,6 +54,13 @@ class Person:
         """In their order."""
         return [Film(title="A New Hope"), Film(title="The Empire Strikes Back")]
 
+    @strawberry.field
+    async def sequels(self) -> strawberry.Streamable[Film]:
+        """One a second."""
+        for title in ("V", "VI", "VII"):
+            await asyncio.sleep(1)
+            yield Film(title=title)
+
     @resolver
     async def friend(self) -> Person:
         """Himself."""
@@ -97,6 +104,16 @@ async def answered(text: str, *, sights: int = 1, variables: dict[str, Any] | No
             )
             assert not isinstance(found, NotPlanned), found
         return await parts_of(gateway, text, variables)
+
+
+async def timed(text: str, *, sights: int = 1) -> list[float]:
+    """When each part was there."""
+    loop = asyncio.get_running_loop()
+    async with GatewayUnderTest(settings(), GRAPH, wires=working_wires()) as gateway:
+        for _ in range(sights - 1):
+            await parts_of(gateway, text)
+        began, asked = loop.time(), GraphQLRequest(text=text)
+        return [round(loop.time() - began, 3) async for _ in gateway.parts.engine.stream(asked)]
 
 
 def refused(text: str) -> list[str]:
@@ -258,10 +275,15 @@ async def test_what_a_mutation_returns_may_be_deferred(sights: int) -> None:
 async def test_what_is_deferred_in_a_mutation_is_begun_when_its_last_field_has_ended(sights: int) -> None:
     text = """mutation { rename(name: "Leia") { name ... @defer { homeWorld { name } } }
         marry { name ... @defer { friend { name } } } }"""
-    loop = asyncio.get_running_loop()
-    async with GatewayUnderTest(settings(), GRAPH, wires=working_wires()) as gateway:
-        for _ in range(sights - 1):
-            await parts_of(gateway, text)
-        began, asked = loop.time(), GraphQLRequest(text=text)
-        there = [round(loop.time() - began, 3) async for _ in gateway.parts.engine.stream(asked)]
-    assert there == [1.0, 2.0]
+    assert await timed(text, sights=sights) == [1.0, 2.0]
+
+
+# -- Execution: Completing Values, @stream -------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_items_that_come_by_and_by_are_delivered_each_when_it_is_there() -> None:
+    text = "{ person { sequels @stream(initialCount: 1) { title } } }"
+    assert await timed(text) == [1.0, 2.0, 3.0]
+    data, errors = merged(await answered(text))
+    assert ([film["title"] for film in data["person"]["sequels"]], errors) == (["V", "VI", "VII"], [])
