@@ -18,10 +18,11 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from .admission import Admission
+from .admission import Admission, Pressure
 from .clock import Clock, LoopClock
 from .edge import (
     Compression,
+    Doorstep,
     FaultsHeader,
     Front,
     GraphQLEndpoint,
@@ -79,6 +80,8 @@ class Application:
     sagas: Host | None
     telemetry: Telemetry
     admission: Admission
+    pressure: Pressure
+    doorstep: Doorstep
     steering: Steering
     trusted: Mapping[str, str]
     """Texts of documents by their ids."""
@@ -147,7 +150,8 @@ def create_app(
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
-    `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
+    `steered`: whether the settings' file is watched, operators are listened to and overload is measured while it runs, as `sagaql
+    serve` does.
     `telemetry`, `wires`, `authenticator`, `clock`, `journal` and `store` stand in for the real ones in tests and embeddings.
     `hosting` makes the host of the sagas, an embedded one unless it is given; with `siblings` it is one of the processes
     that share the machine's bounds.
@@ -216,7 +220,10 @@ def compose(
                 journal=journal,
             )
         )
-    admission = Admission(operations, telemetry=telemetry, max_streams=streams)
+    admission = Admission(
+        operations, telemetry=telemetry, clock=clock, random=random, max_streams=streams, limits=settings.overload
+    )
+    pressure = Pressure(admission, limits=settings.overload, telemetry=telemetry)
     operation = settings.operation
     documents = Documents(
         graph.core,
@@ -246,6 +253,7 @@ def compose(
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
         secret_keys=settings.secret_keys,
+        is_strained=lambda: pressure.is_strained and settings.overload.shed_optional,
     )
     steering = Steering(
         settings, services, telemetry=telemetry, callers=callers, process=None if siblings is None else siblings.name
@@ -260,6 +268,8 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        pressure=pressure,
+        doorstep=Doorstep(pressure.share, path=GRAPHQL_PATH.encode(), metrics=telemetry.metrics, random=random),
         steering=steering,
         trusted=trusted,
         shared=_shared(settings, store, telemetry=telemetry, clock=clock, random=random),
@@ -418,9 +428,12 @@ def _lifespan(settings: Settings, gateway: Application, *, steered: bool) -> Any
                 gateway.shared.start()
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
+                if steered:
+                    gateway.pressure.begin()
                 async with gateway.steering.listening() if steered else nullcontext():
                     yield
             finally:
+                gateway.pressure.end()
                 await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)

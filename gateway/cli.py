@@ -351,6 +351,7 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
                 log=log,
                 on_leave=leave,
                 ws_max_size=settings.server.max_body,
+                doorstep=app.state.gateway.doorstep,
             )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
@@ -426,7 +427,13 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
         leave = app.state.gateway.leave
         held = server.inherited(listening)
         server.serve(
-            app, held, drain=settings.server.drain, log=log, on_leave=leave, ws_max_size=settings.server.max_body
+            app,
+            held,
+            drain=settings.server.drain,
+            log=log,
+            on_leave=leave,
+            ws_max_size=settings.server.max_body,
+            doorstep=app.state.gateway.doorstep,
         )
     except SettingsInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error

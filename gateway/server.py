@@ -16,16 +16,19 @@ import struct
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
+from httptools import HttpRequestParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 from . import collector
-from .clock import Seconds
+from .clock import Instant, Seconds
+from .edge import Doorstep
 from .edge.leaving import ABORT, EXTENSION, Left
 from .edge.parameters import WHOLE_BODY
 from .telemetry import Log
@@ -86,8 +89,11 @@ def serve(
     log: Log,
     on_leave: Callable[[], None] = lambda: None,
     ws_max_size: int = 1024 * 1024,
+    doorstep: Doorstep | None = None,
 ) -> None:
     """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds.
+
+    `doorstep`: judges requests before they are read.
 
     Raises: StartFailed, PortTaken.
     """
@@ -100,7 +106,7 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http=_Connection,
+        http=cast("type[_Connection]", partial(_Connection, doorstep=doorstep)),
         ws=_Socket,
         ws_max_size=ws_max_size,
         ws_ping_interval=None,  # `graphql-transport-ws` has pings of its own
@@ -164,9 +170,67 @@ class _Connection(HttpToolsProtocol):
     """uvicorn's, which also tells whoever asks that the client has left, and that the body is here: else each request needs a task
     that listens, and a timer."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, doorstep: Doorstep | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watching: set[Left] = set()
+        self._doorstep = doorstep
+        self._held: list[bytes] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._held is not None:  # its body is not whole: whoever lets us wait is read as it comes
+            self._let_in()
+
+    def on_headers_complete(self) -> None:
+        if self._doorstep is not None and self._doorstep.is_on and self._parser.get_method() == b"POST":
+            self._held = []
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._held is not None:
+            body = b"".join(self._held)
+            refusal = self._refusal(body)
+            if refusal is not None:
+                self._refuse(refusal)
+                return
+            self._let_in()
+        super().on_message_complete()
+
+    def _refusal(self, body: bytes) -> bytes | None:
+        before = cast("RequestResponseCycle | None", self.cycle)
+        is_free = before is None or before.response_complete
+        if self._doorstep is None or not is_free or self._parser.should_upgrade():
+            return None
+        peer = None if self.client is None else self.client[0]
+        return self._doorstep.refusal(self.url, self.headers, body, peer=peer, now=Instant(self.loop.time()))
+
+    def _refuse(self, refusal: bytes) -> None:
+        """Nothing of the request was begun."""
+        self._held = None
+        self.transport.write(refusal)
+        if self._parser.should_keep_alive():
+            self.on_response_complete()
+        else:
+            self.transport.close()
+
+    @property
+    def _parser(self) -> HttpRequestParser:
+        known: HttpRequestParser = cast("Any", self.parser)  # uvicorn sets it to None in the end
+        return known
+
+    def _let_in(self) -> None:
+        """Begin what was held."""
+        held, self._held = self._held or [], None
+        super().on_headers_complete()
+        for body in held:
+            super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -39,6 +39,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from .clock import Seconds, duration
 from .control import Signature, signature
+from .overload_limits import OverloadLimits
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
@@ -522,6 +523,8 @@ class Settings(BaseSettings):
     operation: OperationSettings = OperationSettings()
     streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
     """How long subscriptions may be silent, stalled or idle."""
+    overload: Annotated[OverloadLimits, AsWritten()] = OverloadLimits()
+    """What happens when there is more to do than can be done."""
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None

@@ -3,6 +3,7 @@
 from .authentication import StaticTokens, hashed
 from .compression import Compression
 from .documents import KnownDocuments, document_id
+from .doorstep import Doorstep
 from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
@@ -18,6 +19,7 @@ from .streaming import HttpStreams
 
 __all__ = [
     "Compression",
+    "Doorstep",
     "FaultsHeader",
     "Front",
     "GraphQLEndpoint",

@@ -23,7 +23,7 @@ from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
 from .origins import Cors, Origins, ensure_wanted
 from .parameters import from_body, from_query
-from .requests import Requests
+from .requests import Requests, peer_of
 from .responses import ALLOWED, READING, MethodNotAllowed, Responses
 from .streaming import HttpStreams
 
@@ -129,11 +129,12 @@ class GraphQLEndpoint:
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await self._authenticator.authenticate(Headers(raw=headers.raw))
         parameters, only_queries = await self._parameters(scope, headers, receive), scope["method"] in READING
+        peer = peer_of(scope)
         try:
-            graphql = self._requests.read(parameters, headers, identity=identity, only_queries=only_queries)
+            graphql = self._requests.read(parameters, headers, identity=identity, peer=peer, only_queries=only_queries)
         except PersistedQueryNotFound as unknown:
             graphql = await self._requests.read_learnt(
-                unknown, parameters, headers, identity=identity, only_queries=only_queries
+                unknown, parameters, headers, identity=identity, peer=peer, only_queries=only_queries
             )
         if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
             return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)

@@ -31,7 +31,7 @@ from ..telemetry import Metrics
 from .client_headers import ClientHeaders
 from .leaving import aborting
 from .origins import Origins
-from .requests import Requests
+from .requests import Requests, peer_of
 from .streaming import FAREWELL_WITHIN, Ending
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -126,13 +126,15 @@ class GraphQLWebSocket:
         """Raises: Unauthenticated."""
         return await self._authenticator.authenticate(headers)
 
-    async def request(self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity) -> GraphQLRequest:
+    async def request(
+        self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity, peer: str
+    ) -> GraphQLRequest:
         """Raises: RequestError for what is no GraphQL request."""
         given = ClientHeaders(headers.raw)
         try:
-            return self._requests.read(payload, given, identity=identity)
+            return self._requests.read(payload, given, identity=identity, peer=peer)
         except PersistedQueryNotFound as unknown:
-            return await self._requests.read_learnt(unknown, payload, given, identity=identity)
+            return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
 
     def expires_in(self, identity: Identity) -> Seconds | None:
         """Seconds until the caller's credentials are no longer valid; None: they do not expire."""
@@ -269,7 +271,9 @@ class _Connection:
     async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
         try:
-            request = await self._endpoint.request(payload, self._headers, identity=identity)
+            request = await self._endpoint.request(
+                payload, self._headers, identity=identity, peer=peer_of(self._socket.scope)
+            )
             async with aclosing(self._endpoint.answers(request)) as answers:
                 async for result in answers:
                     if result.is_request_error:

@@ -57,7 +57,7 @@ class Responses:
             coding = self._compression.coding(body, headers.get("accept-encoding"))
         told = [*self._always[media_type]]
         if status >= 400:
-            told += _refusal(result.status, method)
+            told += _refusal(result, method)
         elif result.freshness is not None and method in READING:
             tag = tag_of(body, media_type, coding)
             told = self._kept(result.freshness, media_type, tag)
@@ -107,10 +107,11 @@ def _always(media_type: str, varies: bytes) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def _refusal(status: int, method: str) -> Iterator[tuple[bytes, bytes]]:
+def _refusal(result: GraphQLResult, method: str) -> Iterator[tuple[bytes, bytes]]:
     """What a client can do about it."""
+    status = result.status
     if status == AdmissionError.status:
-        yield b"retry-after", b"1"
+        yield b"retry-after", b"%d" % result.retry_after
     if status == Unauthenticated.status:
         yield b"www-authenticate", b"Bearer"
     if status == MethodNotAllowed.status:

@@ -17,6 +17,10 @@ Together = Literal["sum", "max", "worst"]
 
 GAUGES: Mapping[str, Together] = {
     "sagaql_operations_in_flight": "sum",
+    "sagaql_operations_waiting": "sum",
+    "sagaql_operations_limit": "sum",
+    "sagaql_event_loop_lag_seconds": "max",
+    "sagaql_processor_utilisation": "max",
     "sagaql_subscriptions": "sum",
     "sagaql_settings_invalid": "max",
     "sagaql_shared_store_breaker_open": "max",
@@ -71,6 +75,39 @@ class Metrics:
         )
         self.operations_in_flight = Gauge(
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
+        )
+        self.operations_waiting = Gauge(
+            "sagaql_operations_waiting", "Operations that wait for a permit.", registry=registry
+        )
+        self.operations_limit = Gauge(
+            "sagaql_operations_limit", "Operations that may be under way at once, as learnt.", registry=registry
+        )
+        self.operations_waited = Histogram(
+            "sagaql_operation_wait_seconds",
+            "Waits of operations that had to wait for their permit and got it.",
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.operations_shed = Counter(
+            "sagaql_operations_shed_total",
+            "Operations that were refused a permit.",
+            ["rank"],  # background | query | mutation | critical
+            registry=registry,
+        )
+        self.requests_refused_early = Counter(
+            "sagaql_requests_refused_early_total",
+            "Requests beyond a client's share that were refused before they were read.",
+            registry=registry,
+        )
+        self.event_loop_lag = Gauge(
+            "sagaql_event_loop_lag_seconds",
+            "How late the event loop was in the last tenth of a second in which operations ran.",
+            registry=registry,
+        )
+        self.processor_utilisation = Gauge(
+            "sagaql_processor_utilisation",
+            "Share of one processor that the process took in that tenth of a second.",
+            registry=registry,
         )
         self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
         self.streams_ended = Counter(
