@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
+.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-overload bench-sagas bench-streams soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -67,6 +67,9 @@ bench-resilience: .stamps/venv ## what the resilience stack costs and is good fo
 
 bench-sagas: .stamps/venv .stamps/dbos ## what durable mutations cost, beside a peer; writes benchmarks/results/sagas.json
 	@$(BIN)/python -m benchmarks.sagas
+
+bench-overload: .stamps/venv ## what a gateway does at ten times its load, and while it is restarted; writes benchmarks/results/overload.json
+	@$(BIN)/python -m benchmarks.overload
 
 bench-streams: .stamps/venv ## what 5,000 subscriptions cost one process; writes benchmarks/results/streams.json
 	@$(BIN)/python -m benchmarks.streams
