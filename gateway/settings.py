@@ -39,6 +39,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from .clock import Seconds, duration
 from .control import Signature, signature
+from .head_limits import HeadLimits
 from .overload_limits import OverloadLimits
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
@@ -171,6 +172,15 @@ class ServerSettings(Concern):
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
     body_timeout: LongerThanZero = Seconds(10.0)
     """Seconds in which a request's body has to be here, else 408. 10 s: a MiB over a poor mobile line takes five."""
+    max_head: Size = 32 * 1024
+    """Bytes of a request's line and headers, else 431. 32 KiB: four times what browsers and proxies send."""
+    max_headers: Positive = 100
+    """Headers of a request, else 431. 100: as other servers have it."""
+    head_timeout: LongerThanZero = Seconds(10.0)
+    """Seconds in which a request's line and headers have to be here, from the connection's beginning or from their first byte;
+    else 408."""
+    max_connections: Positive = 10_000
+    """Connections of each worker; more are answered with 503 and closed. 10 000: some 100 MB."""
     workers: Positive = 1
     """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
     brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
@@ -202,6 +212,13 @@ class ServerSettings(Concern):
     """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
     control: OptionalPath = Path("control.sock")
     """The Unix socket on which `sagaql services` speaks to the running gateway, relative to the journal's folder; "" has none."""
+
+    @property
+    def heads(self) -> HeadLimits:
+        """The bounds of connections and of the heads of requests."""
+        return HeadLimits(
+            bytes=self.max_head, count=self.max_headers, within=self.head_timeout, connections=self.max_connections
+        )
 
     @property
     def operations_each(self) -> int:

@@ -283,7 +283,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, body_timeout, workers, max_operations, max_subscriptions, drain, "
+            "known here: host, port, max_body, body_timeout, max_head, max_headers, head_timeout, max_connections, "
+            "workers, max_operations, max_subscriptions, drain, "
             "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
             "http_caching, graphiql, watch, control"
         ),
