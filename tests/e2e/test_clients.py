@@ -11,6 +11,7 @@ import pytest
 
 from demo.addresses import NAMES
 
+from .client_builds import manifest
 from .client_expectations import DEFERRED, PRODUCT_ID
 from .client_features import FEATURES, Feature
 from .client_shop import Shop
@@ -47,6 +48,7 @@ def shop(running_shop: Shop) -> Shop:
 
 @pytest.fixture(scope="module")
 def drivers() -> Iterator[dict[str, Driver]]:
+    manifest()  # two of them import what is built
     with ExitStack() as stack:
         yield {client.name: stack.enter_context(Driver(client)) for client in CLIENTS}
 
