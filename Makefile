@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema sdk sdk-generate bench bench-resilience bench-sagas bench-streams soak soak-compiled mutants clean
+.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-overload bench-sagas bench-streams soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -22,10 +22,10 @@ help: ## this list
 demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-C
 	@exec $(BIN)/sagaql demo
 
-# Real processes with real time are tested one after the other, all else by two at once.
+# Tests with real processes mostly wait for them, so two files of them go side by side as well, each with a demo of its own.
 test: .stamps/venv web .stamps/clients .stamps/sdk-python .stamps/sdk-typescript ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/e2e
-	@$(BIN)/python -m pytest -q tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e
 
 check: .stamps/venv ## format, lint, strict types, import contracts: no test is run
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
@@ -56,6 +56,9 @@ sdk-generate: .stamps/venv .stamps/sdk-python .stamps/sdk-npm ## the SDKs' types
 schema: .stamps/venv ## print schema.graphql anew from the code
 	@$(BIN)/sagaql schema --write
 
+clients: .stamps/venv .stamps/clients ## other people's clients against the demo; writes docs/clients.md
+	@SAGAQL_WRITE_CLIENTS=1 $(BIN)/python -m pytest -q tests/e2e/test_clients.py
+
 bench: .stamps/venv .stamps/peers ## what a query costs, by its plan and served, beside peers; writes benchmarks/results/execution.json
 	@$(BIN)/python -m benchmarks.execution
 
@@ -64,6 +67,9 @@ bench-resilience: .stamps/venv ## what the resilience stack costs and is good fo
 
 bench-sagas: .stamps/venv .stamps/dbos ## what durable mutations cost, beside a peer; writes benchmarks/results/sagas.json
 	@$(BIN)/python -m benchmarks.sagas
+
+bench-overload: .stamps/venv ## what a gateway does at ten times its load, and while it is restarted; writes benchmarks/results/overload.json
+	@$(BIN)/python -m benchmarks.overload
 
 bench-streams: .stamps/venv ## what 5,000 subscriptions cost one process; writes benchmarks/results/streams.json
 	@$(BIN)/python -m benchmarks.streams
@@ -81,7 +87,7 @@ soak-compiled: .stamps/venv ## 20,000 random operations, compiled and by graphql
 	@$(BIN)/python -m scripts.soak_compiled --seeds $(or $(SEEDS),20000)
 
 clean: ## remove all that make has made, the demo's data included
-	rm -rf .venv .venv-dbos .venv-sdk .stamps .demo dist build web/node_modules tests/clients/node_modules gateway/edge/static *.egg-info
+	rm -rf .venv .venv-dbos .venv-sdk .stamps .demo dist build web/node_modules tests/clients/node_modules tests/clients/build gateway/edge/static *.egg-info
 	rm -rf $(addprefix sdk/typescript/,node_modules dist build)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find gateway resolvers mutations demo tests sdk -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -127,7 +133,7 @@ clean: ## remove all that make has made, the demo's data included
 # Other people's clients of GraphQL over HTTP. Without Node the tests that need them are skipped, in CI they fail.
 .stamps/clients: tests/clients/package.json tests/clients/package-lock.json
 	@mkdir -p .stamps
-	@if ! command -v npm > /dev/null; then echo "tests with other people's clients are left out, for want of Node with npm"; \
+	@if ! { $(HAS_NODE); }; then echo "tests with other people's clients are left out, for want of Node 20.19 or newer with npm"; \
 	elif (cd tests/clients && npm ci --no-audit --no-fund --silent); then touch $@; \
 	else rm -rf tests/clients/node_modules; echo "other people's clients cannot be installed: their tests are left out"; fi
 

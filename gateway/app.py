@@ -18,11 +18,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from .admission import Admission
+from .admission import Admission, Pressure
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .edge import (
     Compression,
+    Doorstep,
     FaultsHeader,
     Front,
     GraphQLEndpoint,
@@ -32,6 +33,7 @@ from .edge import (
     Origins,
     Requests,
     Responses,
+    SharedDocuments,
     TrustedProxy,
     graphiql_routes,
     health_routes,
@@ -53,7 +55,8 @@ from .sagas.journal import Journal
 from .sagas.remote import RemoteHost
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
-from .settings import Settings
+from .settings import Settings, SettingsInvalid
+from .shared import ClientMissing, SharedStore, StoreClient, connect
 from .siblings import Siblings
 from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
@@ -77,9 +80,13 @@ class Application:
     sagas: Host | None
     telemetry: Telemetry
     admission: Admission
+    pressure: Pressure
+    doorstep: Doorstep
     steering: Steering
     trusted: Mapping[str, str]
     """Texts of documents by their ids."""
+    shared: SharedStore | None = None
+    """What this gateway has in common with others; None: nothing."""
     siblings: Siblings | None = None
     """The way to the other processes of this gateway; None where it is alone."""
     _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
@@ -136,14 +143,16 @@ def create_app(
     authenticator: Authenticator | None = None,
     clock: Clock | None = None,
     journal: Journal | None = None,
+    store: StoreClient | None = None,
     steered: bool = False,
     hosting: Hosting | None = None,
     siblings: Siblings | None = None,
 ) -> Starlette:
     """One ASGI application. Nothing is opened before its lifespan begins.
 
-    `steered`: whether the settings' file is watched and operators are listened to while it runs, as `sagaql serve` does.
-    `telemetry`, `wires`, `authenticator`, `clock` and `journal` stand in for the real ones in tests and embeddings.
+    `steered`: whether the settings' file is watched, operators are listened to and overload is measured while it runs, as `sagaql
+    serve` does.
+    `telemetry`, `wires`, `authenticator`, `clock`, `journal` and `store` stand in for the real ones in tests and embeddings.
     `hosting` makes the host of the sagas, an embedded one unless it is given; with `siblings` it is one of the processes
     that share the machine's bounds.
     Raises: GraphInvalid, SettingsInvalid.
@@ -157,6 +166,7 @@ def create_app(
         wires=wires or {},
         clock=clock,
         journal=journal,
+        store=store,
         hosting=hosting or embedded,
         siblings=siblings,
     )
@@ -185,6 +195,7 @@ def compose(
     wires: Mapping[str, Wire],
     clock: Clock,
     journal: Journal | None,
+    store: StoreClient | None = None,
     hosting: Hosting,
     siblings: Siblings | None,
 ) -> Application:
@@ -213,7 +224,10 @@ def compose(
                 journal=journal,
             )
         )
-    admission = Admission(operations, telemetry=telemetry, max_streams=streams)
+    admission = Admission(
+        operations, telemetry=telemetry, clock=clock, random=random, max_streams=streams, limits=settings.overload
+    )
+    pressure = Pressure(admission, limits=settings.overload, telemetry=telemetry)
     operation = settings.operation
     documents = Documents(
         graph.core,
@@ -243,6 +257,7 @@ def compose(
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
         secret_keys=settings.secret_keys,
+        is_strained=lambda: pressure.is_strained and settings.overload.shed_optional,
     )
     steering = Steering(
         settings, services, telemetry=telemetry, callers=callers, process=None if siblings is None else siblings.name
@@ -257,9 +272,31 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        pressure=pressure,
+        doorstep=Doorstep(pressure.share, path=GRAPHQL_PATH.encode(), metrics=telemetry.metrics, random=random),
         steering=steering,
         trusted=trusted,
+        shared=_shared(settings, store, telemetry=telemetry, clock=clock, random=random),
         siblings=siblings,
+    )
+
+
+def _shared(
+    settings: Settings, client: StoreClient | None, *, telemetry: Telemetry, clock: Clock, random: Random
+) -> SharedStore | None:
+    """Nothing is connected yet. Raises: SettingsInvalid where it never could be."""
+    shared = settings.shared
+    if client is None and shared.address is not None:
+        try:
+            client = connect(shared.address, ca_file=shared.ca_file)
+        except ClientMissing as error:
+            raise SettingsInvalid([f"shared.url: {error}"]) from error
+        except OSError as error:
+            raise SettingsInvalid([f"shared.ca_file: its certificates cannot be read: {error}"]) from error
+    if client is None:
+        return None
+    return SharedStore(
+        client, timeout=shared.timeout, prefix=shared.prefix, telemetry=telemetry, clock=clock, jitter=random.random
     )
 
 
@@ -295,9 +332,17 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
             clock=clock,
             metrics=gateway.telemetry.metrics,
         ),
-        documents=KnownDocuments(
-            gateway.trusted, only_trusted=settings.operation.trusted_only, persisted=settings.operation.persisted
-        ),
+        documents=_documents(settings, gateway),
+    )
+
+
+def _documents(settings: Settings, gateway: Application) -> KnownDocuments:
+    operation, store = settings.operation, gateway.shared
+    shared = (
+        None if store is None else SharedDocuments(store, keep=operation.persisted_for, telemetry=gateway.telemetry)
+    )
+    return KnownDocuments(
+        gateway.trusted, only_trusted=operation.trusted_only, persisted=operation.persisted, shared=shared
     )
 
 
@@ -394,14 +439,21 @@ def _lifespan(
                 await gateway.sagas.start()
             if gateway.siblings is not None:
                 await gateway.siblings.attach(gateway.telemetry.metrics.exposition)
+            if gateway.shared is not None:
+                gateway.shared.start()
             gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
             try:
+                if steered:
+                    gateway.pressure.begin()
                 async with gateway.steering.listening() if steered else nullcontext():
                     yield
             finally:
+                gateway.pressure.end()
                 await gateway.left()
                 if gateway.sagas is not None:
                     await gateway.sagas.stop(settings.sagas.drain)
+                if gateway.shared is not None:
+                    await gateway.shared.close()
                 if gateway.siblings is not None:
                     await gateway.siblings.detach()
                 gateway.telemetry.log.info("stopped")
@@ -412,7 +464,10 @@ def _lifespan(
 
 def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     services = {name: "breaker open" if client.is_breaker_open else "ok" for name, client in gateway.services.items()}
-    return not gateway.admission.is_draining, {"services": services, "sagas": _sagas_condition(gateway.sagas)}
+    told: dict[str, Any] = {"services": services, "sagas": _sagas_condition(gateway.sagas)}
+    if gateway.shared is not None:
+        told["shared"] = "left alone" if gateway.shared.is_left_alone else "ok"
+    return not gateway.admission.is_draining, told
 
 
 def _sagas_condition(host: Host | None) -> str:

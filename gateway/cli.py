@@ -377,6 +377,8 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
                 on_leave=leave,
                 ws_max_size=settings.server.max_body,
                 tls=settings.tls,
+                doorstep=app.state.gateway.doorstep,
+                heads=settings.server.heads,
             )
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
@@ -463,6 +465,8 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
             on_leave=leave,
             ws_max_size=settings.server.max_body,
             tls=settings.tls,
+            doorstep=app.state.gateway.doorstep,
+            heads=settings.server.heads,
         )
     except SettingsInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error

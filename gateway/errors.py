@@ -144,8 +144,15 @@ class AdmissionError(GatewayError):
 
 
 class Overloaded(AdmissionError):
+    """`retry_after`: in so many whole seconds, a little different for each, so that those who are refused together do not come
+    back together."""
+
     code = "OVERLOADED"
     meaning = "The gateway already runs as many operations as it may; try after `Retry-After`."
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Draining(AdmissionError):

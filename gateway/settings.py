@@ -42,7 +42,9 @@ from .clock import Seconds, duration
 from .control import Signature, signature
 from .edge.authentication import LONGEST_TOKEN, Issuer, TrustedProxy, ensure_apart, hashed, path_of
 from .edge.tls import Tls
+from .head_limits import HeadLimits
 from .identity import Identity, known
+from .overload_limits import OverloadLimits
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
@@ -65,6 +67,7 @@ from .settings_sources import (
     Tree,
     environment_tree,
     merged,
+    number,
     origins,
     problems_of,
     python_name,
@@ -73,6 +76,7 @@ from .settings_sources import (
     words,
     written,
 )
+from .shared import StoreAddress, address_of
 from .stream_limits import StreamLimits
 
 __all__ = [
@@ -86,6 +90,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SettingsInvalid",
+    "SharedSettings",
     "TelemetrySettings",
     "TokenSettings",
     "load_settings",
@@ -176,6 +181,15 @@ class ServerSettings(Concern):
     """Bytes of a request's body. 1 MiB: a hundred times a large document with its variables."""
     body_timeout: LongerThanZero = Seconds(10.0)
     """Seconds in which a request's body has to be here, else 408. 10 s: a MiB over a poor mobile line takes five."""
+    max_head: Size = 32 * 1024
+    """Bytes of a request's line and headers, else 431. 32 KiB: four times what browsers and proxies send."""
+    max_headers: Positive = 100
+    """Headers of a request, else 431. 100: as other servers have it."""
+    head_timeout: LongerThanZero = Seconds(10.0)
+    """Seconds in which a request's line and headers have to be here, from the connection's beginning or from their first byte;
+    else 408."""
+    max_connections: Positive = 10_000
+    """Connections of each worker; more are answered with 503 and closed. 10 000: some 100 MB."""
     workers: Positive = 1
     """Processes that answer requests, all on the one port. More than one: a process of its own runs the sagas, and each worker
     brings its own caches and breakers. 1: about as many as there are processors is the most that helps."""
@@ -186,7 +200,7 @@ class ServerSettings(Concern):
     """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 20 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
     """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
-    partial_success_status: Literal[200, 294] = 200
+    partial_success_status: Annotated[Literal[200, 294], BeforeValidator(number)] = 200
     """The status of data with errors beside it, as application/graphql-response+json: 294 shows it to whoever reads statuses only,
     and is no error. 200: not every client, proxy and dashboard has heard of 294."""
     compress: bool = True
@@ -229,6 +243,13 @@ class ServerSettings(Concern):
         return self
 
     @property
+    def heads(self) -> HeadLimits:
+        """The bounds of connections and of the heads of requests."""
+        return HeadLimits(
+            bytes=self.max_head, count=self.max_headers, within=self.head_timeout, connections=self.max_connections
+        )
+
+    @property
     def operations_each(self) -> int:
         """What one worker admits of `max_operations`."""
         return math.ceil(self.max_operations / self.workers)
@@ -266,7 +287,11 @@ class OperationSettings(Concern):
     """Whether nothing but the trusted documents is served, whoever asks."""
     persisted: Size | None = None
     """Characters of documents that clients may have kept under their hash (Apollo's automatic persisted queries), in each
-    worker. None: they are told to send texts. 16MiB holds some ten thousand."""
+    worker. None: they are told to send texts. 16MiB holds some ten thousand. With `shared.url` all gateways know what one was
+    sent."""
+    persisted_for: LongerThanZero = Seconds(86_400.0)
+    """Seconds that the shared store keeps a document which no gateway asks for there. 1d: whoever comes back after a weekend sends
+    the text once, and what nobody uses any more is gone tomorrow. Without `shared.url` it means nothing."""
     compile: bool = True
     """Whether an operation that is seen again is compiled into a plan. Off: graphql-core executes everything, many times slower."""
     incremental: bool = True
@@ -447,6 +472,42 @@ class SagaSettings(Concern):
         if self.secret_key is None:
             return None
         return KeyRing(self.secret_key.get_secret_value(), old=[key.get_secret_value() for key in self.old_secret_keys])
+
+
+class SharedSettings(Concern):
+    """A store that several gateways share: Redis or Valkey. It makes them know more, and is never needed for an answer."""
+
+    url: SecretStr | None = None
+    """Where it is: "redis://user:password@host:6379/0", "rediss://" with TLS. Write ${NAME} and keep it in the environment. None:
+    each process goes by its own memory. Needs the extra: pip install 'sagaql[redis]'."""
+    timeout: LongerThanZero = Seconds(0.05)
+    """Seconds that a request waits for it. 50 ms: a hundred times what one in the same network takes, and not yet what people
+    notice. Five failures in a row, or half of twenty, and it is left alone for a while."""
+    prefix: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = "sagaql:"
+    """How every key begins. Gateways that share a store and must not know one another's have different ones."""
+    ca_file: str | None = None
+    """Certificates (PEM) that a rediss:// address is verified against; None: the system's. There is no way to verify nothing."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            address_of(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _certificates_have_a_use(self) -> Self:
+        address = self.address
+        if self.ca_file is not None and (address is None or not address.is_encrypted):
+            raise ValueError("ca_file is given, and url is not encrypted: write rediss:// in url, or leave ca_file out")
+        if self.ca_file is not None and not Path(self.ca_file).is_file():
+            raise ValueError(f"ca_file is {self.ca_file!r}: there is no such file")
+        return self
+
+    @property
+    def address(self) -> StoreAddress | None:
+        """The URL, read."""
+        return None if self.url is None else address_of(self.url.get_secret_value())
 
 
 class TokenSettings(Concern):
@@ -641,12 +702,15 @@ class Settings(BaseSettings):
     operation: OperationSettings = OperationSettings()
     streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
     """How long subscriptions may be silent, stalled or idle."""
+    overload: Annotated[OverloadLimits, AsWritten()] = OverloadLimits()
+    """What happens when there is more to do than can be done."""
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
     """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
     are read again."""
     sagas: SagaSettings = SagaSettings()
+    shared: SharedSettings = SharedSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

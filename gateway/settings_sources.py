@@ -1,7 +1,7 @@
 """Where settings come from and what is said when they are wrong: TOML and environment to one tree, errors to sentences.
 
 Invariants: reading never stops at the first mistake of its kind; a sentence begins with the dotted path, and never
-repeats a secret: a value from below `identity` or `set_headers`, or of `game_day_key`. Nothing here knows which
+repeats a secret: a value from below `identity`, `shared` or `set_headers`, or of `game_day_key`. Nothing here knows which
 settings there are: the model is handed in.
 """
 
@@ -31,7 +31,7 @@ NESTING = "__"
 SHORT_NAMES = {"SAGAQL_PORT": "SAGAQL_SERVER__PORT"}
 """Names worth typing by hand; the long one wins where both are set."""
 
-_SECRETS = frozenset({"identity", "game_day_key", "set_headers"})
+_SECRETS = frozenset({"identity", "game_day_key", "set_headers", "shared"})
 """Sections and settings whose values are repeated nowhere."""
 
 _LONGEST_SHOWN = 80  # characters of a wrong value
@@ -262,6 +262,11 @@ def python_name(text: str) -> str:
     if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ValueError(f"{text!r} names nothing in Python: write it as module:name")
     return text
+
+
+def number(text: object) -> object:
+    """That of "294", as the environment says it; anything else as it is."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else text
 
 
 def words(text: object) -> object:

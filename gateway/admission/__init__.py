@@ -1,5 +1,7 @@
-"""Who may enter: a permit for an operation, or a clear refusal. Rate, priority and cost come beside it."""
+"""Who may enter: a permit for an operation, a short wait for one, or a clear refusal."""
 
 from .concurrency import Admission
+from .pressure import Pressure
+from .rank import Rank
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Pressure", "Rank"]

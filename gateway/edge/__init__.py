@@ -3,6 +3,7 @@
 from .authentication import BearerTokens, FetchedKeys, FileOfKeys, Issuer, KeySet, StaticTokens, TrustedProxy, hashed
 from .compression import Compression
 from .documents import KnownDocuments, document_id
+from .doorstep import Doorstep
 from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
@@ -12,12 +13,14 @@ from .origins import Origins
 from .pages import graphiql_routes, landing
 from .requests import Requests
 from .responses import Responses
+from .shared_documents import SharedDocuments
 from .signals import signal_route
 from .streaming import HttpStreams
 
 __all__ = [
     "BearerTokens",
     "Compression",
+    "Doorstep",
     "FaultsHeader",
     "FetchedKeys",
     "FileOfKeys",
@@ -31,6 +34,7 @@ __all__ = [
     "Origins",
     "Requests",
     "Responses",
+    "SharedDocuments",
     "StaticTokens",
     "TrustedProxy",
     "document_id",

@@ -2,8 +2,9 @@
 
 Sources: GraphQL over HTTP, appendix "Persisted Documents"; Apollo's automatic persisted queries (`extensions.persistedQuery`).
 Invariants: what an id stands for never changes while the gateway runs; a text is kept only under its own SHA-256; where only
-trusted documents are served, no other text is parsed.
-State: texts that clients had kept, of one process and bounded; a client that is told that its hash is not known sends the text.
+trusted documents are served, no other text is parsed. A text that is here is found without waiting for anything.
+State: texts that clients had kept, of one process and bounded, and of all gateways where they share a store; a client that is told
+that its hash is not known sends the text.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..errors import (
     PersistedQueryNotSupported,
     RequestError,
 )
+from .shared_documents import SharedDocuments
 
 _HASH = re.compile(r"[0-9a-f]{64}").fullmatch
 
@@ -38,20 +40,33 @@ class KnownDocuments:
     """Documents that need not be sent."""
 
     def __init__(
-        self, trusted: Mapping[str, str] | None = None, *, only_trusted: bool = False, persisted: int | None = None
+        self,
+        trusted: Mapping[str, str] | None = None,
+        *,
+        only_trusted: bool = False,
+        persisted: int | None = None,
+        shared: SharedDocuments | None = None,
     ) -> None:
-        """`trusted`: texts by id. `persisted`: characters of text that clients may have kept for them; None: none."""
+        """`trusted`: texts by id. `persisted`: characters of text that clients may have kept for them; None: none.
+
+        `shared`: what other gateways were sent, if they share it.
+        """
         self._trusted = trusted or {}
         self._only = frozenset(self._trusted.values()) if only_trusted else None
         self._persisted: LRUCache[str, str] | None = None if persisted is None else LRUCache(persisted, getsizeof=len)
+        self._shared = None if persisted is None else shared
 
     def __repr__(self) -> str:
         persisted = "" if self._persisted is None else f", {len(self._persisted)} persisted"
         return f"<KnownDocuments {len(self._trusted)} ids{persisted}>"
 
     def text(self, parameters: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
-        """The text of the document that a request asks for. Raises: RequestError."""
-        given, named = parameters.get("query"), parameters.get("documentId")
+        """The text of the document that a request asks for. An empty one is none: some clients must send it beside an id.
+
+        Raises: RequestError.
+        """
+        named = parameters.get("documentId")
+        given = None if parameters.get("query") == "" else parameters.get("query")
         if named is not None:
             return self._by_id(named, given)
         if "persistedQuery" in extensions:
@@ -65,6 +80,16 @@ class KnownDocuments:
         if self._only is not None and text not in self._only:
             raise DocumentNotTrusted("this gateway serves trusted documents only: have yours added to them")
         return text
+
+    async def learn(self, extensions: Mapping[str, Any]) -> bool:
+        """Ask the other gateways for the text whose hash was not known. Returns: whether `text` may find it now."""
+        if self._shared is None:
+            return False
+        digest = _digest_of(extensions.get("persistedQuery"))
+        text = await self._shared.find(digest)
+        if text is not None:
+            self._keep(digest, text)
+        return text is not None
 
     def _by_id(self, named: object, given: object) -> str:
         if given is not None:
@@ -93,9 +118,17 @@ class KnownDocuments:
             return known
         if not isinstance(given, str) or _hash_of(given) != digest:
             raise RequestError("extensions.persistedQuery.sha256Hash is not the SHA-256 of query")
-        if len(given) <= self._persisted.maxsize and (self._only is None or given in self._only):
-            self._persisted[digest] = given
+        if self._persisted.get(digest) is None and self._keep(digest, given) and self._shared is not None:
+            self._shared.keep(digest, given)
         return given
+
+    def _keep(self, digest: str, text: str) -> bool:
+        """Whether it is kept now."""
+        kept = self._persisted
+        if kept is None or len(text) > kept.maxsize or (self._only is not None and text not in self._only):
+            return False
+        kept[digest] = text
+        return True
 
 
 def _digest_of(said: object) -> str:

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..clock import Seconds
-from ..errors import Draining, RequestError
+from ..errors import Draining, PersistedQueryNotFound, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
 from ..identity import Authenticator
 from .authentication import caller_of
@@ -24,7 +24,7 @@ from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
 from .origins import Cors, Origins, ensure_wanted
 from .parameters import from_body, from_query
-from .requests import Requests
+from .requests import Requests, peer_of
 from .responses import ALLOWED, READING, MethodNotAllowed, Responses
 from .streaming import HttpStreams
 
@@ -129,12 +129,14 @@ class GraphQLEndpoint:
         if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await caller_of(scope, Headers(raw=headers.raw), self._authenticator)
-        graphql = self._requests.read(
-            await self._parameters(scope, headers, receive),
-            headers,
-            identity=identity,
-            only_queries=scope["method"] in READING,
-        )
+        parameters, only_queries = await self._parameters(scope, headers, receive), scope["method"] in READING
+        peer = peer_of(scope)
+        try:
+            graphql = self._requests.read(parameters, headers, identity=identity, peer=peer, only_queries=only_queries)
+        except PersistedQueryNotFound as unknown:
+            graphql = await self._requests.read_learnt(
+                unknown, parameters, headers, identity=identity, peer=peer, only_queries=only_queries
+            )
         if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
             return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))

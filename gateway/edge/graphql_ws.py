@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..clock import Clock, LoopClock, Seconds
-from ..errors import AuthenticationUnavailable, GatewayError, RequestError, Unauthenticated
+from ..errors import AuthenticationUnavailable, GatewayError, PersistedQueryNotFound, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
 from ..identity import Authenticator, Identity
 from ..stream_limits import StreamLimits
@@ -32,7 +32,7 @@ from .authentication import caller_of
 from .client_headers import ClientHeaders
 from .leaving import aborting
 from .origins import Origins
-from .requests import Requests
+from .requests import Requests, peer_of
 from .streaming import FAREWELL_WITHIN, Ending
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -129,9 +129,15 @@ class GraphQLWebSocket:
         """Raises: Unauthenticated, AuthenticationUnavailable, RequestError."""
         return await caller_of(scope, headers, self._authenticator)
 
-    def request(self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity) -> GraphQLRequest:
+    async def request(
+        self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity, peer: str
+    ) -> GraphQLRequest:
         """Raises: RequestError for what is no GraphQL request."""
-        return self._requests.read(payload, ClientHeaders(headers.raw), identity=identity)
+        given = ClientHeaders(headers.raw)
+        try:
+            return self._requests.read(payload, given, identity=identity, peer=peer)
+        except PersistedQueryNotFound as unknown:
+            return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
 
     def expires_in(self, identity: Identity) -> Seconds | None:
         """Seconds until the caller's credentials are no longer valid; None: they do not expire."""
@@ -270,7 +276,9 @@ class _Connection:
     async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
         try:
-            request = self._endpoint.request(payload, self._headers, identity=identity)
+            request = await self._endpoint.request(
+                payload, self._headers, identity=identity, peer=peer_of(self._socket.scope)
+            )
             async with aclosing(self._endpoint.answers(request)) as answers:
                 async for result in answers:
                     if result.is_request_error:

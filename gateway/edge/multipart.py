@@ -1,7 +1,8 @@
 """Answers as parts of `multipart/mixed`, in two dialects: subscriptions as Apollo's clients know them, each answer in a payload of
 its own (`subscriptionSpec=1.0`); and answers as they are, for results that come in increments (`deferSpec`, `incrementalSpec`).
 
-Invariant: each part ends with the next part's delimiter, since clients take a part only when they have seen where it ends.
+Invariants: each part ends with the next part's delimiter, since clients take a part only when they have seen where it ends; that of
+a subscription, whose next part may be long in coming, says its length, since Python's gql looks for the next part otherwise.
 Source: Apollo's "Multipart HTTP protocol for GraphQL subscriptions"; GraphQL over HTTP's incremental delivery RFC; RFC 2046 5.1.
 """
 
@@ -20,7 +21,7 @@ SUBSCRIPTION_SPEC = "1.0"
 _DIALECTS = ("deferspec", "incrementalspec")
 _WRITTEN = {"deferspec": "deferSpec", "incrementalspec": "incrementalSpec"}
 _KNOWN = {"deferspec": ("20220824",), "incrementalspec": ("v0.2",)}
-_HEAD = b"\r\ncontent-type: application/json; charset=utf-8\r\n\r\n"
+_TYPE = b"\r\ncontent-type: application/json; charset=utf-8\r\n"
 
 
 def is_for_subscriptions(dialect: Range) -> bool:
@@ -40,23 +41,28 @@ class Payloads:
     """A `Framing`: every answer is a part `{"payload": {...}}`, and an empty one is a heartbeat."""
 
     transport = "multipart"
-    media_type = f'{MULTIPART};boundary="graphql";subscriptionSpec={SUBSCRIPTION_SPEC}'.encode()
+    media_type = f"{MULTIPART};boundary=graphql;subscriptionSpec={SUBSCRIPTION_SPEC}".encode()
+    """Without quotes: Python's gql looks for it so."""
     opening = b"\r\n--graphql"
-    heartbeat = _HEAD + b"{}\r\n--graphql"
+    heartbeat = _TYPE + b"content-length: 2\r\n\r\n{}\r\n--graphql"
     end = b"--\r\n"
 
     def answer(self, result: GraphQLResult) -> bytes:
         """Raises: Unwritable."""
-        return b'%s{"payload":%s}\r\n--graphql' % (_HEAD, result.encoded())
+        return _measured(b'{"payload":%s}' % result.encoded())
 
     def broken_off(self, result: GraphQLResult) -> bytes:
         """Outside the payload: it is the stream that failed, not the operation."""
         said: Mapping[str, Any] = {"payload": None, "errors": list(result.errors)}
-        return b"%s%s\r\n--graphql%s" % (_HEAD, orjson.dumps(said), self.end)
+        return _measured(orjson.dumps(said)) + self.end
 
     def restarting(self, result: GraphQLResult) -> bytes:
         """The error says that it may be tried again."""
         return self.broken_off(result)
+
+
+def _measured(body: bytes) -> bytes:
+    return b"%scontent-length: %d\r\n\r\n%s\r\n--graphql" % (_TYPE, len(body), body)
 
 
 class Parts:
@@ -74,7 +80,7 @@ class Parts:
 
     def answer(self, result: GraphQLResult) -> bytes:
         """Raises: Unwritable."""
-        return b"%s%s\r\n---" % (_HEAD, result.encoded())
+        return b"%s\r\n%s\r\n---" % (_TYPE, result.encoded())
 
     def broken_off(self, result: GraphQLResult) -> bytes:
         return self.answer(result) + self.end

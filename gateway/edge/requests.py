@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.types import Scope
+
 from ..clock import Seconds
-from ..errors import Forbidden, RequestError, Unauthenticated
+from ..errors import Forbidden, PersistedQueryNotFound, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, OnError
 from ..identity import Identity
 from ..services import Priority
@@ -44,9 +46,18 @@ class Requests:
     """Whether answers by GET say for how long they may be kept."""
 
     def read(
-        self, parameters: Mapping[str, Any], headers: ClientHeaders, *, identity: Identity, only_queries: bool = False
+        self,
+        parameters: Mapping[str, Any],
+        headers: ClientHeaders,
+        *,
+        identity: Identity,
+        peer: str = "",
+        only_queries: bool = False,
     ) -> GraphQLRequest:
-        """Raises: RequestError for what is no request, NoGameDay and FaultsRefused for faults that are not to be had."""
+        """`peer`: where it comes from.
+
+        Raises: RequestError for what is no request, NoGameDay and FaultsRefused for faults that are not to be had.
+        """
         extensions = optional(parameters, "extensions", dict, "an object") or {}
         may_be_critical = identity.has(self.critical_scope)
         return GraphQLRequest(
@@ -54,6 +65,7 @@ class Requests:
             operation_name=optional(parameters, "operationName", str, "a string"),
             variables=optional(parameters, "variables", dict, "an object") or {},
             identity=identity,
+            client=peer if identity.is_anonymous else (identity.tenant, identity.subject),
             timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
             idempotency_key=headers.get("idempotency-key"),
             priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=may_be_critical),
@@ -66,6 +78,24 @@ class Requests:
             last_event_id=headers.get("last-event-id"),
             only_queries=only_queries,
         )
+
+    async def read_learnt(
+        self,
+        unknown: PersistedQueryNotFound,
+        parameters: Mapping[str, Any],
+        headers: ClientHeaders,
+        *,
+        identity: Identity,
+        peer: str = "",
+        only_queries: bool = False,
+    ) -> GraphQLRequest:
+        """`read` once more, after it raised `unknown`, with what other gateways know. Raises: that, and as `read` does.
+
+        Apart from it, so that a request whose text is known here waits for nothing.
+        """
+        if not await self.documents.learn(optional(parameters, "extensions", dict, "an object") or {}):
+            raise unknown
+        return self.read(parameters, headers, identity=identity, peer=peer, only_queries=only_queries)
 
     def _is_explained(self, extensions: Mapping[str, Any], identity: Identity) -> bool:
         """Raises: RequestError, Unauthenticated, Forbidden."""
@@ -94,6 +124,12 @@ class Requests:
             if not is_sendable(name, value):
                 raise RequestError(f"the header {name} holds a character that no header may hold")
         return tuple(kept)
+
+
+def peer_of(scope: Scope) -> str:
+    """The address that a request comes from; a proxy's, behind one."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def asked_timeout(header: str | None) -> Seconds | None:

@@ -62,7 +62,7 @@ class Responses:
             coding = self._compression.coding(body, headers.get("accept-encoding"))
         told = [*self._always[media_type]]
         if status >= 400:
-            told += refusal(result.status, method, headers)
+            told += refusal(result.status, method, headers, later=result.retry_after)
         elif result.freshness is not None and method in READING:
             tag = tag_of(body, media_type, coding)
             told = self._kept(result.freshness, media_type, tag)
@@ -112,10 +112,10 @@ def _always(media_type: str, varies: bytes) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def refusal(status: int, method: str, headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+def refusal(status: int, method: str, headers: Mapping[str, str], *, later: int = 1) -> Iterator[tuple[bytes, bytes]]:
     """What a client can do about it. Source of the challenge: RFC 6750, 3: an error is named to those only who showed a token."""
     if status == AdmissionError.status:
-        yield b"retry-after", b"1"
+        yield b"retry-after", b"%d" % later
     if status == Unauthenticated.status:
         yield b"www-authenticate", b'Bearer error="invalid_token"' if "authorization" in headers else b"Bearer"
     if status == MethodNotAllowed.status:

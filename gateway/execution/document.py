@@ -123,6 +123,14 @@ class Documents:
             raise entry.with_traceback(None)
         return _chosen(entry, name)
 
+    def kind(self, text: str, name: str | None) -> OperationType | None:
+        """Of an operation that is known; None for others. Cost: a look-up."""
+        entry = self._kept.get(text) or self._entries.get(text)
+        if entry is None or isinstance(entry, DocumentRejected):
+            return None
+        operation = next(iter(entry.values())) if name is None and len(entry) == 1 else entry.get(name)
+        return None if operation is None else operation.kind
+
     def keep(self, text: str) -> Operations:
         """Its operations, kept for good: for documents of the operator's own. Raises: DocumentRejected."""
         entry = self._read(text)

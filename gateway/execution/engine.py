@@ -22,13 +22,13 @@ from graphql import (
 )
 from msgspec.structs import replace
 
-from ..admission import Admission
-from ..clock import Clock, Deadline, Seconds
+from ..admission import Admission, Rank
+from ..clock import Clock, Deadline, Instant, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph, event_id_of
 from ..loading import Loaders, Loads, Polls, Reading, Recording
 from ..sagas import Host, KeyRing
-from ..services import Services
+from ..services import Priority, Services
 from ..services.timers import Timers
 from ..telemetry import Children, Span, SpanKind, Telemetry
 from .delivery import in_parts
@@ -94,7 +94,9 @@ class Engine:
         sagas: Host | None = None,
         scopes: SagaScopes = SagaScopes(),
         secret_keys: KeyRing | None = None,
+        is_strained: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_strained`: whether queries should leave out what they can do without."""
         self.graph = graph
         self.documents = documents
         self.plans = plans
@@ -110,6 +112,7 @@ class Engine:
         self._sagas = sagas
         self._scopes = scopes
         self._secret_keys = secret_keys
+        self._is_strained = is_strained
         self._timers = Timers()
         self._freshnesses = Freshnesses(graph.core)
         self._explainer = Explainer(
@@ -121,18 +124,36 @@ class Engine:
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
             started, kind, name = self._clock.now(), "unknown", None
             try:
-                with self.admission.permit():
+                rank = self._rank(request)
+                async with self.admission.permit(
+                    rank, client=request.client, deadline=self._patience(request, started)
+                ):
                     operation = self.documents.operation(request.text, request.operation_name).at_once
                     kind, name = operation.kind.value, operation.name
                     _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
-                    result = await self._run(operation, request)
+                    result = await self._run(operation, request, since=started)
             except GatewayError as error:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
                 result = self.results.broken(error)
             self._tell(kind, name, request=request, result=result, lasted=Seconds(self._clock.now() - started))
             return result
+
+    def _rank(self, request: GraphQLRequest) -> Rank:
+        """How important the operation is. Cost: a look-up; a document that is not known yet is believed what it begins with."""
+        if request.priority is Priority.CRITICAL or request.identity.has(self._scopes.operator):
+            return Rank.CRITICAL
+        if request.priority is Priority.SHEDDABLE:
+            return Rank.BACKGROUND
+        kind = self.documents.kind(request.text, request.operation_name)
+        is_mutation = kind is OperationType.MUTATION if kind is not None else _begins_as_mutation(request.text)
+        return Rank.MUTATION if is_mutation else Rank.QUERY
+
+    def _patience(self, request: GraphQLRequest, arrived: Instant) -> Deadline:
+        """When the answer is of no use to the client any more, before it is known what it asks for."""
+        asked = request.timeout
+        return Deadline() if asked is None else Deadline(Instant(arrived + min(asked, self._limits.longest)))
 
     def is_subscription(self, request: GraphQLRequest) -> bool:
         """A document that is refused is none. Cost: a look-up, for documents in which the word is found."""
@@ -182,10 +203,12 @@ class Engine:
         """Permit, run, shape: part by part. The operation's deadline is that of all parts, and its line in the log is one."""
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
             _describe(span, operation)
-            started, ctx = self._clock.now(), self._context(operation, request)
+            started = self._clock.now()
+            ctx = self._context(operation, request, since=started)
             parts = Parts(self.results, ctx, request.incremental)
             try:
-                with self.admission.permit():
+                rank = self._rank(request)
+                async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
                     ensure_permitted(operation, request, self.graph)
                     async with aclosing(self._payloads(operation, request, ctx)) as payloads:
                         while (payload := await next_within(ctx.deadline, payloads)) is not None:
@@ -266,9 +289,12 @@ class Engine:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
-    async def _run(self, operation: Operation, request: GraphQLRequest, *, root: Any = None) -> GraphQLResult:
+    async def _run(
+        self, operation: Operation, request: GraphQLRequest, *, root: Any = None, since: Instant | None = None
+    ) -> GraphQLResult:
+        """`since`: when the request arrived; None: now."""
         explanation = self._explanation(operation, request) if request.is_explained else None
-        ctx = self._context(operation, request)
+        ctx = self._context(operation, request, since=since)
         found = self.plans.find(operation, request.variables)
         try:
             if isinstance(found, NotPlanned):
@@ -298,8 +324,17 @@ class Engine:
         deadline = self._limits.granted(operation.kind, request.timeout)
         return self._explainer.explanation(operation, request.variables, deadline=deadline)
 
-    def _context(self, operation: Operation, request: GraphQLRequest, *, deadline: Deadline | None = None) -> Ctx:
-        deadline = deadline or Deadline.after(self._limits.granted(operation.kind, request.timeout), clock=self._clock)
+    def _context(
+        self,
+        operation: Operation,
+        request: GraphQLRequest,
+        *,
+        deadline: Deadline | None = None,
+        since: Instant | None = None,
+    ) -> Ctx:
+        if deadline is None:
+            since = self._clock.now() if since is None else since
+            deadline = Deadline(Instant(since + self._limits.granted(operation.kind, request.timeout)))
         reading = Reading(
             identity=request.identity,
             deadline=deadline,
@@ -325,8 +360,15 @@ class Engine:
             saga_wait=self._limits.saga_wait,
             operator_scope=self._scopes.operator,
             signal_scope=self._scopes.signal,
+            sheds=self._is_strained()
+            and operation.kind is OperationType.QUERY
+            and request.priority is not Priority.CRITICAL,
             begun={} if request.is_explained else None,
         )
+
+
+def _begins_as_mutation(text: str) -> bool:
+    return text.lstrip().startswith("mutation")
 
 
 def _describe(span: Span, operation: Operation) -> None:

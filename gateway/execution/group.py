@@ -1,4 +1,4 @@
-"""What a fragment with @defer wants of the objects of one layer: a run of its own, whose objects are parts of theirs.
+"""What fragments with @defer want of the objects of one layer: a run of its own, whose objects are parts of theirs.
 
 Invariants: an error in a part nulls no more than the part of its object; a part's path is that of the object that it belongs to;
 all parts of a group are ready together, since what they wait for is asked for all of them at once.
@@ -7,7 +7,7 @@ all parts of a group are ready together, since what they wait for is asked for a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from graphql import GraphQLError, GraphQLField, GraphQLObjectType, GraphQLString
@@ -44,21 +44,16 @@ class Group:
         self.holder = Holder(base)
         self.ended = asyncio.create_task(run.end())
 
-    def standing(self) -> list[int]:
-        """Objects that are in the answer as far as it is made, so that they may have a part."""
-        return [index for index in range(len(self.base.outs)) if _stands(self.base, index)]
-
-    def owner(self, index: int) -> tuple[Layer, int]:
-        """The object that the fragment stands on, and its layer."""
-        return _climbed(self.base, index, self.deferred.steps)
+    def standing(self) -> Iterator[tuple[int, int]]:
+        """Objects that may have a part, each with the part of the outer group that it stands in; of the first result it is 0."""
+        for index in range(len(self.base.outs)):
+            outer = _stands_in(self.base, index)
+            if outer is not None:
+                yield index, outer
 
     def part(self, index: int) -> Any:
         """Of the object; None where an error has nulled it."""
         return self.holder.parts[index]
-
-    def drop(self, index: int) -> None:
-        """The object's part is not delivered, and nothing that is deferred within."""
-        self.holder.dropped.add(index)
 
     def errors(self) -> dict[tuple[str | int, ...], list[GraphQLError]]:
         """By the path of the object in whose part they are."""
@@ -77,13 +72,13 @@ class Group:
     @property
     def _depth(self) -> int:
         """How long the paths of the objects are: equally long, as they were found at one field."""
-        return next((len(path_of(self.base, index)) for index in self.standing()), 0)
+        return next((len(path_of(self.base, index)) for index, _ in self.standing()), 0)
 
 
 class Holder(Layer):
     """Stands above the parts of a group, so that what nulls one of them stops here."""
 
-    __slots__ = ("base", "dropped")
+    __slots__ = ("base",)
 
     held = PlannedField(
         name="parts",
@@ -98,8 +93,6 @@ class Holder(Layer):
     def __init__(self, base: Layer) -> None:
         super().__init__(_STAGE, [None], up=None, field=None)
         self.base = base
-        self.dropped: set[int] = set()
-        """Parts that are not delivered, though they are there: others of their fragment have failed."""
         self.outs = _STAGE.write(1)
 
     def hold(self, parts: Sequence[Any]) -> None:
@@ -124,22 +117,7 @@ def path_of(layer: Layer, index: int) -> list[str | int]:
     return [] if path is None else path.as_list()
 
 
-def _stands(layer: Layer, index: int) -> bool:
-    """Whether the object, and all that it stands in, is in the answer still."""
-    while layer.up is not None:
-        place = layer.place(index)
-        if place is None:
-            return False
-        if not isinstance(layer.up, Holder):
-            layer, index = layer.up, place[0]
-        elif place[1] in layer.up.dropped:
-            return False
-        else:
-            layer, index = layer.up.base, place[1]
-    return index not in layer.dead
-
-
-def _climbed(layer: Layer, index: int, steps: int) -> tuple[Layer, int]:
+def climbed(layer: Layer, index: int, steps: int) -> tuple[Layer, int]:
     """So many layers up from the object; a part is where its object is. Raises: LookupError where it stands nowhere any more."""
     while steps or isinstance(layer.up, Holder):
         place = layer.place(index)
@@ -150,3 +128,15 @@ def _climbed(layer: Layer, index: int, steps: int) -> tuple[Layer, int]:
         else:
             layer, index, steps = layer.up, place[0], steps - 1
     return layer, index
+
+
+def _stands_in(layer: Layer, index: int) -> int | None:
+    """Which part of its run's the object stands in; None where an error has nulled that, or what is between."""
+    while layer.up is not None:
+        place = layer.place(index)
+        if place is None:
+            return None
+        if isinstance(layer.up, Holder):
+            return place[1]
+        layer, index = layer.up, place[0]
+    return None if index in layer.dead else index

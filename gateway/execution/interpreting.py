@@ -9,7 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
-from graphql import ExecutionResult, Executor, GraphQLSchema
+from graphql import ExecutionResult, Executor, GraphQLSchema, OperationType
 from graphql.execution import ExperimentalIncrementalExecutionResults
 from graphql.execution.incremental import IncrementalExecutor
 
@@ -47,8 +47,13 @@ async def at_once(
 async def by_and_by(
     schema: GraphQLSchema, operation: Operation, variables: Mapping[str, Any], ctx: Ctx
 ) -> AsyncGenerator[Payload]:
-    """Data and errors, then what was deferred: that is begun when the first part was taken."""
-    found = await _executed(IncrementalExecutor, schema, operation, variables, ctx)
+    """Data and errors, then what was deferred.
+
+    In a query that is begun with the rest, so that it shares its calls: else each item of a streamed list would make its own, one
+    after the other. In a mutation it is begun when the first part was taken: it reads what later fields have written.
+    """
+    begins_early = operation.kind is OperationType.QUERY
+    found = await _executed(IncrementalExecutor, schema, operation, variables, ctx, begins_early=begins_early)
     if isinstance(found, ExecutionResult):
         yield Executed(found.data, found.errors or ())
         return
@@ -81,6 +86,7 @@ async def _executed(
     ctx: Ctx,
     *,
     root: Any = None,
+    begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
     executor = kind.build(
         schema,
@@ -89,6 +95,7 @@ async def _executed(
         context_value=ctx,
         raw_variable_values=dict(variables),
         operation_name=operation.name,
+        enable_early_execution=begins_early,
     )
     if isinstance(executor, list):
         return ExecutionResult(None, errors=executor)

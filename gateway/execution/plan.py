@@ -161,15 +161,18 @@ class Fragment:
     """A fragment with @defer, where it is met."""
 
     label: str | None
+    parent: Fragment | None = None
+    """The one that it stands in, and that it comes after."""
+    steps: int = 0
+    """How many layers above its own objects the parent's are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deferred:
-    """What a fragment wants of the objects, and nobody else does. What is deferred inside it is its selection's."""
+    """What these fragments want of the objects, and nobody else does: it comes with the first of them that is there."""
 
-    fragment: Fragment
-    steps: int
-    """How many layers above these objects those are that the fragment stands on. 0: it is these."""
+    fragments: tuple[tuple[Fragment, int], ...]
+    """Each with how many layers above these objects those are that it stands on. 0: it is these."""
     selection: Selection
 
 
@@ -203,7 +206,8 @@ def _lines(selection: Selection, *, depth: int) -> Iterator[str]:
                     yield f"{'  ' * (depth + 1)}on {name}"
                     yield from _lines(each, depth=depth + 2)
     for later in selection.deferred:
-        yield f"{'  ' * depth}later" + ("" if later.fragment.label is None else f" ({later.fragment.label})")
+        labels = ", ".join(each.label for each, _ in later.fragments if each.label is not None)
+        yield f"{'  ' * depth}later" + (f" ({labels})" if labels else "")
         yield from _lines(later.selection, depth=depth + 1)
 
 

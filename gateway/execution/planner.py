@@ -2,15 +2,14 @@
 
 Fields are collected by graphql-core's own functions, so that fragments, type conditions, @skip and @include mean what they mean
 there; only the variables of those directives matter, which is why a plan holds for one setting of them. What is deferred is told
-by its functions too; it is planned where no two fragments want the same field for themselves, and not in a mutation, where it would
-be read while later fields write. Invariant: whatever is not
-certain to be executed as graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
+by its functions too: for each set of fragments what only these want. Invariant: whatever is not certain to be executed as
+graphql-core does raises `NotPlanned`, with a reason that is a metric's label.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -75,9 +74,6 @@ from .plan import (
 MAX_FIELDS = 5_000
 """Fields of one plan, those of every possible type of an interface counted. A document of nested fragments can ask for millions."""
 
-_Grouped = Mapping[str, list[FieldDetails]]
-_Parts = RefMap[DeferUsage, _Grouped]
-
 _CONDITIONS = ("skip", "include", "defer")
 
 
@@ -138,9 +134,6 @@ class _Planner:
         self._variables = variables
         self._count = self._depth = 0
         self._met: RefMap[DeferUsage, tuple[Fragment, int]] = RefMap()
-        self._wanting: RefSet[DeferUsage] = RefSet()
-        self._passed: list[DeferUsage] = []
-        """Fragments that were taken to want nothing themselves, so that those inside come as soon as they do."""
         self._definitions = {
             each.name.value: each for each in operation.document.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -155,8 +148,6 @@ class _Planner:
             raise NotPlanned("kind")
         found = collect_fields(self._schema, self._fragments, self._variables, root, node)
         selection = self._selection(root, found, RefSet())
-        if any(usage in self._wanting for usage in self._passed):
-            raise NotPlanned("defer")
         return Plan(
             document=self._operation.document,
             operation=node,
@@ -166,7 +157,7 @@ class _Planner:
         )
 
     def _selection(self, kind: GraphQLObjectType, found: CollectedFields, within: RefSet[DeferUsage]) -> Selection:
-        """`within`: the fragment with @defer whose selection this is a part of; none where it comes at once."""
+        """`within`: the fragments with @defer that this is wanted by; none where it comes at once."""
         self._count += len(found.grouped_field_set)
         if self._count > MAX_FIELDS:
             raise NotPlanned("too large")
@@ -174,42 +165,23 @@ class _Planner:
         if not self._operation.defers:
             return Selection(kind, self._fields(kind, found.grouped_field_set))
         for usage in found.new_defer_usages:
-            self._met[usage] = Fragment(usage.label), self._depth
+            self._met[usage] = self._fragment(usage), self._depth
         now, later = build_execution_plan(found.grouped_field_set, within)
-        parts = self._parts(later.items())
-        deferred = self._deferred(kind, parts, above=next(iter(within), None), outermost=next(iter(within), None))
+        deferred = [
+            Deferred(
+                tuple((fragment, self._depth - depth) for fragment, depth in map(self._met.__getitem__, usages)),
+                Selection(kind, self._fields(kind, part)),
+            )
+            for usages, part in later.items()
+        ]
         return Selection(kind, self._fields(kind, now), tuple(deferred))
 
-    def _parts(self, later: Iterable[tuple[RefSet[DeferUsage], _Grouped]]) -> _Parts:
-        """What each fragment wants for itself. Raises: NotPlanned where two want the same."""
-        parts: _Parts = RefMap()
-        for usages, part in later:
-            usage, *others = usages
-            if others or self._operation.kind is OperationType.MUTATION:
-                raise NotPlanned("defer")
-            parts[usage] = part
-            self._wanting.add(usage)
-        return parts
-
-    def _deferred(
-        self, kind: GraphQLObjectType, parts: _Parts, *, above: DeferUsage | None, outermost: DeferUsage | None
-    ) -> Iterator[Deferred]:
-        """The parts of fragments directly in the fragment `above`. `outermost`: the one that all of them are in."""
-        for usage, part in parts.items():
-            if self._next_above(usage, parts, outermost) is above:
-                fragment, depth = self._met[usage]
-                inner = tuple(self._deferred(kind, parts, above=usage, outermost=outermost))
-                yield Deferred(fragment, self._depth - depth, Selection(kind, self._fields(kind, part), inner))
-
-    def _next_above(self, usage: DeferUsage, parts: _Parts, outermost: DeferUsage | None) -> DeferUsage | None:
-        """The nearest fragment around this one that wants something of the same objects, or is around all of them."""
-        above = usage.parent_defer_usage
-        while above is not None and above is not outermost and above not in parts:
-            self._passed.append(above)
-            above = above.parent_defer_usage
-        if above is not outermost and above is None:
-            raise NotPlanned("defer")
-        return above
+    def _fragment(self, usage: DeferUsage) -> Fragment:
+        """Met at the layer that is planned now; what it stands in was met before."""
+        if usage.parent_defer_usage is None:
+            return Fragment(usage.label)
+        parent, depth = self._met[usage.parent_defer_usage]
+        return Fragment(usage.label, parent, self._depth - depth)
 
     def _fields(self, kind: GraphQLObjectType, found: Mapping[str, list[FieldDetails]]) -> tuple[PlannedField, ...]:
         return tuple(self._field(kind, name, details) for name, details in found.items())

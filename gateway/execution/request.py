@@ -5,7 +5,7 @@ A msgspec Struct: a frozen dataclass of so many fields takes ten times as long t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -26,6 +26,8 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     operation_name: str | None = None
     variables: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
     identity: Identity = ANONYMOUS
+    client: Hashable = ""
+    """Who takes turns with other clients when operations have to wait: a known caller, or where an anonymous one calls from."""
     timeout: Seconds | None = None
     """What the client asked for; clamped by the settings."""
     idempotency_key: str | None = None

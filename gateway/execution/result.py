@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from graphql import GraphQLError
 
-from ..errors import BadUserInput, GatewayError, InternalError
+from ..errors import BadUserInput, GatewayError, InternalError, Overloaded
 from ..graph import Ctx
 from ..telemetry import Telemetry, current_trace_id
 from .answer import encoded, plain
@@ -55,6 +55,8 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     is_request_error: bool = False
     status: int = 200
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
+    retry_after: int = 1
+    """Where the status says "later": in how many seconds."""
     event_id: str | None = None
     """Of a subscription's event: what a client says back to go on after it. None: it cannot be resumed."""
 
@@ -120,7 +122,8 @@ class Results:
         self._count(error.code)
         status = 400 if isinstance(error, BadUserInput) else error.status
         entry = {"message": error.message, "extensions": error.extensions()}
-        return GraphQLResult(errors=[entry], is_request_error=True, status=status)
+        later = error.retry_after if isinstance(error, Overloaded) else 1
+        return GraphQLResult(errors=[entry], is_request_error=True, status=status, retry_after=later)
 
     def broken(self, error: Exception) -> GraphQLResult:
         """The answer when we ourselves failed outside any field."""

@@ -2,9 +2,10 @@
 
 A layer's plain members are written at once; what has to be called, loaded or waited for goes on in tasks of its own, so a slow
 service holds back nobody but what stands below it. What is deferred is begun with the rest, so that it shares its calls, by a run
-of its own that this one does not wait for. Invariants: every member has its place in the answer before its value is known, so the
-order of keys is the document's; an error is reported once what it nulls has its place, by graphql-core's own rule; whoever works
-for a part of the answer that became null is cancelled, and nobody works on after the run has ended.
+of its own that this one does not wait for; in a mutation it is begun when the last field has ended. Invariants: every member has
+its place in the answer before its value is known, so the order of keys is the document's; an error is reported once what it nulls
+has its place, by graphql-core's own rule; whoever works for a part of the answer that became null is cancelled, and nobody works
+on after the run has ended.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .group import Group
 from .layer import Layer, Trail
 from .leaves import needs_a_look
 from .on_error import OnError
-from .plan import Batched, Joined, Method, NodeId, PlannedField, Resolved
+from .plan import Batched, Deferred, Joined, Method, NodeId, PlannedField, Resolved
 from .program import Program
 from .result import Executed
 from .stage import Member, Stage
@@ -75,6 +76,8 @@ class Run:
         self._root: Layer | None = None
         self.groups: list[Group] = []
         """What is deferred, in the order in which it was found."""
+        self._late: list[tuple[Layer, Deferred]] | None = None
+        """In a mutation: what is deferred, to be begun when the last of its fields has ended."""
         self._made: list[Coroutine[Any, Any, Any] | Bounded] = []
         """What resolvers gave to be awaited, and ours for it: what nobody began to await is closed in the end."""
         self._wanted = program.wanted
@@ -93,11 +96,19 @@ class Run:
         """Data and errors of what is not deferred. Whoever asks for it closes the run."""
         root = self._root = self._opened(self.stage(self._plan.root), [None], up=None, field=None)
         if self._plan.is_serial:
-            for field in root.stage.later:
-                await self._all(self._begun(root, field))
+            await self._one_by_one(root)
         else:
             await self._all(self._continued(root))
         return Executed(None if root.is_dead else root.outs[0], self.errors)
+
+    async def _one_by_one(self, root: Layer) -> None:
+        """The fields of a mutation. Nothing that is deferred is read before all of them have written."""
+        late: list[tuple[Layer, Deferred]] = []
+        self._late = late
+        for field in root.stage.later:
+            await self._all(self._begun(root, field))
+        for layer, deferred in late:
+            self._defer(layer, deferred)
 
     def begin(self, group: Group) -> None:
         """Whatever is deferred in the group's fragment, of all its objects."""
@@ -183,12 +194,18 @@ class Run:
         for field in layer.stage.later:
             works += self._begun(layer, field)
         for deferred in layer.stage.deferred:
-            if not layer.is_dead:
-                beside = Run(self._program, self._schema, self._ctx, self._variables)
-                group = Group(beside, layer, deferred)
-                self.groups.append(group)
-                beside.begin(group)
+            if self._late is None:
+                self._defer(layer, deferred)
+            else:
+                self._late.append((layer, deferred))
         return works
+
+    def _defer(self, layer: Layer, deferred: Deferred) -> None:
+        if not layer.is_dead:
+            beside = Run(self._program, self._schema, self._ctx, self._variables)
+            group = Group(beside, layer, deferred)
+            self.groups.append(group)
+            beside.begin(group)
 
     # -- fields --------------------------------------------------------------------------------------------------------
 

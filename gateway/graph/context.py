@@ -63,6 +63,8 @@ class Ctx:
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
     operator_scope: str = "operator"
     signal_scope: str = "signals"
+    sheds: bool = False
+    """The gateway is overloaded: joins that can do without their service do."""
     notes: Notes = field(default_factory=Notes)
     http_clients: dict[str, HttpClient] = field(default_factory=dict[str, HttpClient])
     """Those that were asked for, by service."""

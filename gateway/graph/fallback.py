@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from strawberry.types.info import Info
 
 from ..clock import Seconds
-from ..errors import GatewayError
+from ..errors import GatewayError, Overloaded
 from ..loading.reconcile import Undecided
 from ..loading.reconciler import answers_of
 from .context import Ctx
@@ -43,10 +43,17 @@ class Served:
     by: str | None = None
 
 
+def left_out() -> Overloaded:
+    """Why an optional join is not asked for."""
+    return Overloaded("this gateway is overloaded, and leaves out what it can do without")
+
+
 async def instead(error: GatewayError, field: JoinField, asked: Asked) -> Any:
     """What the first fallback that can serves in place of the answer. Raises: `error`, where none can."""
     path = asked.info.path.as_list()
     for fallback in field.fallbacks:
+        if isinstance(error, Overloaded) and isinstance(fallback, Alternative):
+            continue  # it would be one more call
         served = await _served(fallback, field, asked)
         if served is not None and (served.value is not None or field.is_nullable):
             asked.ctx.note(Degraded(path, served.to, error, served.age, served.by))

@@ -28,7 +28,7 @@ from .connection import Connection, connection, window
 from .consistency import Consistency, ConsistencyDirective, ConsistencyLevel
 from .context import Ctx
 from .degradation import Alternative, Default, Degradation, Degraded, Otherwise, Stale, directives_of, fallbacks_of
-from .fallback import Asked, instead
+from .fallback import Asked, instead, left_out
 from .join_mistakes import mistake
 from .resolver import Allow, context_of, ensure_allowed
 from .rules import Between, Check, check_for, checked, constraints
@@ -69,6 +69,8 @@ class JoinField(StrawberryField):
         self.otherwise = otherwise
         self.fallbacks = fallbacks_of(otherwise)
         """What is served when it fails, in the order in which it is tried; empty: null, with an error."""
+        self.is_optional = any(isinstance(each, Default) for each in self.fallbacks)
+        """Whether something can always be served in its place, so that an overloaded gateway may leave it out."""
         self.reconcile = reconcile
         """The rule for what several sources say; None where there is one source."""
         self.consistency: Consistency = consistency
@@ -154,6 +156,8 @@ class JoinField(StrawberryField):
         if key is None:
             return loader.absent
         try:
+            if ctx.sheds and self.is_optional:
+                raise left_out()
             if self.reconcile is not None:
                 return await self._reconciled(self.reconcile, key, ctx=ctx, info=info, arguments=arguments)
             return await ctx.loads.load(loader, key, arguments, is_strong=self.consistency == "strong")

@@ -21,7 +21,7 @@ from ..loading.records import origin_of
 from .connection import Window, connection, window
 from .context import Ctx
 from .degradation import Alternative
-from .fallback import Asked, instead
+from .fallback import Asked, instead, left_out
 from .join import JoinField
 from .resolver import ensure_allowed
 from .rules import checked
@@ -144,6 +144,8 @@ class _Loading:
         places, keys = self._keys(places)
         if not keys:
             return _at_once(self._column)
+        if self._asking.ctx.sheds and self._field.is_optional:
+            return self._left_out(places, keys)
         field, loads, distinct = self._field, self._asking.ctx.loads, [*dict.fromkeys(keys)]
         try:
             calls = loads.begin(
@@ -157,6 +159,13 @@ class _Loading:
             return _at_once(_with(self._column, places, error))
         by_key = {key: calls[key] for key in distinct}
         return Column((*dict.fromkeys(by_key.values()),), lambda: self._filled(places, keys, by_key))
+
+    def _left_out(self, places: Sequence[int], keys: Sequence[Any]) -> Column:
+        """Nobody is asked: each parent has what the declaration serves instead."""
+        error = left_out()
+        for place, key in zip(places, keys, strict=True):
+            self._column[place] = self._instead(place, key, error)
+        return _at_once(self._column)
 
     def _keys(self, places: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
         """The parents' keys, and where those stand that have one. A parent without one has nothing, and nobody is asked."""

@@ -17,8 +17,13 @@ Together = Literal["sum", "max", "worst"]
 
 GAUGES: Mapping[str, Together] = {
     "sagaql_operations_in_flight": "sum",
+    "sagaql_operations_waiting": "sum",
+    "sagaql_operations_limit": "sum",
+    "sagaql_event_loop_lag_seconds": "max",
+    "sagaql_processor_utilisation": "max",
     "sagaql_subscriptions": "sum",
     "sagaql_settings_invalid": "max",
+    "sagaql_shared_store_breaker_open": "max",
     "sagaql_service_calls_in_flight": "sum",
     "sagaql_service_calls_waiting": "sum",
     "sagaql_service_instances": "worst",  # each process has an opinion of the same instances
@@ -71,6 +76,39 @@ class Metrics:
         self.operations_in_flight = Gauge(
             "sagaql_operations_in_flight", "Operations being executed now.", registry=registry
         )
+        self.operations_waiting = Gauge(
+            "sagaql_operations_waiting", "Operations that wait for a permit.", registry=registry
+        )
+        self.operations_limit = Gauge(
+            "sagaql_operations_limit", "Operations that may be under way at once, as learnt.", registry=registry
+        )
+        self.operations_waited = Histogram(
+            "sagaql_operation_wait_seconds",
+            "Waits of operations that had to wait for their permit and got it.",
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.operations_shed = Counter(
+            "sagaql_operations_shed_total",
+            "Operations that were refused a permit.",
+            ["rank"],  # background | query | mutation | critical
+            registry=registry,
+        )
+        self.requests_refused_early = Counter(
+            "sagaql_requests_refused_early_total",
+            "Requests beyond a client's share that were refused before they were read.",
+            registry=registry,
+        )
+        self.event_loop_lag = Gauge(
+            "sagaql_event_loop_lag_seconds",
+            "How late the event loop was in the last tenth of a second in which operations ran.",
+            registry=registry,
+        )
+        self.processor_utilisation = Gauge(
+            "sagaql_processor_utilisation",
+            "Share of one processor that the process took in that tenth of a second.",
+            registry=registry,
+        )
         self.subscriptions = Gauge("sagaql_subscriptions", "Subscriptions under way.", registry=registry)
         self.streams_ended = Counter(
             "sagaql_streams_ended_total",
@@ -93,6 +131,22 @@ class Metrics:
         )
         self.documents = Counter(
             "sagaql_document_cache_total", "Look-ups of parsed and validated documents.", ["result"], registry=registry
+        )
+        self.shared_documents = Counter(
+            "sagaql_shared_documents_total",
+            "Look-ups in the shared store of documents whose hash was not known to the process.",
+            ["result"],  # hit | miss | failed (dead, slow, left alone) | refused (not the text of its hash)
+            registry=registry,
+        )
+        self.shared_store_calls = Histogram(
+            "sagaql_shared_store_call_duration_seconds",
+            "Commands to the shared store, as long as somebody waited.",
+            ["command", "outcome"],  # command: get | set | delete | ping; outcome: ok | failed | timeout | cancelled
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.shared_store_breaker_open = Gauge(
+            "sagaql_shared_store_breaker_open", "1 while the shared store is left alone.", registry=registry
         )
         self.plans = Counter(
             "sagaql_plans_total",

@@ -28,6 +28,7 @@ from ..identity import Authenticator
 from ..sagas.journal import Journal
 from ..services import Wire
 from ..settings import Settings
+from ..shared import StoreClient
 from ..telemetry import Telemetry
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -79,6 +80,7 @@ class GatewayUnderTest:
         authenticator: Authenticator | None = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        store: StoreClient | None = None,
     ) -> None:
         """`telemetry` is silent by default: spans go nowhere, no line is logged."""
         self.app = create_app(
@@ -89,6 +91,7 @@ class GatewayUnderTest:
             authenticator=authenticator,
             clock=clock,
             journal=journal,
+            store=store,
         )
         self.parts: Application = self.app.state.gateway
         self._life = AsyncExitStack()

@@ -35,9 +35,17 @@ GATEWAY = "gateway"
 CUSTOMER, SUPPORT, OPERATOR = ({"authorization": f"Bearer demo-{who}"} for who in ("customer", "support", "operator"))
 
 
+_STRETCH = 3_000
+"""Ports; four processes have room below those that the system hands out."""
+
+
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on, below those that the system hands out."""
-    for base in random.sample(range(20_000, 32_000 - count), k=200):
+    """The first of `count` ports in a row that nobody listens on, below those that the system hands out.
+
+    Each process of a parallel run draws from a stretch of its own: between the look and the use a port is nobody's.
+    """
+    stretch = 20_000 + _STRETCH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4)
+    for base in random.sample(range(stretch, stretch + _STRETCH - count), k=200):
         if all(_is_free(port) for port in range(base, base + count)):
             return base
     raise RuntimeError(f"no {count} free ports in a row")

@@ -1,4 +1,4 @@
-"""A gateway whose every operation counts for ever, as a process of its own: `python streaming_gateway.py PORT`.
+"""A gateway whose every operation counts for ever, as a process of its own: `python streaming_gateway.py PORT [PING GONE_AFTER]`.
 
 The edge and the server are the real ones, over a graph that needs no service. `GET /counts` tells what is held. An operation named
 `quiet` has no event, `loud` has 64 KiB every 5 ms.
@@ -20,11 +20,11 @@ from gateway.clock import Seconds
 from gateway.edge import GraphQLEndpoint, GraphQLWebSocket, HttpStreams
 from gateway.execution import GraphQLRequest, GraphQLResult
 from gateway.identity import ANONYMOUS, Identity
-from gateway.server import hold_port, serve
+from gateway.server import GONE_AFTER, hold_port, serve
 from gateway.stream_limits import StreamLimits
 from gateway.telemetry import Metrics, silent_log
 
-LIMITS = StreamLimits(ping=Seconds(5.0), stalled=Seconds(1.0))
+STALLED = Seconds(1.0)
 TEXT = "x" * 65_536
 
 
@@ -65,11 +65,12 @@ class Counting:
         return GraphQLResult(errors=[{"message": str(error), "extensions": {"code": "X"}}], is_request_error=True)
 
 
-def main(port: int) -> None:
+def main(port: int, ping: Seconds = Seconds(5.0), gone_after: Seconds = GONE_AFTER) -> None:
+    limits = StreamLimits(ping=ping, stalled=STALLED)
     engine, metrics = Counting(), Metrics()
-    streams = HttpStreams(engine, metrics=metrics, limits=LIMITS)
+    streams = HttpStreams(engine, metrics=metrics, limits=limits)
     endpoint = GraphQLEndpoint(engine, authenticator=Anybody(), max_body=10_000, streams=streams)
-    sockets = GraphQLWebSocket(engine, authenticator=Anybody(), limits=LIMITS, metrics=metrics)
+    sockets = GraphQLWebSocket(engine, authenticator=Anybody(), limits=limits, metrics=metrics)
 
     async def counts(_: Request) -> JSONResponse:
         gc.collect()
@@ -98,8 +99,14 @@ def main(port: int) -> None:
 
     leaving = list[asyncio.Task[None]]()
     app = Starlette(routes=[Route("/graphql", endpoint), WebSocketRoute("/graphql", sockets), Route("/counts", counts)])
-    serve(app, hold_port("127.0.0.1", port), drain=Seconds(5.0), log=silent_log(), on_leave=on_leave)
+    serve(
+        app,
+        hold_port("127.0.0.1", port, gone_after=gone_after),
+        drain=Seconds(5.0),
+        log=silent_log(),
+        on_leave=on_leave,
+    )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *(Seconds(float(each)) for each in sys.argv[2:]))

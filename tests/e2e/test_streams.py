@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 TRANSPORTS = ["sse", "multipart", "websocket"]
 ACCEPTS = {"sse": "text/event-stream", "multipart": "multipart/mixed;subscriptionSpec=1.0, application/json"}
-IDLE = {"operations": 0, "streams": 0}
+HELD = ("operations", "streams", "tasks", "objects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,12 @@ def framed(message: dict[str, Any]) -> bytes:
     return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
 
 
+def may_have_a_network() -> bool:
+    """Whether this user may make one, with nothing in it but a loopback interface."""
+    unshare = shutil.which("unshare")
+    return unshare is not None and subprocess.run([unshare, "--net", "true"], capture_output=True).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     port = free_ports(1)
@@ -101,11 +108,10 @@ def served() -> Iterator[Served]:
 
 def settled(served: Served, before: dict[str, Any]) -> None:
     """Whatever was held is held no more: operations, streams, tasks, objects."""
-    names = ("operations", "streams", "tasks", "objects")
 
     def same() -> bool:
         now = served.counts()
-        return all(now[name] <= before[name] for name in names)
+        return all(now[name] <= before[name] for name in HELD)
 
     wait_until(same, saying=f"nothing is left but {before}: {served.counts()}", within=15.0)
 
@@ -138,6 +144,19 @@ def test_a_client_that_vanishes_leaves_nothing(served: Served, transport: str, n
     settled(served, before)
     for client in clients:
         client.close()
+
+
+@pytest.mark.skipif(
+    os.environ.get("CI") != "true" and not may_have_a_network(), reason="a network of its own takes root and `unshare`"
+)
+def test_clients_behind_a_cut_cable_are_given_up_though_nobody_says_so() -> None:
+    command = ["unshare", "--net", sys.executable, str(Path(__file__).with_name("cut_cable.py")), str(free_ports(1))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=60.0, check=True)
+
+    told = json.loads(ended.stdout)
+    assert told["with streams"]["operations"] == 9
+    assert {name: told["after"][name] for name in HELD} == {name: told["before"][name] for name in HELD}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -67,10 +67,13 @@ async def split(response: httpx.Response, separator: bytes) -> AsyncGenerator[by
 async def seen_until_it_fails(
     demo: Demo, accept: str, saga_id: str, seen: list[dict[str, Any]], *, then: Callable[[], None]
 ) -> None:
+    """`then` once, at the first attempt that failed; what had been sent by then may still be read."""
+    is_over = False
     async with aclosing(answers(demo, accept, FOLLOW, {"id": saga_id, "after": 0})) as found:
         async for each in found:
             seen.append(each)
-            if each["data"]["sagaEvents"]["kind"] == "AttemptFailed":
+            if each["data"]["sagaEvents"]["kind"] == "AttemptFailed" and not is_over:
+                is_over = True
                 await asyncio.to_thread(then)
 
 

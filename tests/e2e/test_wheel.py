@@ -96,6 +96,16 @@ def test_graphiql_is_in_the_wheel(wheel: Path) -> None:
         assert "gateway/edge/static/graphiql/index.html" in archive.namelist(), "run `make web` first"
 
 
+def test_a_shared_store_without_its_extra_is_refused_with_a_remedy(sagaql: Path, project: Path) -> None:
+    environment = clean_environment() | {"SAGAQL_SHARED__URL": "redis://:hunter2@127.0.0.1:1"}
+    ended = subprocess.run(
+        [str(sagaql), "check"], cwd=project, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode != 0
+    assert "shared.url: its client is not installed: pip install 'sagaql[redis]'" in ended.stderr
+    assert "hunter2" not in ended.stdout + ended.stderr
+
+
 def test_a_stranger_checks_and_serves_a_graph_of_their_own(sagaql: Path, project: Path) -> None:
     assert run([str(sagaql), "--version"], at=project).startswith("sagaql ")
     assert run([str(sagaql), "check"], at=project)

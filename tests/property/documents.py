@@ -85,7 +85,7 @@ class Writer:
             self._aliases += 1
             alias = f"a{self._aliases}: "
         selections = " " + self._selections(below, depth - 1) if is_composite_type(below) else ""
-        return f"{alias}{name}{arguments}{self._condition()}{selections}"
+        return f"{alias}{name}{arguments}{self._condition()}{self._stream(definition)}{selections}"
 
     def _fragment(self, kind: Any, depth: int) -> str | None:
         on = self._random.choice(self._overlapping(kind))
@@ -110,6 +110,13 @@ class Writer:
         if self._random.random() < 0.2:
             arguments.append(f"if: {self._asked()}")
         return f" @defer({', '.join(arguments)})" if arguments else " @defer"
+
+    def _stream(self, definition: GraphQLField) -> str:
+        """On lists, seldom: a plan is compared where there is none."""
+        kind = definition.type.of_type if is_non_null_type(definition.type) else definition.type
+        if not is_list_type(kind) or self._random.random() >= self._defers / 8:
+            return ""
+        return f" @stream(initialCount: {self._random.randint(0, 2)})"
 
     def _overlapping(self, kind: Any) -> list[Any]:
         """Types that a fragment may be on inside `kind`."""

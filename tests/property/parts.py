@@ -2,8 +2,7 @@
 
 Put together, the parts of both are the same data, and where nothing failed they are the answer without @defer. Errors are compared
 as `comparing` does. The same fragments fail in both, each for a reason that graphql-core knows: of several it tells one, by who was
-first. The deadline is far away: a plan begins sooner with
-what is deferred, and would be cut off elsewhere.
+first. The deadline is far away: a plan begins sooner with what is deferred, and would be cut off elsewhere.
 """
 
 from __future__ import annotations

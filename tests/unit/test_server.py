@@ -1,16 +1,17 @@
-"""What the server adds to uvicorn's connections: whoever asks is told that the client has left, once."""
+"""What the server adds to uvicorn's connections: whoever asks is told that the client has left, once; and a doorstep."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.edge import Doorstep
 from gateway.edge.leaving import EXTENSION, Left, Watch
 from gateway.server import _Connection, hold_port  # pyright: ignore[reportPrivateUsage] - what `serve` is made of
 
@@ -107,3 +108,110 @@ def test_a_connection_whose_other_end_has_gone_without_a_word_is_given_up_in_a_m
         accepted, _ = held.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+class Written(Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+
+class Nobody:
+    """Refuses every request that is whole, by one word."""
+
+    is_on = True
+
+    def refusal(
+        self, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes, *, peer: str | None, now: float
+    ) -> bytes | None:
+        return None if b"in" in body else b"HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n"
+
+
+class Guarded:
+    """A connection before which a doorstep stands, and the bodies of requests that came in."""
+
+    def __init__(self) -> None:
+        self.bodies = list[bytes]()
+        self.transport = Written()
+        config = uvicorn.Config(self._app, lifespan="off", log_config=None, interface="asgi3")
+        self.state = ServerState()
+        self.doorstep = Nobody()
+        self.connection = _Connection(
+            config=config, server_state=self.state, app_state={}, doorstep=cast("Doorstep", self.doorstep)
+        )
+        self.connection.connection_made(self.transport)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        self.bodies.append(body)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(self, *pieces: bytes) -> str:
+        """The statuses that were answered."""
+        self.transport.written = b""
+        for piece in pieces:
+            self.connection.data_received(piece)
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return " ".join(line.split()[1] for line in self.transport.written.decode().split("\r\n") if "HTTP/1.1" in line)
+
+    def closed(self) -> None:
+        self.connection.connection_lost(None)
+
+
+def post(body: bytes, extra: bytes = b"") -> bytes:
+    return b"POST /graphql HTTP/1.1\r\nhost: h\r\n%scontent-length: %d\r\n\r\n%s" % (extra, len(body), body)
+
+
+async def test_a_refused_request_is_answered_at_once_and_the_connection_lives_on() -> None:
+    guarded = Guarded()
+    assert await guarded.send(post(b"{}")) == "503"
+    assert (guarded.bodies, guarded.transport.closing) == ([], False)
+    assert await guarded.send(post(b"let me in")) == "200"
+    assert await guarded.send(post(b"{}")) == "503"
+    assert (guarded.bodies, guarded.state.total_requests) == ([b"let me in"], 3)
+    guarded.closed()
+
+
+async def test_a_refused_request_that_wants_no_other_ends_the_connection() -> None:
+    guarded = Guarded()
+    assert await guarded.send(post(b"{}", b"connection: close\r\n")) == "503"
+    assert guarded.transport.closing
+    guarded.closed()
+
+
+async def test_a_body_that_comes_by_and_by_is_read_as_it_comes() -> None:
+    guarded, request = Guarded(), post(b"{ whole }")
+    assert await guarded.send(request[:-8], request[-8:-4], request[-4:]) == "200"
+    assert guarded.bodies == [b"{ whole }"]
+    guarded.closed()
+
+
+async def test_requests_that_are_sent_without_waiting_are_answered_in_their_order() -> None:
+    guarded = Guarded()
+    assert await guarded.send(post(b"in 1") + post(b"{}") + post(b"in 2")) == "200 200 200"
+    assert guarded.bodies == [b"in 1", b"{}", b"in 2"]
+    guarded.closed()
+
+
+async def test_other_methods_are_not_held_up() -> None:
+    guarded = Guarded()
+    assert await guarded.send(b"GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n") == "200"
+    guarded.closed()
+
+
+async def test_while_nothing_is_crowded_nobody_is_asked() -> None:
+    guarded = Guarded()
+    guarded.doorstep.is_on = False
+    assert await guarded.send(post(b"{}")) == "200"
+    guarded.closed()

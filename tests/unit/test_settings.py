@@ -123,6 +123,18 @@ def test_partial_success_has_one_of_two_statuses(project: Project, status: objec
         project.load(f"server.partial_success_status = {json.dumps(status)}")
 
 
+@pytest.mark.parametrize("written_in", ["file", "environment"])
+def test_the_status_of_partial_answers_is_one_of_two_wherever_it_is_written(project: Project, written_in: str) -> None:
+    def load(written: str) -> int:
+        if written_in == "file":
+            return project.load(f"server.partial_success_status = {written}").server.partial_success_status
+        return project.load(SAGAQL_SERVER__PARTIAL_SUCCESS_STATUS=written).server.partial_success_status
+
+    assert [load("200"), load("294")] == [200, 294]
+    with pytest.raises(SettingsInvalid, match="200 or 294"):
+        load("207")
+
+
 def test_the_environment_wins_over_the_file(project: Project) -> None:
     settings = project.load(
         """
@@ -273,7 +285,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "server.drain: '2 parsecs' is not a duration: write a number and a unit, as in 250ms, 2s, 15m, 1h or 7d",
         (
             "server.prot is not a setting: did you mean server.port? "
-            "known here: host, port, max_body, body_timeout, workers, max_operations, max_subscriptions, drain, "
+            "known here: host, port, max_body, body_timeout, max_head, max_headers, head_timeout, max_connections, "
+            "workers, max_operations, max_subscriptions, drain, "
             "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
             "http_caching, graphiql, watch, control, tls_certificate, tls_key, tls_client_ca, tls_client_required"
         ),
@@ -295,7 +308,7 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: graph, server, operation, streams, services, discovery, sagas, identity, telemetry"
+            "known here: graph, server, operation, streams, overload, services, discovery, sagas, shared, identity, telemetry"
         ),
     ]
 
@@ -411,6 +424,57 @@ def test_a_header_that_must_not_be_forwarded_is_a_mistake_whatever_its_letters(p
         "services.stock: send_headers names 'transfer-encoding': "
         "it concerns the client's connection to us and ends there: leave it out"
     )
+
+
+# -- a shared store ----------------------------------------------------------------------------------------------------
+
+
+def test_a_shared_store_s_url_is_a_secret_read_from_the_environment(project: Project) -> None:
+    toml = """
+        [shared]
+        url = "rediss://gateway:${STORE_PASSWORD}@store:6380/2"
+        timeout = "20ms"
+    """
+    settings = project.load(toml, STORE_PASSWORD="s3cret")
+
+    address = settings.shared.address
+    assert address is not None
+    assert (str(address), address.password, settings.shared.timeout) == ("rediss://store:6380/2", "s3cret", 0.02)
+    for rendering in (repr(settings), str(settings), settings.model_dump_json(), str(settings.redacted())):
+        assert "s3cret" not in rendering
+    assert [*settings.differences(project.load(toml, STORE_PASSWORD="other"))] == ["shared.url"]
+    assert project.load().shared.address is None
+
+
+def test_what_is_wrong_with_a_shared_store_is_told_without_its_password(project: Project) -> None:
+    problems = project.problems("""
+        [shared]
+        url = "http://gateway:s3cret@store"
+        timeout = "0s"
+        prefix = "two words"
+        urls = ["redis://gateway:s3cret@store"]
+    """)
+
+    assert [problem.split()[0] for problem in problems] == [
+        "shared.url:",
+        "shared.timeout",
+        "shared.prefix",
+        "shared.urls",
+    ]
+    assert 'write it as "redis://user:password@host:6379/0"' in problems[0]
+    assert "s3cret" not in "".join(problems)
+    assert "s3cret" not in "".join(project.problems('shared.url = ["redis://gateway:s3cret@store"]'))
+
+
+@pytest.mark.parametrize(
+    ("url", "because"), [("redis://store", "url is not encrypted"), ("rediss://store", "there is no such file")]
+)
+def test_certificates_for_nothing_and_certificates_that_are_not_there_are_refused(
+    project: Project, url: str, because: str
+) -> None:
+    (problem,) = project.problems(f'[shared]\nurl = "{url}"\nca_file = "nowhere.pem"')
+    assert problem.startswith("shared: ca_file")
+    assert because in problem
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

@@ -46,6 +46,14 @@ def test_a_trusted_document_is_asked_for_by_any_of_its_ids(name: str) -> None:
     assert KnownDocuments(TRUSTED).text({"documentId": name}, {}) == TEXT
 
 
+def test_an_empty_text_beside_an_id_or_a_hash_is_none() -> None:
+    documents = KnownDocuments(TRUSTED)
+    assert documents.text({"documentId": "menu", "query": ""}, {}) == TEXT
+    assert documents.text({"query": ""}, apq(hashed(TEXT))) == TEXT
+    assert refused(documents, {"query": ""}) == "BAD_REQUEST"
+    assert refused(documents, {"documentId": "menu", "query": 0}) == "BAD_REQUEST"
+
+
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [

@@ -124,9 +124,12 @@ def parts_of(body: bytes, boundary: bytes) -> list[Any]:
     """As a client takes them apart: what stands between delimiters, after its head."""
     *parts, last = body.split(b"\r\n--" + boundary)[1:]
     assert last == b"--\r\n"
-    heads = [part.partition(b"\r\n\r\n")[0] for part in parts]
-    assert set(heads) == {b"\r\ncontent-type: application/json; charset=utf-8"}
-    return [orjson.loads(part.partition(b"\r\n\r\n")[2]) for part in parts]
+    taken = [part.partition(b"\r\n\r\n") for part in parts]
+    for head, _, content in taken:
+        kind, *length = head.removeprefix(b"\r\n").split(b"\r\n")
+        assert kind == b"content-type: application/json; charset=utf-8"
+        assert length == ([b"content-length: %d" % len(content)] if boundary == b"graphql" else [])
+    return [orjson.loads(content) for _, _, content in taken]
 
 
 # -- server-sent events ------------------------------------------------------------------------------------------------
@@ -205,16 +208,17 @@ async def test_a_get_may_subscribe_as_an_event_source_does() -> None:
 async def test_apollos_clients_get_each_event_in_a_payload() -> None:
     async with Gateway(Counting(1, 2)).asked(PAYLOADS) as stream:
         body = await stream.rest()
-        assert stream.headers["content-type"] == 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0'
+        assert stream.headers["content-type"] == "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
     assert parts_of(body, b"graphql") == [{"payload": {"data": {"number": number}}} for number in (1, 2)]
 
 
 @in_virtual_time
 async def test_a_part_is_complete_before_the_next_one_is_there() -> None:
+    """For those who take it at its delimiter, and for those who take as much as it says."""
     async with Gateway(Counting(1, ends=False)).asked(PAYLOADS) as stream:
         assert await stream.piece() == b"\r\n--graphql"
-        assert (await stream.piece()).endswith(b'{"payload":{"data":{"number":1}}}\r\n--graphql')
-        assert (await stream.piece(within=60)).endswith(b"\r\n\r\n{}\r\n--graphql")
+        assert (await stream.piece()).endswith(b'length: 33\r\n\r\n{"payload":{"data":{"number":1}}}\r\n--graphql')
+        assert (await stream.piece(within=60)).endswith(b"length: 2\r\n\r\n{}\r\n--graphql")
 
 
 @in_virtual_time

@@ -83,14 +83,28 @@ async def test_a_deferred_join_delays_nothing_else(sights: int) -> None:
         assert await timed(gateway, DEFERRED, KEYS) == [0.0, 1.0]
 
 
+@both
 @in_virtual_time
-async def test_a_plan_begins_with_what_is_deferred_together_with_the_rest() -> None:
+async def test_what_is_deferred_is_begun_together_with_the_rest(sights: int) -> None:
     text = (
         """query($keys: [String!]!) { products(keys: $keys) { stock { quantity } ... @defer { reviews { stars } } } }"""
     )
     async with shop(wires={**slow("inventory", 0.5), **slow("reviews")}) as gateway:
-        assert await timed(gateway, text, KEYS) == [0.5, 1.5]
+        await seen(gateway, text, KEYS, sights)
         assert await timed(gateway, text, KEYS) == [0.5, 1.0]
+
+
+@in_virtual_time
+async def test_a_streamed_list_makes_no_more_calls_than_the_whole_and_is_there_no_later() -> None:
+    text = """query($keys: [String!]!) { products(keys: $keys) @stream(initialCount: 1) {
+        sku reviews(first: 1) { stars author { name } } } }"""
+    keys = {"keys": ["a", "b", "c", "d", "e"]}
+    wires = {**working_wires(), "reviews": ScriptedWire(otherwise=after(1.0, reviews_answers))}
+    async with shop(wires=wires) as gateway:
+        assert (await timed(gateway, text, keys))[-1] == 1.0
+        streamed = [len(wire.sent) for wire in wires.values()]
+        await gateway.execute(text, keys)
+        assert [len(wire.sent) - count for wire, count in zip(wires.values(), streamed, strict=True)] == streamed
 
 
 @both
@@ -164,14 +178,68 @@ async def test_fragments_side_by_side_come_each_when_it_is_ready(sights: int) ->
     assert [[labels[each["id"]] for each in part["completed"]] for part in parts[1:]] == [["fast"], ["slow"]]
 
 
+@both
 @in_virtual_time
-async def test_fragments_that_share_a_field_both_have_it() -> None:
+async def test_fragments_that_share_a_field_both_have_it_and_it_comes_once(sights: int) -> None:
     text = """{ products(keys: ["a"]) { ... @defer(label: "x") { sku stock { quantity } }
         ... @defer(label: "y") { sku reviews(first: 1) { stars } } } }"""
-    async with shop() as gateway:
+    async with shop(wires=slow("inventory")) as gateway:
+        await seen(gateway, text, None, sights)
         parts = await parts_of(gateway, text)
         whole = await gateway.execute(text)
     assert merged(parts) == (whole.data, [])
+    assert [sorted(name for each in part["incremental"] for name in each["data"]) for part in parts[1:]] == [
+        ["reviews", "sku"],
+        ["stock"],
+    ]
+
+
+@both
+@in_virtual_time
+async def test_what_two_fragments_want_of_an_object_is_merged_and_told_by_the_one_that_is_there_first(
+    sights: int,
+) -> None:
+    text = """{ products(keys: ["a"]) { ... @defer(label: "x") { reviews(first: 1) { stars author { name } } }
+        ... @defer(label: "y") { reviews(first: 1) { stars } stock { quantity } } } }"""
+    async with shop(wires=slow("inventory")) as gateway:
+        await seen(gateway, text, None, sights)
+        parts = await parts_of(gateway, text)
+        whole = await gateway.execute(text)
+    labels = {each["id"]: each["label"] for each in parts[0]["pending"]}
+    assert [[labels[each["id"]] for each in part["completed"]] for part in parts[1:]] == [["x"], ["y"]]
+    assert merged(parts) == (whole.data, [])
+
+
+@both
+@in_virtual_time
+async def test_a_fragment_that_is_spread_twice_is_announced_by_both_labels_and_delivered_once(sights: int) -> None:
+    text = """{ products(keys: ["a"]) { ...Opinions @defer(label: "x") ...Opinions @defer(label: "y") } }
+        fragment Opinions on Product { reviews(first: 1) { stars } }"""
+    async with shop() as gateway:
+        await seen(gateway, text, None, sights)
+        parts = await parts_of(gateway, text)
+        whole = await gateway.execute(text)
+    assert merged(parts) == (whole.data, [])
+    assert len(parts[-1]["incremental"]) == 1
+    assert [each["label"] for each in parts[0]["pending"]] == ["x", "y"]
+    assert [each["id"] for each in parts[-1]["completed"]] == ["0", "1"]
+
+
+@both
+@in_virtual_time
+async def test_what_fails_for_two_fragments_fails_both_and_what_only_one_wants_may_come(sights: int) -> None:
+    text = """{ whoami ... @defer(label: "x") { hello(name: "far too long") }
+        ... @defer(label: "y") { hello(name: "far too long") products(keys: ["a"]) { sku } }
+        ... @defer(label: "z") { products(keys: ["a"]) { sku } } }"""
+    async with shop() as gateway:
+        await seen(gateway, text, None, sights)
+        parts = await parts_of(gateway, text)
+    labels = {each["id"]: each["label"] for each in parts[0]["pending"]}
+    failed = {labels[each["id"]] for part in parts[1:] for each in part["completed"] if "errors" in each}
+    data, errors = merged(parts)
+    assert failed == {"x", "y"}
+    assert data == {"whoami": "public/anonymous", "products": [{"sku": "a"}]}
+    assert [error["path"] for error in errors] == [["hello"], ["hello"]]
 
 
 @both

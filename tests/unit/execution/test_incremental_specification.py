@@ -13,6 +13,7 @@ import strawberry
 
 from gateway import Ctx, resolver
 from gateway.errors import BadUserInput
+from gateway.execution import GraphQLRequest
 from gateway.execution.document import DocumentRejected, Documents
 from gateway.execution.planner import NotPlanned
 from gateway.graph import build_graph
@@ -53,6 +54,13 @@ class Person:
         """In their order."""
         return [Film(title="A New Hope"), Film(title="The Empire Strikes Back")]
 
+    @strawberry.field
+    async def sequels(self) -> strawberry.Streamable[Film]:
+        """One a second."""
+        for title in ("V", "VI", "VII"):
+            await asyncio.sleep(1)
+            yield Film(title=title)
+
     @resolver
     async def friend(self) -> Person:
         """Himself."""
@@ -76,6 +84,12 @@ class Mutation:
         ctx.telemetry.log.debug("renamed", name=name)
         return Person(name=name)
 
+    @resolver
+    async def marry(self) -> Person:
+        """Takes a while."""
+        await asyncio.sleep(1)
+        return Person(name="Leia Solo")
+
 
 GRAPH = build_graph(Query, Mutation)
 both = pytest.mark.parametrize("sights", [1, 2], ids=["by graphql-core", "by a plan"])
@@ -88,8 +102,18 @@ async def answered(text: str, *, sights: int = 1, variables: dict[str, Any] | No
             found = gateway.parts.engine.plans.find(
                 gateway.parts.engine.documents.operation(text, None), variables or {}
             )
-            assert not isinstance(found, NotPlanned) or text.startswith("mutation"), found
+            assert not isinstance(found, NotPlanned), found
         return await parts_of(gateway, text, variables)
+
+
+async def timed(text: str, *, sights: int = 1) -> list[float]:
+    """When each part was there."""
+    loop = asyncio.get_running_loop()
+    async with GatewayUnderTest(settings(), GRAPH, wires=working_wires()) as gateway:
+        for _ in range(sights - 1):
+            await parts_of(gateway, text)
+        began, asked = loop.time(), GraphQLRequest(text=text)
+        return [round(loop.time() - began, 3) async for _ in gateway.parts.engine.stream(asked)]
 
 
 def refused(text: str) -> list[str]:
@@ -244,3 +268,22 @@ async def test_what_a_mutation_returns_may_be_deferred(sights: int) -> None:
     parts = await answered(text, sights=sights)
     assert parts[0]["data"] == {"rename": {"name": "Leia"}}
     assert merged(parts) == ({"rename": {"name": "Leia", "homeWorld": {"name": "Tatooine"}}}, [])
+
+
+@both
+@in_virtual_time
+async def test_what_is_deferred_in_a_mutation_is_begun_when_its_last_field_has_ended(sights: int) -> None:
+    text = """mutation { rename(name: "Leia") { name ... @defer { homeWorld { name } } }
+        marry { name ... @defer { friend { name } } } }"""
+    assert await timed(text, sights=sights) == [1.0, 2.0]
+
+
+# -- Execution: Completing Values, @stream -------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_items_that_come_by_and_by_are_delivered_each_when_it_is_there() -> None:
+    text = "{ person { sequels @stream(initialCount: 1) { title } } }"
+    assert await timed(text) == [1.0, 2.0, 3.0]
+    data, errors = merged(await answered(text))
+    assert ([film["title"] for film in data["person"]["sequels"]], errors) == (["V", "VI", "VII"], [])

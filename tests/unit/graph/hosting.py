@@ -184,7 +184,7 @@ def engine(host: Host | None) -> Engine:
         documents=Documents(graph.core, max_entries=10, max_tokens=1000, metrics=telemetry.metrics),
         plans=Plans(graph.core, is_on=True, telemetry=telemetry),
         loaders=Loaders(services=services, telemetry=telemetry, clock=clock),
-        admission=Admission(10, telemetry=telemetry),
+        admission=Admission(10, telemetry=telemetry, clock=clock, random=Random(1)),
         limits=OperationLimits(),
         telemetry=telemetry,
         clock=clock,

@@ -30,6 +30,7 @@ from gateway.graph import build_graph
 from gateway.identity import Identity
 from gateway.services import ServiceRequest, ServiceResponse, Wire
 from gateway.settings import Settings
+from gateway.shared import StoreClient
 from gateway.telemetry import Telemetry
 from gateway.testing import GatewayUnderTest, ScriptedWire, answer
 
@@ -248,11 +249,15 @@ def settings(**concerns: Any) -> Settings:
 
 
 def shop(
-    *, telemetry: Telemetry | None = None, wires: Mapping[str, Wire] | None = None, **concerns: Any
+    *,
+    telemetry: Telemetry | None = None,
+    wires: Mapping[str, Wire] | None = None,
+    store: StoreClient | None = None,
+    **concerns: Any,
 ) -> GatewayUnderTest:
     """A gateway over the small graph; services answer by the functions below unless `wires` says otherwise."""
     return GatewayUnderTest(
-        settings(**concerns), graph, wires={**working_wires(), **(wires or {})}, telemetry=telemetry
+        settings(**concerns), graph, wires={**working_wires(), **(wires or {})}, telemetry=telemetry, store=store
     )
 
 

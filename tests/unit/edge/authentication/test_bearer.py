@@ -45,7 +45,9 @@ async def test_a_token_is_verified_once_and_known_until_it_expires() -> None:
         text = token(claims(exp=NOW + 100))
         first = await tokens.authenticate(bearer(text))
         assert await tokens.authenticate(bearer(text)) is first
-        assert first.expires_at == NOW + 130, "a stream ends when the token would be refused, the leeway included"
+        assert first.expires_at == Epoch(NOW + 130), (
+            "a stream ends when the token would be refused, the leeway included"
+        )
         await asyncio.sleep(129)
         assert await tokens.authenticate(bearer(text)) is first
         await asyncio.sleep(1)

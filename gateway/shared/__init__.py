@@ -1,0 +1,16 @@
+"""A store that several gateways share, and what it may cost: no request, and no more than a short wait. Start with `store.py`."""
+
+from .address import StoreAddress, address_of
+from .redis_client import ClientMissing, RedisClient, connect
+from .store import SharedStore, StoreClient, StoreUnavailable
+
+__all__ = [
+    "ClientMissing",
+    "RedisClient",
+    "SharedStore",
+    "StoreAddress",
+    "StoreClient",
+    "StoreUnavailable",
+    "address_of",
+    "connect",
+]
