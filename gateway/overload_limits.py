@@ -17,10 +17,10 @@ class OverloadLimits:
     adaptive: bool = True
     """Whether the number of operations under way is learnt from how late the event loop is; `server.max_operations` is then the
     most. Off: it is always that."""
-    lag: Seconds = Seconds(0.02)
-    """How late the event loop may be. 20 ms: what a person does not notice, and ten times what one operation holds it for."""
-    least: int = 8
-    """The least that the learnt limit falls to: enough to keep the processor busy while some wait for services."""
+    lag: Seconds = Seconds(0.05)
+    """How late the event loop may be. 50 ms: what a person does not notice, and more than a busy neighbour makes it."""
+    least: int = 16
+    """The least that the learnt limit falls to: enough to keep the processor busy while most wait for services."""
     queue: int = 256
     """Operations that may wait for a permit, in each process. 256: half a second of what one process answers."""
     wait: Seconds = Seconds(0.25)

@@ -13,27 +13,20 @@ import os
 import signal
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
-from httptools import HttpRequestParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
 
 from . import collector
 from .clock import Instant, Seconds
+from .connections import USUAL, Connection, SocketConnection
 from .edge import Doorstep
-from .edge.authentication import PEER
-from .edge.leaving import ABORT, EXTENSION, Left
-from .edge.parameters import WHOLE_BODY
-from .edge.tls import Tls, names_of
+from .edge.tls import Tls
 from .head_limits import HeadLimits
 from .telemetry import Log
 
@@ -43,7 +36,6 @@ _KEEP_ALIVE = (
 GONE_AFTER = Seconds(60.0)
 """How long sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said so. Else
 the kernel tries for a quarter of an hour."""
-_USUAL = HeadLimits()
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _TICKS = 10
 """Of a tenth of a second each, between two looks for clients that take too long over a head."""
@@ -98,7 +90,7 @@ def serve(
     ws_max_size: int = 1024 * 1024,
     tls: Tls | None = None,
     doorstep: Doorstep | None = None,
-    heads: HeadLimits = _USUAL,
+    heads: HeadLimits = USUAL,
 ) -> None:
     """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds. `tls`: None speaks plain HTTP.
 
@@ -119,8 +111,8 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http=cast("type[_Connection]", partial(_Connection, doorstep=doorstep, heads=heads)),
-        ws=_Socket,
+        http=cast("type[Connection]", partial(Connection, doorstep=doorstep, heads=heads)),
+        ws=SocketConnection,
         ws_max_size=ws_max_size,
         ws_ping_interval=None,  # `graphql-transport-ws` has pings of its own
         lifespan="on",
@@ -183,7 +175,7 @@ class _Server(uvicorn.Server):
         if counter % _TICKS == 0:
             now = Instant(asyncio.get_running_loop().time())
             for each in list(self.server_state.connections):
-                if isinstance(each, _Connection):
+                if isinstance(each, Connection):
                     each.end_if_late(now)
         return await super().on_tick(counter)
 
@@ -192,196 +184,6 @@ class _Server(uvicorn.Server):
         self._on_leave()
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-class _Connection(HttpToolsProtocol):
-    """uvicorn's, which also tells whoever asks that the client has left, and that the body is here: else each request needs a task
-    that listens, and a timer. The head of a request is bounded in bytes, in number and in time; a doorstep may judge it."""
-
-    def __init__(self, *args: Any, doorstep: Doorstep | None = None, heads: HeadLimits = _USUAL, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._watching: set[Left] = set()
-        self._peer: frozenset[str] = frozenset()
-        self._doorstep = doorstep
-        self._held: list[bytes] | None = None
-        self._heads = heads
-        self._head_since: Instant | None = None
-        """When the head began that is not whole yet; None: no head is being read."""
-        self._head_size = 0
-        self._is_over = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
-        self._peer = names_of(transport.get_extra_info("peercert"))
-        self._head_since = Instant(self.loop.time())
-        if len(self.connections) > self._heads.connections:
-            self._end("503 Service Unavailable", "too many connections: try again in a moment")
-
-    def data_received(self, data: bytes) -> None:
-        if self._is_over:
-            return  # what was under way when it ended
-        if self._head_since is not None:
-            self._head_size += len(data)
-        super().data_received(data)
-        if self._held is not None:  # its body is not whole: whoever lets us wait is read as it comes
-            self._let_in()
-        elif self._head_since is not None and self._head_size > self._heads.bytes:
-            self._end(*self._too_large())
-
-    def end_if_late(self, now: Instant) -> None:
-        """End the connection of a client that takes too long over a head."""
-        if self._head_since is not None and now - self._head_since > self._heads.within:
-            self._end("408 Request Timeout", f"the head of a request must be here within {self._heads.within:g} s")
-
-    def on_url(self, url: bytes) -> None:
-        if not self._is_over:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_over:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._head_since, self._head_size = None, 0
-        if self._is_over:
-            return
-        if len(self.headers) > self._heads.count or self._size_of_head() > self._heads.bytes:
-            self._end(*self._too_large())
-        elif self._doorstep is not None and self._doorstep.is_on and self._parser.get_method() == b"POST":
-            self._held = []
-        else:
-            super().on_headers_complete()
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _too_large(self) -> tuple[str, str]:
-        limits = self._heads
-        return "431 Request Header Fields Too Large", f"a head may have {limits.count} headers and {limits.bytes} bytes"
-
-    def _end(self, status: str, why: str) -> None:
-        """The connection is over: nothing of what it sends is read any more."""
-        self._is_over, self._head_since = True, None
-        if self._is_free:  # else the answer under way is the last one
-            body = why.encode()
-            self.transport.write(
-                b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
-                % (status.encode(), len(body), body)
-            )
-            self.transport.close()
-        else:
-            self.cycle.keep_alive = False
-
-    def on_body(self, body: bytes) -> None:
-        if self._is_over:
-            return
-        if self._held is None:
-            super().on_body(body)
-        else:
-            self._held.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._is_over:
-            return
-        if self._held is not None:
-            body = b"".join(self._held)
-            refusal = self._refusal(body)
-            if refusal is not None:
-                self._refuse(refusal)
-                return
-            self._let_in()
-        super().on_message_complete()
-
-    def _refusal(self, body: bytes) -> bytes | None:
-        if self._doorstep is None or not self._is_free or self._parser.should_upgrade():
-            return None
-        peer = None if self.client is None else self.client[0]
-        return self._doorstep.refusal(self.url, self.headers, body, peer=peer, now=Instant(self.loop.time()))
-
-    def _refuse(self, refusal: bytes) -> None:
-        """Nothing of the request was begun."""
-        self._held = None
-        self.transport.write(refusal)
-        if self._parser.should_keep_alive():
-            self.on_response_complete()
-        else:
-            self.transport.close()
-
-    @property
-    def _is_free(self) -> bool:
-        """Whether nothing is being answered."""
-        latest = cast("RequestResponseCycle | None", self.cycle)
-        return latest is None or latest.response_complete
-
-    @property
-    def _parser(self) -> HttpRequestParser:
-        known: HttpRequestParser = cast("Any", self.parser)  # uvicorn sets it to None in the end
-        return known
-
-    def _let_in(self) -> None:
-        """Begin what was held."""
-        held, self._held = self._held or [], None
-        super().on_headers_complete()
-        for body in held:
-            super().on_body(body)
-
-    def on_message_begin(self) -> None:
-        if self._is_over:
-            return
-        self._head_since = Instant(self.loop.time())
-        super().on_message_begin()
-        extensions: dict[str, Any] = {
-            ABORT: self._abort,
-            EXTENSION: self._watch,
-            PEER: self._peer,
-            WHOLE_BODY: self._has_whole_body,
-        }
-        self.scope["extensions"] = extensions
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        while self._watching:
-            self._watching.pop()()
-
-    def _has_whole_body(self) -> bool:
-        """Of the newest request: when another one asks, its body has been read, for bodies stand one after another."""
-        return not self.cycle.more_body
-
-    def _abort(self) -> None:
-        _cut(self.transport)
-
-    def _watch(self, left: Left) -> Left:
-        self.flow.resume_reading()  # paused after a long body: who does not read does not see the end
-        if self.transport.is_closing():
-            left()
-        else:
-            self._watching.add(left)
-        return lambda: self._watching.discard(left)
-
-
-class _Socket(WebSocketsSansIOProtocol):
-    """uvicorn's, which can also be cut off: it closes only when all is sent, which a reader that has stalled never lets happen."""
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if hasattr(self, "scope"):  # the handshake was well-formed; the application has not begun yet
-            extensions: dict[str, Any] = {
-                **(self.scope.get("extensions") or {}),
-                ABORT: self._abort,
-                PEER: names_of(self.transport.get_extra_info("peercert")),
-            }
-            self.scope["extensions"] = extensions
-
-    def _abort(self) -> None:
-        _cut(self.transport)
-
-
-def _cut(transport: asyncio.Transport) -> None:
-    """Reset the connection: what it has not sent is thrown away, in the kernel too, which would else hold it for the reader."""
-    held = transport.get_extra_info("socket")
-    if held is not None and not transport.is_closing():
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
 
 
 class _WatchedStart:

@@ -23,7 +23,8 @@ _EVERY = 0.01
 """Seconds between two measurements."""
 _WINDOW = 0.1
 _STRAINED_AFTER, _RELIEVED_AFTER = 2, 10
-"""Windows in a row that are bad, and that are good, until operations leave something out, and do not any more."""
+"""Windows in a row in which operations had to wait or were refused, and in which none had, until they leave something out, and do
+not any more. A late loop alone is no reason: it may be a neighbour's."""
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class Pressure:
             self._admission.learnt.tell(lag, used=seen.most)
         if self._limits.shed_early:
             self.share.tell(is_crowded=seen.refused > 0, taken=seen.given, window=lasted, now=Instant(now))
-        self._judge(is_bad=lag > self._limits.lag or seen.refused > 0)
+        self._judge(is_bad=seen.refused > 0 or self._admission.waiting > 0)
 
     def _judge(self, *, is_bad: bool) -> None:
         self._bad, self._good = (self._bad + 1, 0) if is_bad else (0, self._good + 1)

@@ -11,9 +11,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.connections import Connection
 from gateway.edge import Doorstep
 from gateway.edge.leaving import EXTENSION, Left, Watch
-from gateway.server import _Connection, hold_port  # pyright: ignore[reportPrivateUsage] - what `serve` is made of
+from gateway.server import hold_port
 
 REQUEST = b"POST /graphql HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -44,12 +45,12 @@ class Transport(asyncio.Transport):
         self.reads = True
 
 
-def connected(app: Callable[[Watch], Awaitable[None]]) -> tuple[_Connection, Transport]:
+def connected(app: Callable[[Watch], Awaitable[None]]) -> tuple[Connection, Transport]:
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         await app(scope["extensions"][EXTENSION])
 
     config = uvicorn.Config(asgi, lifespan="off", log_config=None)
-    connection, transport = _Connection(config=config, server_state=ServerState(), app_state={}), Transport()
+    connection, transport = Connection(config=config, server_state=ServerState(), app_state={}), Transport()
     connection.connection_made(transport)
     connection.data_received(REQUEST)
     return connection, transport
@@ -141,7 +142,7 @@ class Guarded:
         config = uvicorn.Config(self._app, lifespan="off", log_config=None, interface="asgi3")
         self.state = ServerState()
         self.doorstep = Nobody()
-        self.connection = _Connection(
+        self.connection = Connection(
             config=config, server_state=self.state, app_state={}, doorstep=cast("Doorstep", self.doorstep)
         )
         self.connection.connection_made(self.transport)

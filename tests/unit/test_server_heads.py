@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from gateway.clock import Instant, Seconds
+from gateway.connections import Connection
 from gateway.head_limits import HeadLimits
-from gateway.server import _Connection  # pyright: ignore[reportPrivateUsage] - what `serve` is made of
 from tests.unit.test_server import Written
 
 LIMITS = HeadLimits(bytes=1_000, count=10, within=Seconds(5.0), connections=2)
@@ -27,7 +27,7 @@ class Served:
         self.bodies = list[bytes]()
         self.transport = Written()
         config = uvicorn.Config(self._app, lifespan="off", log_config=None, interface="asgi3")
-        self.connection = _Connection(config=config, server_state=state or ServerState(), app_state={}, heads=LIMITS)
+        self.connection = Connection(config=config, server_state=state or ServerState(), app_state={}, heads=LIMITS)
         self.connection.connection_made(self.transport)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:

@@ -47,17 +47,16 @@ async def test_while_nothing_runs_nothing_is_measured() -> None:
 
 
 @in_virtual_time
-async def test_a_late_loop_lowers_the_limit_and_strains_and_a_quiet_one_relieves() -> None:
+async def test_a_late_loop_lowers_the_limit_and_a_quiet_one_raises_it_again() -> None:
     admission, pressure, telemetry = pressed()
     pressure.begin()
-    await busy(admission, seconds=3.0, held_up=0.1)
+    await busy(admission, seconds=3.0, held_up=0.3)
     lag = telemetry.metrics.registry.get_sample_value("sagaql_event_loop_lag_seconds")
     assert lag is not None
-    assert 0.03 < lag < 0.1
-    assert (admission.limit, pressure.is_strained) == (8, True)
+    assert 0.05 < lag < 0.3
+    assert (admission.limit, pressure.is_strained) == (16, False)
     await busy(admission, seconds=2.0, held_up=0.0)
-    assert not pressure.is_strained
-    assert admission.limit > 8
+    assert admission.limit > 16
     pressure.end()
 
 
@@ -94,4 +93,4 @@ async def test_both_can_be_switched_off() -> None:
     pressure.begin()
     await busy(admission, seconds=1.0, held_up=0.05)
     pressure.end()
-    assert (admission.limit, pressure.share.is_on, pressure.is_strained) == (100, False, True)
+    assert (admission.limit, pressure.share.is_on, pressure.is_strained) == (100, False, False)
