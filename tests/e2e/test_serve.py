@@ -90,10 +90,12 @@ class Asking(threading.Thread):
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, toml: str = "", port: int | None = None) -> Generator[Serving]:
+def serving(
+    folder: Path, *arguments: str, toml: str = "", port: int | None = None, graph: str = "late:Query"
+) -> Generator[Serving]:
     port = free_ports(1) if port is None else port
     (folder / "late.py").write_text(GRAPH, encoding="utf-8")
-    (folder / "gateway.toml").write_text(f'{toml}\ngraph.query = "late:Query"\ngraph.sdl = ""', encoding="utf-8")
+    (folder / "gateway.toml").write_text(f'graph.query = "{graph}"\ngraph.sdl = ""\n{toml}', encoding="utf-8")
     config = str(folder / "gateway.toml")
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
