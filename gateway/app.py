@@ -218,6 +218,9 @@ def compose(
         metrics=telemetry.metrics,
         is_incremental=operation.incremental,
         max_deferrals=operation.max_deferrals,
+        bounds=operation.bounds,
+        introspection=operation.introspection,
+        suggestions=operation.suggestions,
     )
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)

@@ -39,6 +39,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from .clock import Seconds, duration
 from .control import Signature, signature
+from .execution.bounds import Bounds
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
@@ -225,10 +226,20 @@ class OperationSettings(Concern):
     """The scope without which `extensions: {explain: true}` in a request is refused: the answer tells what services are called."""
     game_day_key: SecretStr | None = None
     """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
-    max_tokens: Positive = 10_000
-    """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
+    max_tokens: Positive = 2_000
+    """Tokens of a document. 2 000: twice the largest one written by hand; parsing and validating cost some 20 µs a token. Trusted
+    documents, which build tools write, have no bounds, neither this nor `bounds`."""
+    bounds: Annotated[Bounds, AsWritten()] = Bounds()
+    """What a document may have: [operation.bounds]."""
+    introspection: bool = True
+    """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
+    suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
+    suggestions: bool = True
+    """Whether errors in a document name what was perhaps meant. On: they help whoever writes one, and tell no
+    more than introspection."""
     documents: Positive = 1_000
-    """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+    """Parsed and validated documents kept; one of more than 500 characters counts as several. 1 000: more than a client
+    application has, and at most some 120 MB."""
     trusted: OptionalPath = None
     """Documents that your own clients send: a folder of .graphql files, or a manifest of texts by id (.json, as clients' build
     tools write it), relative to gateway.toml. They are checked and compiled at the start, which fails if one does not fit the
