@@ -36,7 +36,7 @@ def honest(number: int) -> bytes:
 
 def of_a_size(number: int) -> bytes:
     """The largest document that is taken, and all of it is honest: what it costs is what any document may."""
-    fields = " ".join(f"f{at}: reviews {{ stars }}" for at in range(99)) + " id name pieces" * 450
+    fields = " ".join(f"f{at}: reviews {{ stars }}" for at in range(50)) + " id name pieces" * 520
     return _sent(f"query Large{number} {{ products(first: 1) {{ {fields} }} }}")
 
 
@@ -45,6 +45,12 @@ def of_many_values(number: int) -> bytes:
     variables = {"wanted": {"either": [{"name": "a", "pieces": 1, "either": None}] * 2_400}}
     query = f"query Many{number}($wanted: Wanted) {{ products(wanted: $wanted) {{ id }} }}"
     return json.dumps({"query": query, "variables": variables}).encode()
+
+
+def of_many_bytes(number: int) -> bytes:
+    """A body of nearly a MiB, and honest: a text with lines."""
+    query = f"query Long{number}($wanted: Wanted) {{ products(wanted: $wanted) {{ id }} }}"
+    return json.dumps({"query": query, "variables": {"wanted": {"name": "a\n" * 300_000}}}).encode()
 
 
 def _sent(text: str) -> bytes:

@@ -36,11 +36,13 @@ class Bounds:
     characters: int = 50_000
     """Characters of the text. 50 000: 2 000 tokens, each with a line and its indentation; strings and comments cost 0.3 µs a
     character."""
+    word: int = 256
+    """Characters of a name or a number. 256: nobody writes longer ones, and a number is read digit by digit."""
     depth: int = 20
     """Fields within one another, fragments opened, also those that nothing spreads. 20: the introspection of an IDE has 15, a
     page has 10."""
-    aliases: int = 100
-    """Aliases. 100: several times what a page has; a thousand are somebody who tries a thousand passwords in one request."""
+    aliases: int = 50
+    """Aliases. 50: several times what a page has; a thousand are somebody who tries a thousand passwords in one request."""
     directives: int = 100
     """Directives in all. 100: each is checked and decided; pages have a handful."""
     directives_at_once: int = 10
@@ -58,6 +60,8 @@ class Bounds:
     """Tokens between one pair of parentheses. 1 000: a list of more values belongs in a variable."""
     introspections: int = 5
     """`__schema` and `__type`. 5: an IDE asks once; each writes the schema anew."""
+    definitions: int = 100
+    """Operations and fragments. 100: a page of many components has fifty."""
     operations: int = 20
     """Operations in a document. 20: one is run; an IDE's tab holds some."""
     variables: int = 100
@@ -93,6 +97,7 @@ _UNTOLD = 1_000_000_000
 
 _SAID: Mapping[str, tuple[str, str]] = {
     "characters": ("the document has {} characters", "send long values in variables"),
+    "word": ("a name or number has {} characters", "send long values in variables, as strings"),
     "tokens": ("the document has {} tokens or more", "ask for less at once"),
     "depth": ("fields are {} deep", "ask for less at once"),
     "aliases": ("the document has {} aliases", "use lists and variables, or several requests"),
@@ -103,6 +108,7 @@ _SAID: Mapping[str, tuple[str, str]] = {
     "nesting": ("brackets are {} deep", "ask for less at once"),
     "literal_nesting": ("a value is {} deep", "send it in a variable"),
     "literal": ("{} tokens stand between two parentheses", "send long values in variables"),
+    "definitions": ("the document has {} operations and fragments", "use fewer"),
     "operations": ("the document has {} operations", "send only those that are run"),
     "introspections": ("the document asks {} times for the schema", "ask once"),
     "variables": ("an operation has {} variables", "use lists and inputs"),
@@ -113,12 +119,12 @@ _SAID: Mapping[str, tuple[str, str]] = {
 
 _STRING = r'"""(?:[^"\\]++|\\"""|\\|"(?!""))*+(?:""")?+' r'|"(?:[^"\\\n\r]++|\\[^\n\r])*+"?+'
 """One that never ends is one token up to the end, so that nothing is read twice."""
-_TOKENS = re.compile(rf"[\s,\ufeff]*+(?:([{{}}()\[\]@:])|[_A-Za-z0-9.+-]++|#[^\n\r]*+|{_STRING}|.|\Z)", re.DOTALL)
+_TOKENS = re.compile(rf"[\s,\ufeff]*+(?:([{{}}()\[\]@:])|([_A-Za-z0-9.+-]++)|#[^\n\r]*+|{_STRING}|.|\Z)", re.DOTALL)
 """Dots and a name that follows at once are one; a comment is one too, since the parser spends more on it than on a name; so is the
 end."""
 
 
-_IN_WORDS = ("nesting", "aliases", "directives", "literal_nesting", "literal")
+_IN_WORDS = ("nesting", "definitions", "aliases", "directives", "literal_nesting", "literal")
 
 
 @dataclass(slots=True)
@@ -142,6 +148,7 @@ class _Words:
             self._close(mark, at)
 
     def _open(self, mark: str, at: int) -> None:
+        self.most["definitions"] += mark == "{" and not self.nested
         self.nested += 1
         self._note("nesting", self.nested)
         if self.literal_at is not None:
@@ -172,9 +179,11 @@ def of_text(text: str, bounds: Bounds, *, max_tokens: int) -> Excess | None:
     for count, found in enumerate(_TOKENS.finditer(text)):
         if count > max_tokens:
             return Excess("tokens", count, max_tokens)
-        mark = found[1]
+        mark, word = found.groups()
         if mark is not None:
             words.see(mark, count)
+        elif word is not None and len(word) > bounds.word:
+            return Excess("word", len(word), bounds.word)
     return next(_excesses(words.most, bounds), None)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.attacks.gateway import Query, graph_settings
-from benchmarks.attacks.table import ATTACKS, Attack, honest, of_a_size, of_many_values
+from benchmarks.attacks.table import ATTACKS, Attack, honest, of_a_size, of_many_bytes, of_many_values
 from gateway.graph import Graph, build_graph
 from gateway.testing import Answer, GatewayUnderTest
 
@@ -26,5 +28,11 @@ async def test_an_attack_gets_the_answer_that_is_told(attack: Attack) -> None:
 
 
 async def test_what_is_honest_is_answered() -> None:
-    for answer in await asked(honest(1), of_a_size(1), of_many_values(1)):
+    for answer in await asked(*(body(1) for body in (honest, of_a_size, of_many_values, of_many_bytes))):
         assert (answer.status, answer.codes) == (200, [])
+
+
+def test_the_page_of_attacks_has_each_with_its_answer() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security-tests.md").read_text(encoding="utf-8")
+    for attack in ATTACKS:
+        assert f"| {attack.name} | {'answered' if attack.code is None else f'`{attack.code}`'} |" in page

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from graphql import get_introspection_query, parse
 
@@ -39,6 +43,7 @@ def rejected(kept: Documents, text: str) -> DocumentRejected:
     ("bound", "text", "has"),
     [
         ("characters", "{ hello }", 9),
+        ("word", "{ hello(name: 12345) }", 5),
         ("depth", "{ a { b { c } } }", 3),
         ("depth", "{ a { ...F } } fragment F on T { ... { b { c } } }", 3),
         ("depth", "{ a } fragment F on T { b { ...G } } fragment G on T { c { d } }", 3),
@@ -51,6 +56,7 @@ def rejected(kept: Documents, text: str) -> DocumentRejected:
         ("nesting", "{ a(b: [{c: [1]}]) }", 5),
         ("literal_nesting", "{ a(b: [{c: [1]}]) }", 3),
         ("literal", "{ a(b: [1, 2, 3], c: $d) }", 12),
+        ("definitions", "query A($a: T = {b: 1}) @c(d: {}) { a } query B { b } fragment C on T { c { d } }", 3),
         ("operations", "query A { a } query B { b } fragment F on T { c }", 2),
         ("variables", "query A($a: Int) { a } query B($a: Int, $b: Int) { b }", 2),
     ],
@@ -178,3 +184,10 @@ def test_fields_that_cannot_be_compared_in_time_are_refused_with_a_remedy() -> N
 def test_bounds_below_one_are_impossible() -> None:
     with pytest.raises(ValueError, match=r"operation\.bounds\.depth is 0"):
         Bounds(depth=0)
+
+
+def test_the_guide_has_every_bound_with_its_default() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "limits.md").read_text(encoding="utf-8")
+    _, _, rest = guide.partition("[operation.bounds]\n")
+    table = tomllib.loads(rest.partition("```")[0])
+    assert table == asdict(Bounds())
