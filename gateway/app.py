@@ -235,6 +235,8 @@ def compose(
             mutation=operation.mutation_deadline,
             longest=operation.max_deadline,
             saga_wait=settings.sagas.wait,
+            max_cost=operation.max_cost,
+            cost=operation.cost,
         ),
         telemetry=telemetry,
         clock=clock,

@@ -40,6 +40,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from .clock import Seconds, duration
 from .control import Signature, signature
 from .execution.bounds import Bounds
+from .execution.costing import CostMode
 from .sagas.keeping import Keeping
 from .sagas.secret_keys import KeyRing
 from .sagas.signing import SigningKey
@@ -231,6 +232,13 @@ class OperationSettings(Concern):
     documents, which build tools write, have no bounds, neither this nor `bounds`."""
     bounds: Annotated[Bounds, AsWritten()] = Bounds()
     """What a document may have: [operation.bounds]."""
+    cost: CostMode | None = None
+    """Whether what operations cost is estimated before they run: "measure" counts it (`sagaql_operation_estimated_cost`),
+    "enforce" also refuses what costs more than `max_cost`. None: only where a client asks (`extensions: {cost: true}`), and
+    nothing is refused."""
+    max_cost: Positive | None = None
+    """What an operation may be estimated to cost: 10 for a call to a service, 1 for an object. More is OPERATION_TOO_EXPENSIVE.
+    None: no bound; it depends on the graph, so measure before you set it."""
     introspection: bool = True
     """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
     suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
@@ -277,6 +285,14 @@ class OperationSettings(Concern):
     def _something_is_served(self) -> Self:
         if self.trusted_only and self.trusted is None:
             raise ValueError("trusted_only is on and trusted names no documents: nothing would be served")
+        return self
+
+    @model_validator(mode="after")
+    def _a_bound_is_enforced(self) -> Self:
+        if (self.cost == "enforce") is not (self.max_cost is not None) and self.cost != "measure":
+            raise ValueError(
+                'max_cost is what cost = "enforce" refuses above: set both, or neither, or cost = "measure" to try the bound'
+            )
         return self
 
     @field_validator("max_deadline")

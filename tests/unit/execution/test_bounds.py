@@ -187,7 +187,7 @@ def test_bounds_below_one_are_impossible() -> None:
 
 
 def test_the_guide_has_every_bound_with_its_default() -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "guides" / "limits.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "limits-and-cost.md").read_text(encoding="utf-8")
     _, _, rest = guide.partition("[operation.bounds]\n")
     table = tomllib.loads(rest.partition("```")[0])
     assert table == asdict(Bounds())
