@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-overload bench-sagas bench-streams soak soak-compiled mutants clean
+.PHONY: help demo test check web wheel schema sdk sdk-generate clients bench bench-resilience bench-attacks bench-overload bench-sagas bench-streams soak soak-compiled mutants clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -73,6 +73,9 @@ bench-overload: .stamps/venv ## what a gateway does at ten times its load, and w
 
 bench-streams: .stamps/venv ## what 5,000 subscriptions cost one process; writes benchmarks/results/streams.json
 	@$(BIN)/python -m benchmarks.streams
+
+bench-attacks: .stamps/venv ## what refusing attacks costs, beside an honest page; writes benchmarks/results/attacks.json
+	@$(BIN)/python -m benchmarks.attacks
 
 soak: .stamps/venv ## 10,000 simulated scenarios over the resilience stack, sagas searched further, 50 kills; SEEDS=500 KILLS=5 for fewer
 	@$(BIN)/python -m scripts.soak --seeds $(or $(SEEDS),10000)

@@ -236,6 +236,9 @@ def compose(
         metrics=telemetry.metrics,
         is_incremental=operation.incremental,
         max_deferrals=operation.max_deferrals,
+        bounds=operation.bounds,
+        introspection=operation.introspection,
+        suggestions=operation.suggestions,
     )
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
@@ -250,6 +253,8 @@ def compose(
             mutation=operation.mutation_deadline,
             longest=operation.max_deadline,
             saga_wait=settings.sagas.wait,
+            max_cost=operation.max_cost,
+            cost=operation.cost,
         ),
         telemetry=telemetry,
         clock=clock,

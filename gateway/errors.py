@@ -91,6 +91,23 @@ class DocumentNotTrusted(RequestError):
     meaning = "Only trusted documents are served here, and this is none of them."
 
 
+class OperationTooExpensive(RequestError):
+    code = "OPERATION_TOO_EXPENSIVE"
+    meaning = (
+        "The operation is estimated to cost more than `operation.max_cost`; nothing was called. Ask for less at once."
+    )
+
+    def __init__(self, *, estimated: int, limit: int) -> None:
+        super().__init__(
+            f"the operation is estimated to cost {estimated}, and {limit} is the most that is taken here: "
+            "ask for shorter lists, or for less below them"
+        )
+        self.estimated, self.limit = estimated, limit
+
+    def extensions(self) -> dict[str, Any]:
+        return super().extensions() | {"cost": {"estimated": self.estimated, "limit": self.limit}}
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """One broken domain rule. `path` starts at the field's argument: ("input", "lines", 0, "quantity")."""

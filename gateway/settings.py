@@ -42,6 +42,8 @@ from .clock import Seconds, duration
 from .control import Signature, signature
 from .edge.authentication import LONGEST_TOKEN, Issuer, TrustedProxy, ensure_apart, hashed, path_of
 from .edge.tls import Tls
+from .execution.bounds import Bounds
+from .execution.costing import CostMode
 from .head_limits import HeadLimits
 from .identity import Identity, known
 from .overload_limits import OverloadLimits
@@ -275,10 +277,27 @@ class OperationSettings(Concern):
     """The scope without which `extensions: {explain: true}` in a request is refused: the answer tells what services are called."""
     game_day_key: SecretStr | None = None
     """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
-    max_tokens: Positive = 10_000
-    """Tokens of a document. 10 000: ten times the largest one written by hand; parsing costs about 1 µs a token."""
+    max_tokens: Positive = 2_000
+    """Tokens of a document. 2 000: twice the largest one written by hand; parsing and validating cost some 20 µs a token. Trusted
+    documents, which build tools write, have no bounds, neither this nor `bounds`."""
+    bounds: Annotated[Bounds, AsWritten()] = Bounds()
+    """What a document may have: [operation.bounds]."""
+    cost: CostMode | None = None
+    """Whether what operations cost is estimated before they run: "measure" counts it (`sagaql_operation_estimated_cost`),
+    "enforce" also refuses what costs more than `max_cost`. None: only where a client asks (`extensions: {cost: true}`), and
+    nothing is refused."""
+    max_cost: Positive | None = None
+    """What an operation may be estimated to cost: 10 for a call to a service, 1 for an object. More is OPERATION_TOO_EXPENSIVE.
+    None: no bound; it depends on the graph, so measure before you set it."""
+    introspection: bool = True
+    """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
+    suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
+    suggestions: bool = True
+    """Whether errors in a document name what was perhaps meant. On: they help whoever writes one, and tell no
+    more than introspection."""
     documents: Positive = 1_000
-    """Parsed and validated documents kept. 1 000: more than a client application has, at some 50 KiB each."""
+    """Parsed and validated documents kept; one of more than 500 characters counts as several. 1 000: more than a client
+    application has, and at most some 120 MB."""
     trusted: OptionalPath = None
     """Documents that your own clients send: a folder of .graphql files, or a manifest of texts by id (.json, as clients' build
     tools write it), relative to gateway.toml. They are checked and compiled at the start, which fails if one does not fit the
@@ -320,6 +339,14 @@ class OperationSettings(Concern):
     def _something_is_served(self) -> Self:
         if self.trusted_only and self.trusted is None:
             raise ValueError("trusted_only is on and trusted names no documents: nothing would be served")
+        return self
+
+    @model_validator(mode="after")
+    def _a_bound_is_enforced(self) -> Self:
+        if (self.cost == "enforce") is not (self.max_cost is not None) and self.cost != "measure":
+            raise ValueError(
+                'max_cost is what cost = "enforce" refuses above: set both, or neither, or cost = "measure" to try the bound'
+            )
         return self
 
     @field_validator("max_deadline")

@@ -30,6 +30,7 @@ from ..stream_limits import StreamLimits
 from ..telemetry import Metrics
 from .authentication import caller_of
 from .client_headers import ClientHeaders
+from .json_reading import read_json
 from .leaving import aborting
 from .origins import Origins
 from .requests import Requests, peer_of
@@ -254,8 +255,9 @@ class _Connection:
         if frame["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(frame.get("code", 1005))
         try:
-            message = orjson.loads(frame.get("text") or b"")  # binary frames are no messages of this protocol
-        except orjson.JSONDecodeError:
+            text = (frame.get("text") or "").encode()  # binary frames are no messages of this protocol
+            message = read_json(text, what="the message")
+        except RequestError:
             message = None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             await self._end(Close.BAD_MESSAGE, "Invalid message: JSON objects with a type")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
 from starlette.types import Receive, Scope
 
 from ..clock import Seconds
 from ..errors import PayloadTooLarge, RequestError
+from .json_reading import read_json
 from .leaving import ClientGone
 from .negotiation import JSON, ranges_of
 from .requests import is_number
@@ -44,7 +44,9 @@ async def from_body(
     content_type = headers.get("content-type", "")
     if content_type not in _USUAL:
         ensure_json(content_type)
-    parameters = _json(await read_body(receive, headers, limit=limit, within=None if is_whole(scope) else within))
+    parameters = read_json(
+        await read_body(receive, headers, limit=limit, within=None if is_whole(scope) else within), what="the body"
+    )
     if isinstance(parameters, list):
         raise RequestError("batches of operations are not taken: send one operation a request")
     if not isinstance(parameters, dict):
@@ -67,7 +69,7 @@ def from_query(query_string: bytes) -> Mapping[str, Any]:
         raise RequestError("a parameter stands twice in the query string: send each once")
     for name in ("variables", "extensions"):
         if name in parameters:
-            parameters[name] = _json(parameters[name].encode(), what=f"the parameter {name}")
+            parameters[name] = read_json(parameters[name].encode(), what=f"the parameter {name}")
     return parameters
 
 
@@ -120,13 +122,6 @@ async def _read(receive: Receive, *, limit: int) -> bytes:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
-
-
-def _json(text: bytes, *, what: str = "the body") -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"{what} is not JSON: {error.msg} at position {error.pos}") from error
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

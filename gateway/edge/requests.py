@@ -72,6 +72,7 @@ class Requests:
             faults=self._plan(headers, identity),
             headers=self._forwardable(headers),
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
+            tells_cost=bool(optional(extensions, "cost", bool, "true or false")),
             on_error=_on_error(parameters),
             is_explained=self._is_explained(extensions, identity),
             tells_freshness=only_queries and self.http_caching,

@@ -7,19 +7,18 @@ answered the same, so a sender may repeat until it reads 200.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..clock import Seconds
-from ..errors import Forbidden, GatewayError, RequestError, SagaNotFound, Unauthenticated
+from ..errors import Forbidden, GatewayError, SagaNotFound, Unauthenticated
 from ..identity import Authenticator, Identity
 from ..sagas import Host, Refused, Signal, Taken
 from .authentication import caller_of
+from .json_reading import read_json
 from .leaving import ClientGone
 from .parameters import read_body
 from .responses import refusal
@@ -61,11 +60,7 @@ def _ensure_may_signal(identity: Identity, scope: str) -> None:
 
 def _payload(body: bytes) -> msgspec.Raw:
     """As the journal will hold it. Raises: RequestError for what is no JSON."""
-    try:
-        value: Any = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from error
-    return msgspec.Raw(msgspec.json.encode(value))
+    return msgspec.Raw(msgspec.json.encode(read_json(body, what="the body")))
 
 
 def _answered(answer: Taken | Refused) -> Response:

@@ -1,13 +1,15 @@
 """Documents: parsed and validated once, kept in a bounded cache.
 
-Validation costs milliseconds, so a flood of distinct documents is a way to stop a gateway: tokens are limited before parsing, long
-documents are not kept. Invariant: the schema never changes under a cache; one application has one of each.
+Validation costs milliseconds, so a flood of distinct documents is a way to stop a gateway: what a document has is bounded before
+it is parsed and before it is validated (`bounds.py`), long documents are not kept. Invariant: the schema never changes under a
+cache; one application has one of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cachetools import LRUCache
 from graphql import (
@@ -23,18 +25,30 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     parse,
+    specified_rules,
     validate,
 )
+from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
 
-from ..errors import ParseFailed, RequestError, ValidationFailed
+from ..errors import Forbidden, ParseFailed, RequestError, ValidationFailed
 from ..telemetry import Children, Metrics
+from .bounds import Bounds, Excess, introspections, of_document, of_text
 from .deferring import deferrals, without
+from .overlapping import ComparesLittle, are_plainly_the_same
 
 MAX_KEPT = 64 * 1024
 """Characters of a document beyond which it is not cached."""
 
+USUAL = 500
+"""Characters of a document that counts as one among those kept; a longer one counts as several, or a thousand of the largest would
+be a gigabyte."""
+
 MAX_ERRORS = 20
 """Validation errors reported at once."""
+
+_RULES = tuple(each for each in specified_rules if each is not OverlappingFieldsCanBeMergedRule)
+"""What is judged first. Then fields must be mergeable, which `overlapping.py` sees, or has graphql-core judge."""
+_ENTANGLED = "the document is too entangled to be validated: select each field once, and nest fragments less"
 
 
 class DocumentRejected(RequestError):
@@ -86,6 +100,14 @@ class Operation:
 Operations = Mapping[str | None, Operation]
 
 
+class _Entry(NamedTuple):
+    """What is kept of a text."""
+
+    holds: Operations | DocumentRejected
+    weight: int
+    """How many usual documents it counts as."""
+
+
 class Documents:
     """Text -> its operations."""
 
@@ -98,14 +120,23 @@ class Documents:
         metrics: Metrics,
         is_incremental: bool = True,
         max_deferrals: int = 32,
+        bounds: Bounds = Bounds(),
+        introspection: bool = True,
+        suggestions: bool = True,
     ) -> None:
-        """`is_incremental`: whether @defer and @stream are heeded; if not, every operation asks for all at once."""
+        """`is_incremental`: whether @defer and @stream are heeded; if not, every operation asks for all at once.
+
+        `introspection`: whether a document may ask for the schema; `suggestions`: whether errors name what was perhaps meant.
+        """
         self._schema = schema
         self._max_tokens = max_tokens
         self._is_incremental = is_incremental
         self._max_deferrals = max_deferrals
+        self._bounds = bounds
+        self._introspection = introspection
+        self._suggestions = suggestions and introspection
         self._kept: dict[str, Operations] = {}
-        self._entries: LRUCache[str, Operations | DocumentRejected] = LRUCache(max_entries)
+        self._entries: LRUCache[str, _Entry] = LRUCache(max_entries, getsizeof=_weight)
         self._look_ups = Children(metrics.documents)
 
     def operation(self, text: str, name: str | None) -> Operation:
@@ -113,19 +144,20 @@ class Documents:
 
         Raises: DocumentRejected for syntax and validation; RequestError when the name does not choose one.
         """
-        entry = self._kept.get(text) or self._entries.get(text)
+        found = self._entries.get(text)
+        entry = self._kept.get(text) or (None if found is None else found.holds)
         self._look_ups["miss" if entry is None else "hit",].inc()
         if entry is None:
             entry = self._read(text)
-            if len(text) <= MAX_KEPT:
-                self._entries[text] = entry
+            self._remember(text, entry)
         if isinstance(entry, DocumentRejected):
             raise entry.with_traceback(None)
         return _chosen(entry, name)
 
     def kind(self, text: str, name: str | None) -> OperationType | None:
         """Of an operation that is known; None for others. Cost: a look-up."""
-        entry = self._kept.get(text) or self._entries.get(text)
+        found = self._entries.get(text)
+        entry = self._kept.get(text) or (None if found is None else found.holds)
         if entry is None or isinstance(entry, DocumentRejected):
             return None
         operation = next(iter(entry.values())) if name is None and len(entry) == 1 else entry.get(name)
@@ -133,24 +165,55 @@ class Documents:
 
     def keep(self, text: str) -> Operations:
         """Its operations, kept for good: for documents of the operator's own. Raises: DocumentRejected."""
-        entry = self._read(text)
+        entry = self._read(text, is_trusted=True)
         if isinstance(entry, DocumentRejected):
             raise entry
         self._kept[text] = entry
         return entry
 
-    def _read(self, text: str) -> Operations | DocumentRejected:
+    def _remember(self, text: str, holds: Operations | DocumentRejected) -> None:
+        entry = _Entry(holds, weight=1 + len(text) // USUAL)
+        if len(text) <= MAX_KEPT and entry.weight <= self._entries.maxsize:
+            self._entries[text] = entry
+
+    def _read(self, text: str, *, is_trusted: bool = False) -> Operations | DocumentRejected:
+        """A document that is trusted has no bounds."""
+        if not is_trusted and (excess := of_text(text, self._bounds, max_tokens=self._max_tokens)) is not None:
+            return _beyond(excess)
         try:
-            document = parse(text, max_lexical_tokens=self._max_tokens)
+            document = parse(text, max_lexical_tokens=None if is_trusted else self._max_tokens)
         except GraphQLSyntaxError as error:
             return DocumentRejected(ParseFailed, [error])
         except RecursionError:
             return DocumentRejected(ParseFailed, [GraphQLError("the document is nested too deeply")])
+        refusal = None if is_trusted else self._refusal(document)
+        return refusal or self._validated(document, is_trusted=is_trusted)
+
+    def _refusal(self, document: DocumentNode) -> DocumentRejected | None:
+        """Of one that is not worth validating."""
+        excess = of_document(document, self._bounds)
+        if excess is not None:
+            return _beyond(excess)
+        asked = [] if self._introspection else introspections(document)
+        if asked:
+            return DocumentRejected(Forbidden, [GraphQLError("the schema cannot be asked for here", asked)])
+        return None
+
+    def _validated(self, document: DocumentNode, *, is_trusted: bool) -> Operations | DocumentRejected:
+        errors = self._errors(document, rules=specified_rules if is_trusted else _RULES)
+        if not errors and not is_trusted and not are_plainly_the_same(self._schema, document):
+            errors = self._errors(document, rules=(ComparesLittle,))
+        if not errors:
+            return self._admitted(operations_of(document))
+        return DocumentRejected(ValidationFailed, [_told(each) for each in errors])
+
+    def _errors(self, document: DocumentNode, *, rules: Collection[type[ASTValidationRule]]) -> list[GraphQLError]:
         try:
-            errors = validate(self._schema, document, max_errors=MAX_ERRORS)
+            return validate(
+                self._schema, document, rules, max_errors=MAX_ERRORS, hide_suggestions=not self._suggestions
+            )
         except RecursionError:
-            errors = [GraphQLError("the document is nested too deeply")]
-        return DocumentRejected(ValidationFailed, errors) if errors else self._admitted(operations_of(document))
+            return [GraphQLError("the document is nested too deeply")]
 
     def _admitted(self, operations: Operations) -> Operations | DocumentRejected:
         if not self._is_incremental:
@@ -166,6 +229,20 @@ class Documents:
     def __repr__(self) -> str:
         kept = f", {len(self._kept)} kept" if self._kept else ""
         return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}{kept}>"
+
+
+def _weight(entry: _Entry) -> int:
+    return entry.weight
+
+
+def _beyond(excess: Excess) -> DocumentRejected:
+    reason = ParseFailed if excess.bound == "tokens" else ValidationFailed
+    return DocumentRejected(reason, [GraphQLError(str(excess))])
+
+
+def _told(error: GraphQLError) -> GraphQLError:
+    """graphql-core's word for having given up helps nobody."""
+    return GraphQLError(_ENTANGLED) if error.message == "Validation aborted." else error
 
 
 def _chosen(operations: Operations, name: str | None) -> Operation:

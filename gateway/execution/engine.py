@@ -31,6 +31,7 @@ from ..sagas import Host, KeyRing
 from ..services import Priority, Services
 from ..services.timers import Timers
 from ..telemetry import Children, Span, SpanKind, Telemetry
+from .costing import CostMode, Costs
 from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
@@ -52,7 +53,7 @@ def _nobody_waits() -> None: ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationLimits:
-    """Times of an operation, in seconds."""
+    """Times of an operation, in seconds, and what it may cost."""
 
     query: Seconds = Seconds(10.0)
     """A person still waits for a page: ten seconds is where they leave."""
@@ -61,6 +62,11 @@ class OperationLimits:
     """What a client may ask for at most."""
     saga_wait: Seconds = Seconds(10.0)
     """How long a synchronous mutation waits before it answers `SagaAccepted`."""
+
+    max_cost: int | None = None
+    """None: whatever it does."""
+    cost: CostMode | None = None
+    """Whether every operation's cost is estimated, and whether one that costs more is refused."""
 
     def granted(self, kind: OperationType, asked: Seconds | None) -> Seconds:
         """The client's wish, clamped; else the default of the kind."""
@@ -119,6 +125,15 @@ class Engine:
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
 
+        self.costs = Costs(
+            limit=limits.max_cost,
+            mode=limits.cost,
+            metrics=telemetry.metrics,
+            explained=lambda operation, variables: self._explainer.explanation(
+                operation, variables, deadline=limits.granted(operation.kind, None)
+            ),
+        )
+
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
         """Permit, document, run, shape."""
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
@@ -132,6 +147,7 @@ class Engine:
                     kind, name = operation.kind.value, operation.name
                     _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
+                    self.costs.ensure_affordable(operation, request.variables)
                     result = await self._run(operation, request, since=started)
             except GatewayError as error:
                 result = self.results.refused(error)
@@ -210,6 +226,7 @@ class Engine:
                 rank = self._rank(request)
                 async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
                     ensure_permitted(operation, request, self.graph)
+                    self.costs.ensure_affordable(operation.at_once, request.variables)
                     async with aclosing(self._payloads(operation, request, ctx)) as payloads:
                         while (payload := await next_within(ctx.deadline, payloads)) is not None:
                             await _give(parts.shaped(payload), give)
@@ -234,6 +251,7 @@ class Engine:
         ctx = self._context(operation, request, deadline=Deadline())
         try:
             with self.admission.stream():
+                self.costs.ensure_affordable(operation, request.variables)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
@@ -294,6 +312,7 @@ class Engine:
     ) -> GraphQLResult:
         """`since`: when the request arrived; None: now."""
         explanation = self._explanation(operation, request) if request.is_explained else None
+        cost = self.costs.as_json(operation, request.variables) if request.tells_cost else None
         ctx = self._context(operation, request, since=since)
         found = self.plans.find(operation, request.variables)
         try:
@@ -306,6 +325,8 @@ class Engine:
                 run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
                 finished = await run.result()
             result = self.results.executed(finished, ctx)
+            if cost is not None:
+                result = replace(result, extensions={**result.extensions, "cost": cost})
             recording = ctx.loads.reading.recording
             if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
                 now = self._clock.now()
@@ -314,8 +335,8 @@ class Engine:
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
-            told = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
-            return replace(result, extensions={**result.extensions, "explain": as_json(told)}, freshness=None)
+            explained = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
+            return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
             await ctx.loads.close()
 
@@ -384,9 +405,11 @@ async def _give(result: GraphQLResult | None, give: Give[GraphQLResult]) -> None
 
 
 def comes_in_parts(operation: Operation, request: GraphQLRequest) -> bool:
-    """Not where it is to be explained, which is of the whole; nor where an error is to do anything but propagate: a part that is
-    begun cannot be taken back."""
-    return operation.defers and not request.is_explained and request.on_error is OnError.PROPAGATE
+    """Not where it is to be explained or its cost told, which is of the whole; nor where an error is to do anything but propagate:
+    a part that is begun cannot be taken back."""
+    return (
+        operation.defers and not (request.is_explained or request.tells_cost) and request.on_error is OnError.PROPAGATE
+    )
 
 
 class MethodRefused(RequestError):

@@ -41,6 +41,8 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """W3C headers of the caller's span."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""
+    tells_cost: bool = False
+    """The answer says in `extensions.cost` what it was estimated to cost."""
     on_error: OnError = OnError.PROPAGATE
     tells_freshness: bool = False
     """The answer says for how long it may be kept."""

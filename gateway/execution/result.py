@@ -118,7 +118,7 @@ class Results:
                 _formatted(each, each.message, {"code": error.reason.code, "retryable": False}) for each in error.errors
             ]
             self._count(error.reason.code, len(errors))
-            return GraphQLResult(errors=errors, is_request_error=True, status=400)
+            return GraphQLResult(errors=errors, is_request_error=True, status=error.reason.status)
         self._count(error.code)
         status = 400 if isinstance(error, BadUserInput) else error.status
         entry = {"message": error.message, "extensions": error.extensions()}

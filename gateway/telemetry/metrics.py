@@ -40,6 +40,7 @@ GAUGES: Mapping[str, Together] = {
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_COST = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 
 M = TypeVar("M", Counter, Histogram)
@@ -71,6 +72,12 @@ class Metrics:
             "Operations from text to result.",
             ["type", "outcome"],  # outcome: ok | partial | failed
             buckets=_LATENCY,
+            registry=registry,
+        )
+        self.estimated_cost = Histogram(
+            "sagaql_operation_estimated_cost",
+            "Estimated costs of operations, refused ones too, where they are estimated.",
+            buckets=_COST,
             registry=registry,
         )
         self.operations_in_flight = Gauge(

@@ -434,7 +434,8 @@ async def test_what_is_too_large_to_be_explained_is_refused_before_anything_runs
     each = " ".join(f"a{n}: weight" for n in range(100))
     many = " ".join(f"p{n}: parcels {{ edges {{ node {{ ...F }} }} }}" for n in range(100))
     wire = ScriptedWire(otherwise=said)
-    async with depot(store=wire) as gateway:
+    generous = settings(operation={"bounds": {"aliases": 1_000, "root_fields": 1_000, "fields": 100_000}})
+    async with depot(store=wire, configured=generous) as gateway:
         found = await asked(gateway, f"{{ {many} }} fragment F on Parcel {{ {each} }}")
     assert (found.status, found.codes, wire.requests) == (400, ["BAD_REQUEST"], [])
     assert "explain a part of it" in found.errors[0]["message"]

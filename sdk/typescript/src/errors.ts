@@ -160,6 +160,7 @@ export class PersistedDocumentNotFound extends BadRequest {}
 export class PersistedQueryNotFound extends BadRequest {}
 export class PersistedQueryNotSupported extends BadRequest {}
 export class DocumentNotTrusted extends BadRequest {}
+export class OperationTooExpensive extends BadRequest {}
 export class Unauthenticated extends BadRequest {}
 export class Forbidden extends BadRequest {}
 export class Overloaded extends GraphError {}
@@ -202,6 +203,7 @@ export const BY_CODE = {
   PERSISTED_QUERY_NOT_FOUND: PersistedQueryNotFound,
   PERSISTED_QUERY_NOT_SUPPORTED: PersistedQueryNotSupported,
   DOCUMENT_NOT_TRUSTED: DocumentNotTrusted,
+  OPERATION_TOO_EXPENSIVE: OperationTooExpensive,
   UNAUTHENTICATED: Unauthenticated,
   FORBIDDEN: Forbidden,
   OVERLOADED: Overloaded,

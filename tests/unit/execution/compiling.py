@@ -18,7 +18,10 @@ from tests.unit.graph.guarding import bare_ctx
 
 
 def operation_of(graph: Graph, text: str) -> Operation:
-    return Documents(graph.core, max_entries=10, max_tokens=100_000, metrics=Metrics()).operation(text, None)
+    """Of a trusted document, which has no bounds: what runs it has bounds of its own."""
+    documents = Documents(graph.core, max_entries=10, max_tokens=100_000, metrics=Metrics())
+    documents.keep(text)
+    return documents.operation(text, None)
 
 
 async def executed(

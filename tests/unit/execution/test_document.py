@@ -6,13 +6,14 @@ import pytest
 from graphql import parse, print_ast
 
 from gateway.errors import RequestError
-from gateway.execution.document import MAX_ERRORS, MAX_KEPT, DocumentRejected, Documents
+from gateway.execution.bounds import Bounds
+from gateway.execution.document import MAX_ERRORS, MAX_KEPT, USUAL, DocumentRejected, Documents
 from gateway.telemetry import Metrics
 from tests.unit.graph.shop import graph
 
 
-def documents(*, max_entries: int = 10, max_tokens: int = 1_000) -> Documents:
-    return Documents(graph.core, max_entries=max_entries, max_tokens=max_tokens, metrics=Metrics())
+def documents(*, max_entries: int = 10, max_tokens: int = 1_000, bounds: Bounds = Bounds()) -> Documents:
+    return Documents(graph.core, max_entries=max_entries, max_tokens=max_tokens, metrics=Metrics(), bounds=bounds)
 
 
 def looked_up(kept: Documents) -> dict[str, float]:
@@ -20,9 +21,9 @@ def looked_up(kept: Documents) -> dict[str, float]:
     return {sample.labels["result"]: sample.value for sample in samples if sample.name.endswith("_total")}
 
 
-def rejected(text: str, **limits: int) -> DocumentRejected:
+def rejected(text: str, *, max_tokens: int = 1_000) -> DocumentRejected:
     with pytest.raises(DocumentRejected) as caught:
-        documents(**limits).operation(text, None)
+        documents(max_tokens=max_tokens).operation(text, None)
     return caught.value
 
 
@@ -35,7 +36,7 @@ def test_syntax_is_told_with_its_place() -> None:
 def test_validation_tells_all_mistakes_up_to_a_bound() -> None:
     error = rejected("{ a b c }")
     assert (error.reason.code, len(error.errors)) == ("GRAPHQL_VALIDATION_FAILED", 3)
-    many = rejected("{" + " ".join(f"x{number}" for number in range(100)) + "}")
+    many = rejected("{" + " ".join(f"x{number}" for number in range(50)) + "}")
     assert len(many.errors) == MAX_ERRORS + 1
     assert "Too many validation errors" in many.errors[-1].message
 
@@ -121,9 +122,16 @@ def test_so_many_documents_are_kept_and_no_more() -> None:
 
 
 def test_a_long_document_is_answered_and_not_kept() -> None:
-    kept = documents()
+    kept = documents(bounds=Bounds(characters=2 * MAX_KEPT))
     kept.operation("{ hello } #" + "x" * MAX_KEPT, None)
     assert repr(kept) == "<Documents 0/10>"
+
+
+def test_a_long_document_counts_as_several_among_those_kept() -> None:
+    kept = documents(max_entries=4)
+    kept.operation("{ hello }", None)
+    kept.operation("{ hello } #" + "x" * 3 * USUAL, None)
+    assert repr(kept) == "<Documents 1/4>"
 
 
 # -- @defer and @stream ----------------------------------------------------------------------------------------------------

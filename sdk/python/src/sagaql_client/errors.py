@@ -158,6 +158,10 @@ class DocumentNotTrusted(BadRequest):
     codes = ("DOCUMENT_NOT_TRUSTED",)
 
 
+class OperationTooExpensive(BadRequest):
+    codes = ("OPERATION_TOO_EXPENSIVE",)
+
+
 class Unauthenticated(BadRequest):
     codes = ("UNAUTHENTICATED",)
 

@@ -34,6 +34,7 @@ def explained(
     **services: ServiceConfig,
 ) -> Explanation:
     documents = Documents(graph.core, max_entries=1, max_tokens=100_000, metrics=Metrics())
+    documents.keep(document)
     return explain(
         graph,
         documents.operation(document, operation),

@@ -1,0 +1,123 @@
+"""`python -m benchmarks.attacks`: CPU and memory of a served gateway for each attack, beside an honest page in the same run.
+
+An attack is refused cheaply where it costs at most twice an honest page that is new, or 5 ms of CPU. What is as large as is allowed
+is compared with an honest request as large: that is what the bounds grant to anybody.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
+from benchmarks.figures import Figure, at_most, run
+from benchmarks.streams.crowd import resident
+
+STARTS_WITHIN = 30.0
+ROUNDS, TURN = 7, 6
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+CHEAP = 0.005
+"""Seconds of CPU that nobody need care for."""
+PAGE, LARGE, MANY, LONG = "a new page", "a document as large", "as many values", "a body as long"
+BASES = {PAGE: honest, LARGE: of_a_size, MANY: of_many_values, LONG: of_many_bytes}
+"""Honest requests, each new."""
+LIKE = {
+    LARGE: {
+        "a string that never ends",
+        "one field 1,900 times",
+        "unknown fields",
+        "one field with 130 arguments",
+        "a long list in the document",
+    },
+    MANY: {"9,000 members and one twice"},
+    LONG: {"a MiB of comments", "350,000 empty lists"},
+}
+_numbers = count()
+
+
+def figures() -> Iterator[Figure]:
+    with served() as (port, pid):
+        for _ in range(20):
+            _spent(port, pid, honest)
+        bases = {what: _median(port, pid, body) for what, body in BASES.items()}
+        for what, base in bases.items():
+            print(f"  {what:<40} {base * 1000:8.2f} ms of CPU", flush=True)
+        before = resident(pid)
+        for attack in ATTACKS:
+            spent = _median(port, pid, attack.body)
+            print(f"  {attack.name:<40} {spent * 1000:8.2f} ms of CPU", flush=True)
+            what = next((what for what, names in LIKE.items() if attack.name in names), PAGE)
+            base = bases[what]
+            name = f"CPU of {attack.name}, against {what}"
+            if spent <= CHEAP:
+                yield Figure(name, "<= 2 x or 5 ms", f"{spent / base:.3g} x", True)
+            else:
+                yield at_most(name, 2, spent / base, unit=" x")
+        yield at_most("memory that all of them leave behind", 128, (resident(pid) - before) / 1e6, unit=" MB")
+
+
+def _median(port: int, pid: int, body: Callable[[int], bytes]) -> float:
+    return median(_spent(port, pid, body) for _ in range(ROUNDS))
+
+
+def _spent(port: int, pid: int, body: Callable[[int], bytes]) -> float:
+    """Seconds of CPU of one request: turns are as long as the clock of processes needs."""
+    before, asked = _cpu(pid), 0
+    while asked < TURN or (_cpu(pid) - before < 5 * TICK and asked < 40):
+        _ask(port, body(next(_numbers)))
+        asked += 1
+    return (_cpu(pid) - before) / asked
+
+
+def _ask(port: int, body: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
+    try:
+        connection.request("POST", "/graphql", body=body, headers=headers)
+        connection.getresponse().read()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # a body that is too large is not read to its end
+    finally:
+        connection.close()
+
+
+def _cpu(pid: int) -> float:
+    """Of the thread that serves, from the scheduler's own count: nanoseconds, where ticks would be 10 ms."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+
+
+@contextmanager
+def served() -> Generator[tuple[int, int]]:
+    """A gateway as a process of its own: its port and its id."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.attacks.gateway", str(port)])
+    try:
+        ends = time.monotonic() + STARTS_WITHIN
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > ends:
+                raise RuntimeError(f"the gateway does not listen on {port} within {STARTS_WITHIN:g} s")
+            time.sleep(0.05)  # another process starts: there is nothing to be woken by
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run("attacks", {"refusing": figures}))

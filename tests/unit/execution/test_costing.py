@@ -1,0 +1,129 @@
+"""What an operation is estimated to cost: by hand, from what it asks for; kept by the variables that can change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from graphql import parse
+
+import mutations
+import resolvers
+from gateway.errors import OperationTooExpensive
+from gateway.execution.costing import ASSUMED, MAX_KEPT, MOST, Cost, CostMode, Costs, estimated
+from gateway.execution.document import Operation, operations_of
+from gateway.execution.explaining import Explanation
+from gateway.graph import build_graph
+from gateway.telemetry import Metrics
+
+from .explaining.asking import explained
+
+LISTING = "query ($first: Int!%s) { products(first: $first) { edges { node { name %s } } } }"
+PLAIN = LISTING % ("", "sku")
+STOCK = LISTING % (", $full: Boolean! = true", "stock @include(if: $full) { quantity }")
+
+
+def cost(text: str, variables: Mapping[str, Any] | None = None) -> Cost:
+    return estimated(explained(text, variables))
+
+
+def test_a_listing_costs_a_call_and_its_objects() -> None:
+    found = cost(PLAIN, {"first": 30})
+    assert found == Cost(calls=1, objects=1 + 30 + 30)
+    assert found.total == 10 + 61
+
+
+def test_columns_are_free() -> None:
+    assert cost("{ product(id: 1) { id } }") == cost("{ product(id: 1) { id name sku } }") == Cost(calls=1, objects=1)
+
+
+def test_a_list_of_which_nobody_says_how_long_it_is_has_the_assumed_length() -> None:
+    known, unknown = cost(PLAIN, {"first": ASSUMED}), cost(PLAIN, None)
+    assert known == unknown
+
+
+def test_a_join_costs_a_call_for_all_keys_and_an_object_for_each() -> None:
+    plain, joined = cost(PLAIN, {"first": 30}), cost(STOCK, {"first": 30})
+    assert joined == Cost(calls=plain.calls + 1, objects=plain.objects + 30)
+
+
+def test_what_is_not_selected_costs_nothing() -> None:
+    assert cost(STOCK, {"first": 30, "full": False}) == cost(PLAIN, {"first": 30})
+
+
+def test_lists_within_lists_multiply() -> None:
+    text = "{ products(first: %d) { edges { node { reviews(first: %d) { rating } } } } }"
+    few, many = cost(text % (2, 3)), cost(text % (20, 30))
+    assert few.objects == 1 + 2 + 2 + 2 * 3
+    assert many.objects == 1 + 20 + 20 + 20 * 30
+
+
+class Explaining:
+    """Counts what it is asked."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.asked = 0
+
+    def __call__(self, operation: Operation, variables: Mapping[str, Any]) -> Explanation:
+        self.asked += 1
+        return explained(self.text, variables)
+
+
+def costs(text: str, *, limit: int | None = None) -> tuple[Costs, Explaining, Operation]:
+    explaining = Explaining(text)
+    (operation,) = operations_of(parse(text)).values()
+    mode: CostMode | None = None if limit is None else "enforce"
+    return Costs(limit=limit, mode=mode, explained=explaining, metrics=Metrics()), explaining, operation
+
+
+def test_an_estimate_is_made_once_for_the_variables_that_can_change_it() -> None:
+    text = "query ($first: Int!, $word: String) { products(first: $first, search: $word) { edges { cursor } } }"
+    kept, explaining, operation = costs(text)
+    for variables in ({"first": 5, "word": "a"}, {"first": 5, "word": "b"}, {"first": 5}):
+        kept.of(operation, variables)
+    assert explaining.asked == 1
+    assert kept.of(operation, {"first": 6}).objects > kept.of(operation, {"first": 5}).objects
+    assert explaining.asked == 2
+
+
+def test_estimates_of_an_operation_are_bounded() -> None:
+    kept, explaining, operation = costs(PLAIN)
+    for first in range(1, MAX_KEPT + 2):
+        kept.of(operation, {"first": first})
+    kept.of(operation, {"first": MAX_KEPT + 1})
+    assert explaining.asked == MAX_KEPT + 1
+    kept.of(operation, {"first": 1})
+    assert explaining.asked == MAX_KEPT + 2
+
+
+def test_what_costs_as_much_as_is_allowed_is_taken_and_no_more() -> None:
+    total = cost(PLAIN, {"first": 30}).total
+    enough, _, operation = costs(PLAIN, limit=total)
+    enough.ensure_affordable(operation, {"first": 30})
+    kept, _, operation = costs(PLAIN, limit=total - 1)
+    with pytest.raises(OperationTooExpensive) as caught:
+        kept.ensure_affordable(operation, {"first": 30})
+    assert caught.value.extensions()["cost"] == {"estimated": total, "limit": total - 1}
+
+
+def test_where_nobody_wants_to_know_nothing_is_estimated() -> None:
+    kept, explaining, operation = costs(PLAIN)
+    kept.ensure_affordable(operation, {"first": 30})
+    assert explaining.asked == 0
+
+
+def test_no_estimate_is_more_than_everybody_can_read() -> None:
+    assert Cost(calls=10**30, objects=10**30).total == MOST
+
+
+def test_a_saga_costs_the_calls_of_its_steps() -> None:
+    text = """mutation ($input: PlaceOrderInput!) { placeOrder(input: $input, idempotencyKey: "k") { __typename } }"""
+    assert cost(text).calls == explained(text).summary.saga_calls > 1
+
+
+def test_a_subscription_costs_what_one_of_its_events_does() -> None:
+    graph = build_graph(resolvers.Query, mutations.Mutation, resolvers.Subscription)
+    found = explained('subscription { sagaEvents(id: "x") { sequence } }', graph=graph)
+    assert estimated(found) == Cost(calls=0, objects=1)
