@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .graph import (
+        AccessRule,
         Between,
         Connection,
         Ctx,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         SagaStatus,
         SagaSummary,
         alternative,
+        authenticated,
         batched,
         connection,
         default,
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
         input_type,
         join,
         key_of,
+        own,
         parse_id,
         resolver,
         saga_field,
+        scope,
         stale,
     )
     from .identity import Identity
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNTIL_DONE",
+    "AccessRule",
     "Between",
     "Connection",
     "Ctx",
@@ -87,6 +92,7 @@ __all__ = [
     "StepCtx",
     "Unknown",
     "alternative",
+    "authenticated",
     "authority",
     "batched",
     "connection",
@@ -101,10 +107,12 @@ __all__ = [
     "key_of",
     "lazy_loader",
     "newest",
+    "own",
     "parse_id",
     "quorum",
     "resolver",
     "saga_field",
+    "scope",
     "signal",
     "stale",
     "step",

@@ -30,7 +30,7 @@ class _Twice(ValueError):
 
 
 def read_json(text: bytes, *, what: str) -> Any:
-    """Its value. Raises: RequestError that begins with `what`. Cost: some 10 µs more than orjson for a usual body."""
+    """Its value. Raises: RequestError that begins with `what`. Cost: some 15 µs more than orjson for a usual body."""
     marks = _marks(text)
     if marks > MAX_NESTING:  # else it cannot be deep, nor large
         marks = _marks(_STRING.sub(b"", text))

@@ -1,5 +1,6 @@
 """What a graph author writes: entities, joins, resolvers, rules, sagas as mutations; and the schema they make."""
 
+from .access import AccessRule, authenticated, own, scope
 from .batched import batched
 from .connection import Connection, Window, connection, window
 from .consistency import StrongReads
@@ -18,6 +19,7 @@ from .saga_progress import SagaProgress, SagaSummary, find_saga, find_sagas
 from .schema import Graph, GraphInvalid, build_graph
 
 __all__ = [
+    "AccessRule",
     "Alternative",
     "BegunSaga",
     "Between",
@@ -47,6 +49,7 @@ __all__ = [
     "StrongReads",
     "Window",
     "alternative",
+    "authenticated",
     "batched",
     "build_graph",
     "connection",
@@ -61,9 +64,11 @@ __all__ = [
     "input_type",
     "join",
     "key_of",
+    "own",
     "parse_id",
     "resolver",
     "saga_field",
+    "scope",
     "stale",
     "window",
 ]

@@ -22,8 +22,9 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
+from .access import Allow, open_for
 from .context import Ctx
-from .resolver import CtxResolver, context_of, declare_rules, first_paragraph, within_deadline
+from .resolver import CtxResolver, context_of, declare_rules, ensure_allowed, first_paragraph, within_deadline
 from .rules import Check, checked
 
 A = TypeVar("A")
@@ -38,9 +39,17 @@ class BatchWrongLength(Exception):
 class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
     """The decorator. On an instance it is a function of one parent, for tests and for other resolvers."""
 
-    def __init__(self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]]) -> None:
+    def __init__(
+        self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]], *, allow: Allow | None = None
+    ) -> None:
         self.method: Callable[..., Awaitable[list[Any]]] = _function(method)
         self.element = _element(self.method)
+        self.allow = allow
+
+    @staticmethod
+    def guarded(allow: Allow) -> Guarding:
+        """`@batched.guarded(scope("support"))`: the parents for which the caller may not have the field are not handed over."""
+        return Guarding(allow)
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> batched[A, P, R]: ...
@@ -58,7 +67,17 @@ class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
         return one
 
     def as_field(self) -> BatchedField:
-        return BatchedField(self.method, self.element)
+        return BatchedField(self.method, self.element, allow=self.allow)
+
+
+class Guarding:
+    """`batched`, with an access rule."""
+
+    def __init__(self, allow: Allow) -> None:
+        self.allow = allow
+
+    def __call__(self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]]) -> batched[A, P, R]:
+        return batched(method, allow=self.allow)
 
 
 class BatchedField(StrawberryField):
@@ -69,6 +88,7 @@ class BatchedField(StrawberryField):
         method: Callable[..., Awaitable[list[Any]]],
         element: Any,
         *,
+        allow: Allow | None = None,
         origin: Any = None,
         type_annotation: StrawberryAnnotation | None = None,
     ) -> None:
@@ -82,6 +102,7 @@ class BatchedField(StrawberryField):
         self.init = self.repr = self.compare = False
         self.method = method
         self.element = element
+        self.allow = allow
         resolver = CtxResolver(method)
         parents = next(iter(inspect.signature(method).parameters))
         self.arguments = [argument for argument in resolver.arguments if argument.python_name != parents]
@@ -113,6 +134,39 @@ class BatchedField(StrawberryField):
         What is returned is called once it is waited for. Raises: BadUserInput at once; when awaited, whatever failed for all.
         """
         checked(self.checks, arguments)
+        refused = self._refused(parents, ctx)
+        if refused:
+            return self._beside(refused, parents, ctx, arguments)
+        return self._asked(parents, ctx, arguments)
+
+    def _refused(self, parents: Sequence[Any], ctx: Ctx) -> Mapping[int, Exception]:
+        """What those parents get whose field the caller may not have, by their place."""
+        if open_for(self.allow, ctx.identity):
+            return {}
+        refused: dict[int, Exception] = {}
+        for place, parent in enumerate(parents):
+            try:
+                ensure_allowed(self.allow, parent, ctx)
+            except Exception as error:  # that parent's own: it is refused, or the rule fails
+                refused[place] = error
+        return refused
+
+    def _beside(
+        self, refused: Mapping[int, Exception], parents: Sequence[Any], ctx: Ctx, arguments: Mapping[str, Any]
+    ) -> Callable[[], Awaitable[Sequence[Any]]]:
+        """The column with the refusals in it; only the other parents are handed over, and nobody is called where there is none."""
+        others = [parent for place, parent in enumerate(parents) if place not in refused]
+        asked = self._asked(others, ctx, arguments) if others else None
+
+        async def column() -> list[Any]:
+            values = iter([] if asked is None else await asked())
+            return [refused[place] if place in refused else next(values) for place in range(len(parents))]
+
+        return column
+
+    def _asked(
+        self, parents: Sequence[Any], ctx: Ctx, arguments: Mapping[str, Any]
+    ) -> Callable[[], Awaitable[Sequence[Any]]]:
         name = (self, tuple(sorted((key, repr(value)) for key, value in arguments.items())))
 
         async def read(columns: list[Sequence[Any]]) -> list[Any]:
@@ -132,7 +186,9 @@ class BatchedField(StrawberryField):
         return id(self)
 
     def __copy__(self) -> BatchedField:
-        return BatchedField(self.method, self.element, origin=self.origin, type_annotation=self.type_annotation)
+        return BatchedField(
+            self.method, self.element, allow=self.allow, origin=self.origin, type_annotation=self.type_annotation
+        )
 
 
 def _function(method: Any) -> Callable[..., Any]:

@@ -24,13 +24,14 @@ from ..errors import GatewayError
 from ..loading import Loader, Page, Reconciliation
 from ..loading.loader import LazyLoader, resolved
 from ..loading.records import camel
+from .access import Allow
 from .connection import Connection, connection, window
 from .consistency import Consistency, ConsistencyDirective, ConsistencyLevel
 from .context import Ctx
 from .degradation import Alternative, Default, Degradation, Degraded, Otherwise, Stale, directives_of, fallbacks_of
 from .fallback import Asked, instead, left_out
 from .join_mistakes import mistake
-from .resolver import Allow, context_of, ensure_allowed
+from .resolver import context_of, ensure_allowed
 from .rules import Between, Check, check_for, checked, constraints
 
 V = TypeVar("V")
@@ -301,7 +302,8 @@ def join(
     `authority("catalog")`, `quorum()`) says who is right.
     Keyword arguments become GraphQL arguments, as in `first=(int, 10)`: they are part of the batch key and go to the
     service by the names in the loader's `params`. A loader of pages makes a connection, with `first` and `after`.
-    `allow(parent, identity)` guards the field. Cost: one call a layer, source and distinct argument set.
+    `allow`, an access rule or a function of the parent and the identity, guards the field.
+    Cost: one call a layer, source and distinct argument set.
     """
     if isinstance(loader, Loader) and loader.page:
         arguments = {**_PAGE_ARGUMENTS, **arguments}

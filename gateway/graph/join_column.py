@@ -18,6 +18,7 @@ from strawberry.types.info import Info
 from ..errors import GatewayError
 from ..loading.calls import Call, Wanted
 from ..loading.records import origin_of
+from .access import open_for
 from .connection import Window, connection, window
 from .context import Ctx
 from .degradation import Alternative
@@ -106,9 +107,10 @@ def _wanted(field: JoinField, asking: Asking) -> _Wanted:
 def _guarded(field: JoinField, parents: Sequence[Any], ctx: Ctx) -> tuple[list[Any], Sequence[int]]:
     """The column with what was given to parents when they were made and who is refused; and the places that are still open."""
     column: list[Any] = [None] * len(parents)
-    if field.allow is None and all(origin_of(kind) is not None for kind in set(map(type, parents))):
+    allow = None if open_for(field.allow, ctx.identity) else field.allow
+    if allow is None and all(origin_of(kind) is not None for kind in set(map(type, parents))):
         return column, range(len(parents))  # nobody gives anything to a record
-    name, allow = field.name, field.allow
+    name = field.name
     places: list[int] = []
     for place, parent in enumerate(parents):
         try:

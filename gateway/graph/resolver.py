@@ -15,16 +15,13 @@ from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
 from strawberry.types.info import Info
 
 from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
-from ..identity import Identity
 from ..loading.records import camel
 from ..services.timers import Expiry
+from .access import Allow
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-Allow = Callable[[Any, Identity], bool]
-"""The parent object and the caller -> whether the caller may have the field."""
 
 
 class CtxResolver(StrawberryResolver[Any]):
@@ -81,7 +78,8 @@ def resolver(*, description: str | None = None, allow: Allow | None = None) -> C
 def resolver(method: Any = None, *, description: str | None = None, allow: Allow | None = None) -> Any:
     """Make a method a field of the graph; its docstring's first paragraph is the field's description.
 
-    `allow(parent, identity)` guards it: an anonymous caller gets UNAUTHENTICATED, a known one FORBIDDEN, for this field only.
+    `allow`, an access rule or a function of the parent and the identity, guards it: an anonymous caller gets UNAUTHENTICATED, a
+    known one FORBIDDEN, for this field only.
     """
 
     def declare(declared: Callable[..., Any]) -> Any:

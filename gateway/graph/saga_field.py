@@ -43,6 +43,7 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
+from .access import Allow
 from .context import BegunSaga, Ctx
 from .resolver import ResolverField
 from .rules import Length, Pattern
@@ -131,12 +132,19 @@ class SagaField(ResolverField):
 
 
 def saga_field(
-    saga: type[Saga[Any, Any]], *, older: Sequence[type[Saga[Any, Any]]] = (), description: str | None = None
+    saga: type[Saga[Any, Any]],
+    *,
+    older: Sequence[type[Saga[Any, Any]]] = (),
+    description: str | None = None,
+    allow: Allow | None = None,
 ) -> Any:
     """The mutation that begins `saga` and waits for it, a bounded time.
 
     `older`: earlier versions of it (`class PlaceOrderV1(Saga[...], version=1, name="PlaceOrder")`), kept until the last saga that
     was begun under them has ended; none is begun any more.
+
+    `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the root of mutations, so it
+    decides by the identity: `allow=authenticated`.
 
     Arguments in the graph: `input` and `idempotencyKey`. Raises in the answer: BAD_USER_INPUT for broken rules or a missing
     key, SAGAS_UNAVAILABLE when nothing could be begun.
@@ -166,7 +174,7 @@ def saga_field(
         )
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
-    made = SagaField.of(begin, description=description or definition.description, allow=None)
+    made = SagaField.of(begin, description=description or definition.description, allow=allow)
     assert isinstance(made, SagaField)  # noqa: S101 - `of` makes its own class
     made.python_name = _snake(definition.name)
     made.definition = definition

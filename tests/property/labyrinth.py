@@ -24,6 +24,7 @@ from gateway import (
     Node,
     Service,
     alternative,
+    authenticated,
     batched,
     default,
     entity,
@@ -32,7 +33,9 @@ from gateway import (
     join,
     lazy_loader,
     newest,
+    own,
     resolver,
+    scope,
     stale,
 )
 from gateway.errors import BadUserInput, ServiceUnavailable
@@ -235,6 +238,9 @@ class Person(Being):
     newest_place: Place | None = join([places_by_key, new_places_by_key], on="place_key", reconcile=newest("opened"))
     now_at: Place | None = join(places_by_key, on="place_key", consistency="strong")
     secret_place: Place | None = join(places_by_key, on="place_key", allow=may_see)
+    open_place: Place | None = join(places_by_key, on="place_key", allow=authenticated)
+    closed_place: Place | None = join(places_by_key, on="place_key", allow=scope("nobody") & own(may_see))
+    own_place: Place | None = join(places_by_key, on="place_key", allow=scope("nobody") | own(may_see))
     fleet: Connection[Robot] | None = join(
         lazy_loader(f"{LAZY}:fleets"), on="key", first=(int, 2), after=(str | None, None)
     )
@@ -257,6 +263,18 @@ class Person(Being):
         """Is guarded, and told the request."""
         fails("Person.secret", self.key)
         return f"{ctx.identity.subject} of {self.key}"
+
+    @resolver(allow=authenticated & own(may_see))
+    def own_secret(self) -> str | None:
+        """Is guarded by a rule."""
+        return self.key
+
+    @batched.guarded(scope("nobody") | own(may_see))
+    @staticmethod
+    async def own_luck(persons: list["Person"]) -> list[int | None]:
+        """One call for those whose it is."""
+        await takes_a_while("Person.ownLuck")
+        return [len(each.key) for each in persons]
 
     @resolver
     async def slow_word(self) -> str:

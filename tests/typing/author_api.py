@@ -10,10 +10,12 @@ import msgspec
 import strawberry
 
 from gateway import (
+    AccessRule,
     Between,
     Connection,
     Ctx,
     Done,
+    Identity,
     NotDone,
     Page,
     Reject,
@@ -23,6 +25,7 @@ from gateway import (
     StepCtx,
     Unknown,
     alternative,
+    authenticated,
     authority,
     batched,
     default,
@@ -31,8 +34,10 @@ from gateway import (
     input_type,
     join,
     newest,
+    own,
     quorum,
     resolver,
+    scope,
     signal,
     stale,
     step,
@@ -121,6 +126,19 @@ class Product:
     @resolver
     def label(self) -> str:
         return self.sku
+
+
+def of_stock(stock: Stock, identity: Identity) -> bool:
+    return stock.quantity > len(identity.subject)
+
+
+def of_review(review: Review, identity: Identity) -> bool:
+    return review.body == identity.subject
+
+
+assert_type(scope("support") | own(of_stock), AccessRule[Stock])
+assert_type(own(of_stock) & authenticated, AccessRule[Stock])
+mixed = own(of_stock) | own(of_review)  # type: ignore  # refused
 
 
 @entity

@@ -15,6 +15,7 @@ from strawberry.types.field import StrawberryField
 
 from ...clock import Seconds
 from ...graph import JoinField, SagaField
+from ...graph.access import told
 from ...graph.batched import BatchedField
 from ...graph.resolver import ResolverField
 from ...graph.schema import DEFINITION
@@ -111,7 +112,7 @@ class Descriptions:
             declaration.is_strong,
             repr(declaration.fallbacks),
         )
-        return Description(kind="join", identity=identity, ask=ask, guard=_named_guard(join.allow), is_async=True)
+        return Description(kind="join", identity=identity, ask=ask, guard=told(join.allow), is_async=True)
 
     def _fallback(self, fallback: Fallback, batch: _Batch) -> ExplainedFallback:
         call = None if fallback.loader is None else self._batch(fallback.loader, batch)
@@ -125,10 +126,8 @@ class Descriptions:
         def ask(asking: Asking) -> Asked:
             return Asked(calls=self._of_code(function, owner, generation=asking.generation))
 
-        guard = definition.allow if isinstance(definition, ResolverField) else None
-        return Description(
-            kind=kind, identity=function, ask=ask, guard=_named_guard(guard), is_async=definition.is_async
-        )
+        guard = definition.allow if isinstance(definition, ResolverField | BatchedField) else None
+        return Description(kind=kind, identity=function, ask=ask, guard=told(guard), is_async=definition.is_async)
 
     def _of_code(self, function: Any, owner: Any, *, generation: int) -> tuple[Call, ...]:
         found = self._named.get(function)
@@ -145,7 +144,8 @@ class Descriptions:
                 saga=explained_saga(saga.definition, self.calls, wait=self.saga_wait, question=self._fresh_question)
             )
 
-        return Description(kind="saga", identity=id(saga.definition.saga), ask=ask, is_async=True)
+        identity = id(saga.definition.saga)
+        return Description(kind="saga", identity=identity, ask=ask, guard=told(saga.allow), is_async=True)
 
     def _fresh_question(self) -> int:
         """A saga reads anew and sends under a key of its own: nobody shares its calls."""
@@ -163,7 +163,3 @@ class _Batch:
     """By the names that loaders know."""
     is_many: bool
     generation: int
-
-
-def _named_guard(allow: Any) -> str | None:
-    return None if allow is None else str(getattr(allow, "__name__", allow))
