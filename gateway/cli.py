@@ -35,11 +35,14 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
+    import socket
+
     from .execution.explaining import Explanation
     from .graph import Graph
     from .settings import Settings
     from .siblings import Siblings
     from .supervisor import Part
+    from .telemetry import Log
 
 _SERVICE = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in [services].")]
 _INSTANCE = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, as `sagaql services` shows it.")]
@@ -368,20 +371,27 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
             app = _wire(settings, graph, steered=True)
-            leave = app.state.gateway.leave
-            server.serve(
-                app,
-                held,
-                drain=settings.server.drain,
-                log=log,
-                on_leave=leave,
-                ws_max_size=settings.server.max_body,
-                tls=settings.tls,
-                doorstep=app.state.gateway.doorstep,
-                heads=settings.server.heads,
-            )
+            _answer(app, held, settings, log=log)
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
+
+
+def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log) -> None:
+    """Serve until a signal comes, as the settings have it. Raises: StartFailed, PortTaken."""
+    from . import server
+
+    gateway = app.state.gateway
+    server.serve(
+        app,
+        held,
+        drain=settings.server.drain,
+        log=log,
+        on_leave=gateway.leave,
+        ws_max_size=settings.server.max_body,
+        tls=settings.tls,
+        doorstep=gateway.doorstep,
+        heads=settings.server.heads,
+    )
 
 
 def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin: bool) -> None:
@@ -455,19 +465,7 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
             processes.run_sagas(settings, graph, siblings=supervisor)
             return
         app = processes.worker_app(settings, graph, siblings=supervisor)
-        leave = app.state.gateway.leave
-        held = server.inherited(listening)
-        server.serve(
-            app,
-            held,
-            drain=settings.server.drain,
-            log=log,
-            on_leave=leave,
-            ws_max_size=settings.server.max_body,
-            tls=settings.tls,
-            doorstep=app.state.gateway.doorstep,
-            heads=settings.server.heads,
-        )
+        _answer(app, server.inherited(listening), settings, log=log)
     except SettingsInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error
     except server.StartFailed as error:
