@@ -139,10 +139,10 @@ async def overloaded(port: int, pid: int, charged: Callable[[], dict[str, int]])
         Client(name, port, asking(name), connections=200 if name == NAMES[0] else 60, random=random) for name in NAMES
     ]
     buyer = Client(BUYER, port, buying(), connections=50, random=random)
-    for client in (*clients, buyer):
-        await client.connect()
     peak = await peak_of(port, random)
     before = resident(pid)
+    for client in (*clients, buyer):
+        await client.connect()
     rates = [TIMES * peak * GREED, *([TIMES * peak * (1 - GREED) / HONEST] * HONEST)]
     storm = await offered([*clients, buyer], [*rates, BUYS], OVERLOAD_FOR)
     tell("ten times as much", storm)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -72,7 +72,8 @@ class Client:
     def __init__(self, name: str, port: int, request: Callable[[], bytes], *, connections: int, random: Random) -> None:
         self.name = name
         self.told = Told()
-        self.free: list[_Connection] = []
+        self.free: deque[_Connection] = deque()
+        """The one that has been free for longest goes first: a connection that nobody uses is closed."""
         self._all: list[_Connection] = []
         self._port = port
         self._request = request
@@ -118,7 +119,7 @@ class Client:
     def once(self) -> None:
         self.told.offered += 1
         if self.free:
-            self.free.pop().ask(self._request())
+            self.free.popleft().ask(self._request())
         else:
             self.told.others["no free connection"] += 1
 
