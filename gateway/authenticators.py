@@ -38,7 +38,7 @@ def authenticator_of(
 ) -> BearerTokens:
     """Nothing is fetched before it is entered. `wires`: by the names of the providers' stacks, for tests."""
     static = StaticTokens({each.digest: each.identity() for each in settings.identity.tokens})
-    random = Random()  # noqa: S311 - it spreads waits
+    random = Random()  # noqa: S311 - it spreads waits, and keeps nobody out
     key_sets: list[KeySet] = []
     for index, each in enumerate(settings.identity.issuers):
         name, rules = f"identity.issuers[{index}]", each.rules()

@@ -43,8 +43,8 @@ class Connection(HttpToolsProtocol):
         self._head_size = 0
         self._is_over = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))  # of a socket, as uvicorn knows
         self._peer = names_of(transport.get_extra_info("peercert"))
         self._head_since = Instant(self.loop.time())
         if len(self.connections) > self._heads.connections:

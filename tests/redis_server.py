@@ -62,7 +62,7 @@ def _wait_for(server: RedisServer) -> None:
     while not server.is_up():
         assert server.process.poll() is None, "the server ended at once"
         assert time.monotonic() < ends, f"no server within {STARTS_WITHIN:g} s"
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process starts: there is nothing to be woken by
 
 
 def _free_port() -> int:

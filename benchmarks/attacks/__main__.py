@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median
 
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
 from benchmarks.figures import Figure, at_most, run
+from benchmarks.processes import free_port, started
 from benchmarks.streams.crowd import resident
 
-STARTS_WITHIN = 30.0
 ROUNDS, TURN = 7, 6
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 CHEAP = 0.005
@@ -98,25 +95,9 @@ def _cpu(pid: int) -> float:
 @contextmanager
 def served() -> Generator[tuple[int, int]]:
     """A gateway as a process of its own: its port and its id."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.attacks.gateway", str(port)])
-    try:
-        ends = time.monotonic() + STARTS_WITHIN
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > ends:
-                raise RuntimeError(f"the gateway does not listen on {port} within {STARTS_WITHIN:g} s")
-            time.sleep(0.05)  # another process starts: there is nothing to be woken by
+    port = free_port()
+    with started(sys.executable, "-m", "benchmarks.attacks.gateway", str(port), port=port) as process:
         yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _listens(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

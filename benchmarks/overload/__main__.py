@@ -30,12 +30,11 @@ from benchmarks.overload.world import (
     HONEST,
     NAMES,
     balancer,
-    ended,
-    free_port,
     gateway,
     resident,
     services,
 )
+from benchmarks.processes import ended, free_port
 
 TIMES, GREED = 10, 0.7
 """How much more is offered than can be served, and how much of it by one client."""

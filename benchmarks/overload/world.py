@@ -4,59 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 from benchmarks.execution.graph import SERVICES
+from benchmarks.processes import STARTS_WITHIN, free_port, started
 
-STARTS_WITHIN = 30.0
-"""Seconds."""
 HONEST = 9
 NAMES = ["greedy", *(f"honest-{number}" for number in range(HONEST))]
 BUYER = "buyer"
 GATEWAY_CPU, CROWD_CPU = 0, 1
-ROOT = Path(__file__).parents[2]
 NGINX = shutil.which("nginx", path="/usr/sbin:" + os.environ.get("PATH", ""))
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@contextmanager
-def process(*command: str, cpu: int) -> Generator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(["taskset", "-c", str(cpu), *command], env=environment) as started:
-        try:
-            yield started
-        finally:
-            ended(started)
-
-
-def ended(started: subprocess.Popen[bytes]) -> None:
-    """It has left, as it does at a SIGTERM."""
-    if started.poll() is None:
-        started.send_signal(signal.SIGTERM)
-        started.wait(20)
 
 
 @contextmanager
 def services() -> Generator[int]:
     """The port of them all."""
     port = free_port()
-    with process(sys.executable, "-m", "benchmarks.overload.services", str(port), cpu=CROWD_CPU):
-        listening(port)
+    with started(*on(CROWD_CPU), sys.executable, "-m", "benchmarks.overload.services", str(port), port=port):
         yield port
 
 
@@ -66,15 +36,16 @@ def gateway(folder: Path, port: int, *, services: int) -> Generator[subprocess.P
     folder.mkdir(exist_ok=True)
     file = folder / "gateway.toml"
     file.write_text(_toml(port, services), encoding="utf-8")
-    with process(sys.executable, "-m", "gateway", "serve", "--config", str(file), cpu=GATEWAY_CPU) as started:
-        ready(port)
-        yield started
+    command = [*on(GATEWAY_CPU), sys.executable, "-m", "gateway", "serve", "--config", str(file)]
+    with started(*command, port=port) as process:
+        # It listens before it answers, and lets whoever connects wait.
+        httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=STARTS_WITHIN).raise_for_status()
+        yield process
 
 
-def ready(port: int) -> None:
-    """Returns when the gateway answers. It listens before, and lets whoever connects wait."""
-    listening(port)
-    httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=STARTS_WITHIN).raise_for_status()
+def on(cpu: int) -> tuple[str, ...]:
+    """What runs a command on that processor only."""
+    return ("taskset", "-c", str(cpu))
 
 
 @contextmanager
@@ -94,21 +65,8 @@ def balancer(folder: Path, ports: list[int]) -> Generator[int]:
         "  proxy_next_upstream error timeout http_503 non_idempotent; } } }\n",
         encoding="utf-8",
     )
-    with process(NGINX, "-p", str(folder), "-c", str(file), cpu=CROWD_CPU):
-        listening(port)
+    with started(*on(CROWD_CPU), NGINX, "-p", str(folder), "-c", str(file), port=port):
         yield port
-
-
-def listening(port: int) -> None:
-    """Returns when somebody does. Raises: RuntimeError."""
-    ends = time.monotonic() + STARTS_WITHIN
-    while True:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if time.monotonic() > ends:
-            raise RuntimeError(f"nobody listens on {port} within {STARTS_WITHIN:g} s")
-        time.sleep(0.05)
 
 
 def resident(pid: int) -> float:

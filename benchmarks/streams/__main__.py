@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import resource
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from statistics import median
 
 import uvloop
 
 from benchmarks.figures import Figure, at_least, at_most, run
+from benchmarks.processes import free_port, started
 from benchmarks.streams.crowd import Crowd, asked, cpu, resident
-
-STARTS_WITHIN = 30
-"""Seconds."""
 
 SUBSCRIPTIONS = 5_000
 WARM = 200
@@ -69,25 +65,9 @@ async def _measured(port: int, pid: int) -> list[Figure]:
 @contextmanager
 def served() -> Generator[tuple[int, int]]:
     """A gateway as a process of its own: its port and its id."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.streams.gateway", str(port)])
-    try:
-        ends = time.monotonic() + STARTS_WITHIN
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > ends:
-                raise RuntimeError(f"the gateway does not listen on {port} within {STARTS_WITHIN} s")
-            time.sleep(0.05)  # another process starts: there is nothing to be woken by
+    port = free_port()
+    with started(sys.executable, "-m", "benchmarks.streams.gateway", str(port), port=port) as process:
         yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _listens(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def status_294(client: Driver, shop: Shop) -> None:
         seen = client.ask("query", url=url, query=OPINIONS, variables={"id": PRODUCT_ID})
         assert_partial(seen)
         assert [request["status"] for request in seen["requests"]] == [294]
-    if len(shop.partial_urls) < 2:
+    if len(shop.partial_urls) < 2:  # never in CI, where a machine without nginx fails before
         pytest.skip("there is no nginx: apt-get install nginx-light")
 
 

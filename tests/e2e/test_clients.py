@@ -66,7 +66,7 @@ def test_what_the_user_of_a_client_sees(
     cell = client.name, feature.name
     if why := drivers[client.name].reason(feature.name, feature.verb):
         outcomes.cannot.add(cell)
-        pytest.skip(why)
+        pytest.skip(why)  # the client says so itself, and the table prints it: what it can do is not skipped
     feature.check(drivers[client.name], shop)
     outcomes.passed.add(cell)
 
@@ -80,7 +80,7 @@ def test_who_reads_one_answer_gets_what_is_deferred_with_the_rest(
 
 
 def test_the_table_of_clients_is_what_was_seen(drivers: dict[str, Driver], outcomes: Outcomes) -> None:
-    if outcomes.lacks(CLIENTS, FEATURES):
+    if outcomes.lacks(CLIENTS, FEATURES):  # a run of some tests, or one that has failed already
         pytest.skip("not everything was tried, or something failed: the page is left as it is")
     seen = page(FEATURES, list(drivers.values()), outcomes)
     if os.environ.get(WRITE):
