@@ -39,7 +39,7 @@ class Requests:
     forwards: Callable[[str], bool] = frozenset[str]().__contains__
     """Whether a client header, named in lower case, may go to a service."""
     critical_scope: str = "critical"
-    explain_scope: str = "explain"
+    explain_scope: str | None = "explain"
     faults: FaultsHeader | None = None
     documents: KnownDocuments = KnownDocuments()
     http_caching: bool = True
@@ -102,7 +102,7 @@ class Requests:
         """Raises: RequestError, Unauthenticated, Forbidden."""
         if not optional(extensions, "explain", bool, "true or false"):
             return False
-        if identity.has(self.explain_scope):
+        if self.explain_scope is None or identity.has(self.explain_scope):
             return True
         if identity.is_anonymous:
             raise Unauthenticated(
