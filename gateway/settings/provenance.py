@@ -42,9 +42,13 @@ class Provenance:
         return path in self.standing and not _says(self.in_environment, path) and not _says(self.in_command, path)
 
     def _variable(self, path: Loc) -> str:
-        long = PREFIX + NESTING.join(map(str, path)).upper()
-        short = [name for name, stands_for in SHORT_NAMES.items() if stands_for == long]
-        return next((name for name in (long, *short) if name in self.variables), "the environment")
+        """Its own, or that of a list or a table around it, which was written as JSON."""
+        for end in range(len(path), 0, -1):
+            long = PREFIX + NESTING.join(map(str, path[:end])).upper()
+            short = [name for name, stands_for in SHORT_NAMES.items() if stands_for == long]
+            if found := [name for name in (long, *short) if name in self.variables]:
+                return found[0]
+        return "the environment"
 
 
 def provenance(

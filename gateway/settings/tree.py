@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -52,7 +52,7 @@ class _Origin:
 
     file: Path
     seen: Signature | None
-    load: Callable[[], Settings]
+    load: Callable[[], Settings] = field(repr=False)  # it holds the environment
     said: Provenance
 
 
