@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +182,7 @@ def test_production_shows_itself_to_admins_only_and_to_the_end(tmp_path: Path, w
     ports, token = free_ports(2), "0123456789abcdef" * 4
     toml = f'[admin]\nport = {ports + 1}\nsha256 = "{hashed(token)}"'
 
-    def asked(path: str, *, port: int = ports + 1, **headers: str) -> httpx.Response:
+    def asked(path: str, headers: Mapping[str, str] | None = None, *, port: int = ports + 1) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=10)
 
     options = ("--profile", "production", "--workers", str(workers))
@@ -190,17 +190,17 @@ def test_production_shows_itself_to_admins_only_and_to_the_end(tmp_path: Path, w
         gateway.wait_for("all processes ready" if workers > 1 else "listening")
         bearer = {"authorization": f"Bearer {token}"}
         public = [asked(path, port=ports).status_code for path in ("/readyz", "/livez", "/metrics", "/graphiql", "/")]
-        metrics = asked("/metrics", **bearer).text
+        metrics = asked("/metrics", bearer).text
 
         assert public == [200, 200, 404, 404, 404]
         assert [asked(path).status_code for path in ("/readyz", "/metrics")] == [401, 401]
-        assert asked("/readyz", **bearer).json() == {"ready": True, "services": {}, "sagas": "none"}
+        assert asked("/readyz", bearer).json() == {"ready": True, "services": {}, "sagas": "none"}
         assert metrics.count("sagaql_process_up{") == (0 if workers == 1 else workers)
 
-        asking = gateway.ask_late(1.0)
+        asking = gateway.ask_late(0.6)
         gateway.process.terminate()
         gateway.wait_for("draining")
-        wait_until(lambda: asked("/readyz", **bearer).status_code == 503, saying="admins see the drain")
+        wait_until(lambda: asked("/readyz", bearer).status_code == 503, saying="admins see the drain")
         assert asking.answer() == {"data": {"late": "there you are"}}
         assert gateway.exit_code() == 0
         assert "Traceback" not in gateway.said

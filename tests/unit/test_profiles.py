@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from gateway.settings.profiles import PROFILES, Profile, completed
 from gateway.settings.sources import Loc
 
 TOKEN = "0123456789abcdef" * 4
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "production.md"
 
 
 class Project:
@@ -68,6 +71,27 @@ def test_both_profiles_say_the_same_settings_and_say_them_differently() -> None:
 
     assert {name: section.keys() for name, section in dev.items()} == {n: s.keys() for n, s in production.items()}
     assert [name for name, section in dev.items() for key in section if section[key] == production[name][key]] == []
+
+
+def test_the_guide_has_what_each_profile_says() -> None:
+    rows = re.findall(
+        r"^\| `([a-z]+)\.([a-z_]+)` \| `(.*)` \| `(.*)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    for column, profile in ((2, "dev"), (3, "production")):
+        settings = Settings.within(Path.cwd(), {"profile": profile, **_tree(rows, column)})
+        assert told(settings) == PROFILES[profile]
+    assert [(section, name) for section, name, _, _ in rows] == [
+        (section, name) for section, names in PROFILES["dev"].items() for name in names
+    ]
+
+
+def _tree(rows: list[tuple[str, str, str, str]], column: int) -> dict[str, dict[str, object]]:
+    """What a column says, as it would stand in the file."""
+    tree: dict[str, dict[str, object]] = {}
+    for row in rows:
+        tree.setdefault(row[0], {}).update(tomllib.loads(f"{row[1]} = {row[column]}"))
+    return tree
 
 
 @pytest.mark.parametrize("said_in", ["file", "environment", "command line", "models"])
