@@ -78,7 +78,8 @@ def test_the_guide_has_what_each_profile_says() -> None:
         r"^\| `([a-z]+)\.([a-z_]+)` \| `(.*)` \| `(.*)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE
     )
 
-    for column, profile in ((2, "dev"), (3, "production")):
+    columns: dict[Profile, int] = {"dev": 2, "production": 3}
+    for profile, column in columns.items():
         settings = Settings.within(Path.cwd(), {"profile": profile, **_tree(rows, column)})
         assert told(settings) == PROFILES[profile]
     assert [(section, name) for section, name, _, _ in rows] == [
