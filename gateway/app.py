@@ -333,6 +333,7 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
         explain_scope=settings.operation.explain_scope,
+        introspection_scope=settings.operation.introspection_scope,
         http_caching=settings.server.http_caching,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,

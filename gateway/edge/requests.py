@@ -40,6 +40,7 @@ class Requests:
     """Whether a client header, named in lower case, may go to a service."""
     critical_scope: str = "critical"
     explain_scope: str | None = "explain"
+    introspection_scope: str | None = None
     faults: FaultsHeader | None = None
     documents: KnownDocuments = KnownDocuments()
     http_caching: bool = True
@@ -74,6 +75,7 @@ class Requests:
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             tells_cost=bool(optional(extensions, "cost", bool, "true or false")),
             on_error=_on_error(parameters),
+            introspects=self.introspection_scope is not None and identity.has(self.introspection_scope),
             is_explained=self._is_explained(extensions, identity),
             tells_freshness=only_queries and self.http_caching,
             last_event_id=headers.get("last-event-id"),

@@ -46,6 +46,9 @@ class OperationSettings(Concern):
     introspection: bool = True
     """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
     suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
+    introspection_scope: OptionalScope = None
+    """The scope with which a caller may ask for the schema although `introspection` is off, such as developers' and build tools'.
+    None: then nobody may."""
     suggestions: bool = True
     """Whether errors in a document name what was perhaps meant. On: they help whoever writes one, and tell no
     more than introspection. Profile production has both off."""

@@ -9,7 +9,7 @@ import pytest
 from gateway.edge import hashed
 from gateway.testing import Answer, GatewayUnderTest, in_virtual_time
 from gateway.testing.client import answer_of, scope_of_request
-from tests.unit.graph.shop import shop
+from tests.unit.graph.shop import CUSTOMER, STAFF, shop
 
 TOKEN = "0123456789abcdef" * 4
 ADMIN: dict[str, Any] = {"admin": {"port": 9000, "token": TOKEN}}
@@ -100,6 +100,17 @@ async def test_production_serves_no_page_and_tells_no_schema() -> None:
     assert pages == [404, 404]
     assert schema.codes == ["FORBIDDEN"]
     assert "Did you mean" not in typo.errors[0]["message"]
+
+
+@in_virtual_time
+async def test_production_tells_the_schema_to_whoever_has_the_scope_for_it() -> None:
+    async with shop(profile="production", operation={"introspection_scope": "staff"}) as gateway:
+        found = [
+            await gateway.execute("{ __schema { queryType { name } } }", headers=who) for who in (STAFF, CUSTOMER, {})
+        ]
+
+    assert found[0].data == {"__schema": {"queryType": {"name": "Query"}}}
+    assert [each.codes for each in found[1:]] == [["FORBIDDEN"], ["FORBIDDEN"]]
 
 
 @in_virtual_time
