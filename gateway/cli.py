@@ -149,8 +149,10 @@ def check(context: typer.Context, config: ConfigOption = None, profile: ProfileO
     With profile production every risk is listed, a line each: how grave, which setting, who said it, what may happen, what to do.
     """
     with told(context, invalid=FAILED):
+        from .cli_risks import tell_risks
+
         settings = settings_of(config, overrides=_given(profile))
-        dangers = _tell_risks(settings)
+        dangers = tell_risks(settings)
         graph = _graph(settings)
         _require_none(_problems(settings, graph))
         _wire(settings, graph)
@@ -369,25 +371,6 @@ def _wire(settings: Settings, graph: Graph, *, steered: bool = False) -> Any:
         raise Refused(error.problems, exit_code=INVALID) from error
 
 
-def _tell_risks(settings: Settings) -> int:
-    """List what makes this gateway unsafe where others reach it. Returns how many are dangers."""
-    from .risks import Level, idle_acceptances, risks
-
-    if settings.profile != "production":
-        return 0
-    found = risks(settings)
-    for risk in found:
-        said_by = settings.said_by(risk.path)
-        typer.echo(f"{risk.level:<8} {risk.setting} ({said_by}): {risk.consequence}: {risk.remedy}")
-    for name in idle_acceptances(settings):
-        typer.echo(
-            f"{Level.ACCEPTED} {name} ({settings.said_by(('accepted_risks',))}): it is no risk here: leave it out"
-        )
-    dangers = [risk for risk in found if risk.level is Level.DANGER]
-    typer.echo(f"{len(dangers)} dangers, {sum(risk.level is Level.WARNING for risk in found)} warnings")
-    return len(dangers)
-
-
 class _Listening(NamedTuple):
     """File descriptors of the ports that a supervisor holds. `admins`: None where there is no such port."""
 
@@ -413,6 +396,7 @@ def _held(settings: Settings) -> Generator[tuple[socket.socket, socket.socket | 
 
 def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
     from . import server
+    from .cli_risks import warn_of_dangers
     from .telemetry import json_log
 
     try:
@@ -423,19 +407,10 @@ def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
             app = _wire(settings, graph, steered=True)
-            _warn_of_dangers(settings, log=log)
+            warn_of_dangers(settings, log=log)
             _answer(app, held, settings, log=log, admin=admin)
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
-
-
-def _warn_of_dangers(settings: Settings, *, log: Log) -> None:
-    """Once at the start: whoever runs it may never have asked `check`."""
-    from .risks import Level, risks
-
-    dangers = [risk.setting for risk in risks(settings) if risk.level is Level.DANGER]
-    if settings.profile == "production" and dangers:
-        log.warning("profile production with dangers, see `sagaql check --profile production`", settings=dangers)
 
 
 def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log, admin: socket.socket | None) -> None:
@@ -463,6 +438,7 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
     import asyncio
 
     from . import server
+    from .cli_risks import warn_of_dangers
     from .supervisor import ChildFailed, Supervisor
     from .telemetry import json_log
 
@@ -472,7 +448,7 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
             if ends_with_stdin:
                 server.end_with_stdin()
             log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
-            _warn_of_dangers(settings, log=log)
+            warn_of_dangers(settings, log=log)
             parts = _parts(settings, arguments=("serve", *arguments))
             url = server.url_of(*address, is_tls=settings.tls is not None)
             asyncio.run(Supervisor(parts, held=held, log=log, url=url, admin=admin).run())
