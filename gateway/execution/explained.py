@@ -6,7 +6,7 @@ for one that cannot be made is refused before anything is run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +27,33 @@ class Explainer:
     saga_wait: Seconds
     compiles: bool
 
-    def explanation(self, operation: Operation, variables: Mapping[str, Any], *, deadline: Seconds) -> Explanation:
-        """For all values, where `variables` do not fit: execution says what is wrong with them. Raises: RequestError."""
+    def explanation(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        *,
+        deadline: Seconds,
+        only: Collection[str] | None = None,
+    ) -> Explanation:
+        """For all values, where `variables` do not fit: execution says what is wrong with them. `only`: as of `explain`.
+
+        Raises: RequestError.
+        """
         names = {each.variable.name.value for each in operation.node.variable_definitions or ()}
+        names = names if only is None else names.intersection(only)
         given = {name: value for name, value in variables.items() if name in names}  # as execution takes them
         try:
-            return self._explain(operation, given, deadline)
+            return self._explain(operation, given, deadline, only)
         except VariablesUnfit:
-            return self._explain(operation, None, deadline)
+            return self._explain(operation, None, deadline, only)
 
-    def _explain(self, operation: Operation, variables: Mapping[str, Any] | None, deadline: Seconds) -> Explanation:
+    def _explain(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any] | None,
+        deadline: Seconds,
+        only: Collection[str] | None,
+    ) -> Explanation:
         try:
             return explain(
                 self.graph,
@@ -46,6 +63,7 @@ class Explainer:
                 deadline=deadline,
                 saga_wait=self.saga_wait,
                 compiles=self.compiles,
+                only=only,
             )
         except (ServiceMissing, TooLarge) as error:
             raise RequestError(str(error)) from error

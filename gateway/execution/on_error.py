@@ -13,6 +13,8 @@ from graphql import Executor, located_error
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
+from .counting import Counted
+
 
 class OnError(StrEnum):
     """The words of the request's parameter `onError`."""
@@ -25,13 +27,13 @@ class OnError(StrEnum):
     """There is no data, and what is under way ends."""
 
 
-class _Nulling(Executor[Any]):
+class _Nulling(Counted):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.error_propagation = False
 
 
-class _Halting(Executor[Any]):
+class _Halting(Counted):
     def handle_field_error(
         self,
         raw_error: Exception,
@@ -44,7 +46,7 @@ class _Halting(Executor[Any]):
 
 
 EXECUTORS: dict[OnError, type[Executor[Any]]] = {
-    OnError.PROPAGATE: Executor,
+    OnError.PROPAGATE: Counted,
     OnError.NULL: _Nulling,
     OnError.HALT: _Halting,
 }

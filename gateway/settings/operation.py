@@ -36,7 +36,7 @@ class OperationSettings(Concern):
     bounds: Annotated[Bounds, AsWritten()] = Bounds()
     """What a document may have: [operation.bounds]."""
     cost: CostMode | None = None
-    """Whether what operations cost is estimated before they run: "measure" counts it (`sagaql_operation_estimated_cost`),
+    """Whether what operations cost is estimated before they run: "measure" counts it (`sagaql_operation_cost`),
     "enforce" also refuses what costs more than `max_cost`. None: only where a client asks (`extensions: {cost: true}`), and
     nothing is refused."""
     max_cost: Positive | None = None

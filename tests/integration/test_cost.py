@@ -38,7 +38,14 @@ async def test_whoever_asks_is_shown_the_estimate() -> None:
     async with depot() as gateway:
         told = await asked(gateway, 2, cost=True)
         silent = await asked(gateway, 2)
-    assert told.json["extensions"]["cost"] == {"estimated": 27, "calls": 2, "objects": 7, "limit": None}
+    assert told.json["extensions"]["cost"] == {
+        "estimated": 27,
+        "actual": 27,
+        "limit": None,
+        "calls": {"estimated": 2, "actual": 2},
+        "objects": {"estimated": 7, "actual": 7},
+        "declared": {"estimated": 0, "actual": 0},
+    }
     assert "extensions" not in silent.json
 
 
@@ -65,9 +72,14 @@ async def test_the_wish_is_true_or_false() -> None:
 async def test_a_bound_can_be_tried_before_it_is_kept() -> None:
     async with depot(configured=settings(operation={"max_cost": 100, "cost": "measure"})) as gateway:
         assert (await asked(gateway, 50)).codes == []
-        histogram = gateway.parts.telemetry.metrics.estimated_cost
-        samples = {each.name: each.value for family in histogram.collect() for each in family.samples}
-    assert samples["sagaql_operation_estimated_cost_sum"] == 2 * 10 + 1 + 3 * 50
+        histogram = gateway.parts.telemetry.metrics.operation_cost
+        samples = {
+            each.labels["kind"]: each.value
+            for family in histogram.collect()
+            for each in family.samples
+            if each.name.endswith("_sum")
+        }
+    assert samples["estimated"] == 2 * 10 + 1 + 3 * 50
 
 
 @pytest.mark.parametrize("concern", [{"max_cost": 100}, {"cost": "enforce"}])

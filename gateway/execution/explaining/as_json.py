@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from ...loading.records import camel
+from ..cost import Cost
 from .explanation import Call, Explanation
 
 VERSION = 1
@@ -30,6 +31,8 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         members = {_camel(each.name): _plain(getattr(value, each.name)) for each in fields(value)}
+        if isinstance(value, Cost):
+            return {"total": value.total, **members}
         return {**members, "formula": value.formula} if isinstance(value, Call) else members
     if isinstance(value, tuple):
         return list(map(_plain, value))  # a comprehension would be one more frame at each level of the tree

@@ -7,7 +7,7 @@ get the same number for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import GraphQLField
@@ -17,13 +17,15 @@ from ...clock import Seconds
 from ...graph import JoinField, SagaField
 from ...graph.access import told
 from ...graph.batched import BatchedField
+from ...graph.pricing import weight_of
 from ...graph.resolver import ResolverField
-from ...graph.schema import DEFINITION
+from ...graph.schema import DEFINITION, definition_of
 from .calls import Calls
 from .declared import Fallback, declared
 from .explanation import Call, ExplainedFallback, ExplainedJoin, ExplainedSaga, Kind
 from .named import Named, named_in
 from .sagas import explained_saga
+from .sizes import Sizes, sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Description:
     guard: str | None = None
     is_async: bool = False
     """Whether its value is not there in the tick in which it is asked for."""
+    weight: int = 0
+    """What it is declared to cost for each parent."""
+    sizes: Sizes = Sizes({})
 
 
 @dataclass(slots=True)
@@ -74,6 +79,9 @@ class Descriptions:
     def of(self, name: str, core: GraphQLField) -> Description:
         """The field that types have under `name`."""
         definition = core.extensions.get(DEFINITION)
+        return replace(self._of(name, definition), weight=weight_of(definition_of(core)), sizes=sizes_of(core))
+
+    def _of(self, name: str, definition: object) -> Description:
         match definition:
             case JoinField():
                 return self._join(definition)

@@ -32,6 +32,7 @@ from ...services import ServiceConfig
 from ..document import Operation
 from .calls import Calls
 from .describe import Asking, Description, Descriptions
+from .estimating import estimated
 from .executing import why_not_compiled
 from .explanation import Call, ExplainedField, Explanation, Path
 from .selections import Conditions, Selected, Selections, TooLarge
@@ -54,15 +55,17 @@ def explain(
     saga_wait: Seconds,
     discovered: Collection[str] = (),
     compiles: bool = True,
+    only: Collection[str] | None = None,
 ) -> Explanation:
     """What `operation` will do.
 
     `variables`: as a client sends them; None explains it for any, with the operation's own defaults. `deadline`: when it must be
     answered. `saga_wait`: how long a mutation waits for its saga within it. `discovered`: services whose addresses are asked for at
-    start, so that those in `services` say nothing. `compiles`: whether the settings have operations compiled at all.
+    start, so that those in `services` say nothing. `compiles`: whether the settings have operations compiled at all. `only`: names
+    of the variables that are known; the others may be anything. None: all that are given.
     Raises: VariablesUnfit; TooLarge; ServiceMissing for a service that is called and is not in `services`.
     """
-    values = values_of(graph.core, operation.node, variables)
+    values = values_of(graph.core, operation.node, variables, only=only)
     calls = Calls(services)
     wait = Seconds(max(0.0, min(saga_wait, deadline - ANSWER_MARGIN)))
     walk = _Walk(graph.core, operation, values, Descriptions(calls, saga_wait=wait))
@@ -76,6 +79,7 @@ def explain(
         fields=fields,
         services=tuple(calls.service(name, is_discovered=name in discovered) for name in told.services),
         summary=told,
+        cost=estimated(fields),
     )
 
 
@@ -175,6 +179,9 @@ class _Walk:
             arguments=arguments,
             only_if=group.selected.only_if,
             guard=group.description.guard,
+            weight=group.description.weight,
+            list_size=group.description.sizes.said(arguments),
+            sized_fields=group.description.sizes.of,
             layer=layer,
             waits_for=place.waits_for,
             join=asked.join,

@@ -15,6 +15,7 @@ from typing import Literal
 from ...clock import Seconds
 from ...loading.recording import ReadKind
 from ...sagas import SagaState, StepState
+from ..cost import Cost
 
 Path = tuple[str, ...]
 
@@ -171,6 +172,12 @@ class ExplainedField:
     """The condition by @skip and @include on variables that are not known: "$full and not $brief"."""
     guard: str | None = None
     """The rule that decides who may have it."""
+    weight: int = 0
+    """What its author says that it costs for each parent, besides calls and objects."""
+    list_size: int | None = None
+    """Items that its list is estimated to have, by arguments, rules and what its author says; None: nobody says."""
+    sized_fields: tuple[str, ...] = ()
+    """The fields of its value whose lists are so long; empty: its own list, or all of its value's."""
     layer: int
     """How many rounds of calls must be made for it, its own included; 0: it is there from the beginning."""
     waits_for: int | None = None
@@ -374,6 +381,8 @@ class Explanation:
     fields: tuple[ExplainedField, ...]
     services: tuple[ExplainedService, ...]
     summary: Summary
+    cost: Cost
+    """What it is estimated to cost, as `operation.cost` counts it."""
     run: MeasuredRun | None = None
 
     def all_fields(self) -> Iterator[ExplainedField]:
