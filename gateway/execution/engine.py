@@ -362,7 +362,8 @@ class Engine:
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
-            explained = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
+            actual = actual_of(ctx.loads.reading.spent, explanation.cost)
+            explained = measured(explanation, recording, ctx.begun or {}, cost=actual, not_compiled=why_not)
             return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
             await ctx.loads.close()

@@ -360,6 +360,8 @@ class MeasuredRun:
     """From the operation's start to its end, the way in and out left aside."""
     not_compiled: str | None
     """None: this time its own plan executed it. Else why not, "first sight" the first time."""
+    cost: Cost
+    """What it has really taken."""
     reads: tuple[MeasuredRead, ...]
     """In the order in which they began."""
     reads_beyond: int
