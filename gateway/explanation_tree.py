@@ -267,11 +267,12 @@ def _cost(cost: Cost) -> str:
 
 
 def _limit(cost: Cost, max_cost: int | None, *, is_enforced: bool) -> str:
+    """What the settings say of it."""
     if max_cost is None:
         return ""
     if cost.total <= max_cost:
         return f"; operation.max_cost is {max_cost:,}"
-    return f"; {'refused, since' if is_enforced else 'only measured, though'} operation.max_cost is {max_cost:,}"
+    return f"; {'refused' if is_enforced else 'would be refused'}: operation.max_cost is {max_cost:,}"
 
 
 def _calls(told: Summary) -> str:
