@@ -1,8 +1,11 @@
-"""What an operation costs, as a value: estimated before any call, or counted afterwards, in the same units."""
+"""What an operation costs, as a value: estimated before any call, or counted afterwards, in the same units.
+
+A msgspec Struct: one is made at the end of each operation, and a frozen dataclass takes ten times as long to make.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 CALL = 10
 """Of a call to a service: sending, waiting for and reading one costs the gateway as much CPU as making ten objects."""
@@ -11,8 +14,7 @@ MOST = 10**12
 """No cost is larger, so that it is a number for everybody who reads it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Of one operation."""
 
     calls: int = 0
@@ -25,4 +27,5 @@ class Cost:
 
     @property
     def total(self) -> int:
+        """The number that is bounded, and charged."""
         return min(MOST, (self.calls + self.saga_calls) * CALL + self.objects * OBJECT + self.declared)

@@ -1,29 +1,31 @@
 """What operations are estimated to cost, kept so that it is a look-up; what they really took; and what is refused.
 
-An estimate is made of an explanation, once for each setting of the variables that can change it: those that say how long a list is,
-or what is skipped. Of all other variables it holds for any value, so nobody can have a cheap operation estimated and send a dear
-one. Invariant: an estimate is kept for as long as its operation, `MAX_KEPT` of each.
+An explanation becomes a formula, once for each setting of the variables that say what is skipped; those that say how long a list is
+are put into it. Of all other variables it holds for any value, so nobody can have a cheap operation estimated and send a dear one.
+Invariant: formulas and estimates are kept for as long as their operation, `MAX_KEPT` of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from graphql import ArgumentNode, DirectiveNode, FieldNode, VariableNode, Visitor, visit
+from graphql import ArgumentNode, DirectiveNode, FieldNode, IntValueNode, VariableNode, Visitor, visit
 
 from ..errors import OperationTooExpensive
 from ..loading import Spent
 from ..telemetry import Children, Metrics, Span
 from .cost import Cost
 from .document import Operation
-from .explaining import Explanation
+from .explaining import Explanation, Formula
+
+V = TypeVar("V")
 
 CostMode = Literal["measure", "enforce"]
 
 MAX_KEPT = 64
-"""Estimates of one operation, by its variables."""
+"""Estimates, and formulas, of one operation, by its variables."""
 
 Explained = Callable[[Operation, Mapping[str, Any], Collection[str]], Explanation]
 """An operation, its variables, and the names of those that are to be looked at."""
@@ -53,16 +55,14 @@ class Costs:
         self._known: WeakKeyDictionary[Operation, _Known] = WeakKeyDictionary()
 
     def estimate(self, operation: Operation, variables: Mapping[str, Any]) -> Cost:
-        """What it will cost: a look-up, or an explanation (some 0.1 ms a field) for lengths that are new. Raises: RequestError."""
+        """What it will cost. Cost: a look-up; for lengths that are new some µs; an explanation (0.1 ms a field) for new conditions.
+
+        Raises: RequestError, where it opens to too much to be explained.
+        """
         known = self._known.get(operation)
         if known is None:
-            known = self._known[operation] = _Known(_deciding(operation, self._slicing))
-        key = tuple(map(_plain, map(variables.get, known.names)))
-        found = known.estimates.get(key)
-        if found is None:
-            found = self._explained(operation, variables, known.names).cost
-            known.keep(key, found)
-        return found
+            known = self._known[operation] = _Known(operation, self._slicing)
+        return known.estimate(variables, lambda: self._explained(operation, variables, known.conditions))
 
     def charge(self, operation: Operation, variables: Mapping[str, Any], span: Span | None) -> Cost | None:
         """The estimate, before anything is called; None where nobody wants to know. `span`: of the operation, if it is one.
@@ -109,49 +109,68 @@ def actual_of(spent: Spent, estimate: Cost | None) -> Cost:
 class _Known:
     """What is known of one operation."""
 
-    __slots__ = ("estimates", "names")
+    __slots__ = ("_defaults", "_estimates", "_formulas", "_names", "conditions")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        """The variables that can change its estimate."""
-        self.estimates: dict[Hashable, Cost] = {}
+    def __init__(self, operation: Operation, slicing: Collection[str]) -> None:
+        asked = _Asked(slicing)
+        visit(operation.document, asked)
+        definitions = {each.variable.name.value: each for each in operation.node.variable_definitions or ()}
+        self.conditions = tuple(sorted(asked.conditions & definitions.keys()))
+        """The variables that say what is skipped."""
+        sizes = sorted(asked.sizes & definitions.keys())
+        self._names = (*self.conditions, *(name for name in sizes if name not in self.conditions))
+        defaults = ((name, definitions[name].default_value) for name in sizes)
+        self._defaults = {name: int(given.value) for name, given in defaults if isinstance(given, IntValueNode)}
+        self._formulas: dict[Hashable, Formula] = {}
+        self._estimates: dict[Hashable, Cost] = {}
 
-    def keep(self, key: Hashable, estimate: Cost) -> None:
-        """The oldest leaves: what is asked for again is made again."""
-        self.estimates[key] = estimate
-        if len(self.estimates) > MAX_KEPT:
-            del self.estimates[next(iter(self.estimates))]
+    def estimate(self, variables: Mapping[str, Any], explained: Callable[[], Explanation]) -> Cost:
+        key = tuple([_plain(variables[name]) if name in variables else None for name in self._names])
+        found = self._estimates.get(key)
+        if found is None:
+            formula = self._formula(key[: len(self.conditions)], explained)
+            found = formula.cost({**self._defaults, **variables})
+            _keep(self._estimates, key, found)
+        return found
+
+    def _formula(self, conditions: Hashable, explained: Callable[[], Explanation]) -> Formula:
+        found = self._formulas.get(conditions)
+        if found is None:
+            found = Formula(explained().fields)
+            _keep(self._formulas, conditions, found)
+        return found
+
+
+def _keep(kept: dict[Hashable, V], key: Hashable, value: V) -> None:
+    """The oldest leaves: what is asked for again is made again."""
+    kept[key] = value
+    if len(kept) > MAX_KEPT:
+        del kept[next(iter(kept))]
 
 
 def _plain(value: object) -> Hashable:
-    """What tells the values of numbers and conditions apart. What fits neither decides nothing: execution refuses it."""
-    return (type(value), value) if isinstance(value, bool | int | float) else None
+    """What tells the values of numbers and conditions apart. Whatever else there may be says nothing, or is refused."""
+    return (type(value), value) if isinstance(value, bool | int | float) else ()
 
 
-def _deciding(operation: Operation, slicing: Collection[str]) -> tuple[str, ...]:
-    """Names of the variables that say how long a list is, or what is skipped, sorted."""
-    found = _Deciding(slicing)
-    visit(operation.document, found)
-    own = {each.variable.name.value for each in operation.node.variable_definitions or ()}
-    return tuple(sorted(own & found.names))
+class _Asked(Visitor):
+    """Which variables of a document say how long a list is, and what is skipped."""
 
-
-class _Deciding(Visitor):
     def __init__(self, slicing: Collection[str]) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.sizes: set[str] = set()
+        self.conditions: set[str] = set()
         self._slicing = slicing
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        self.names.update(_given(each for each in node.arguments or () if each.name.value in self._slicing))
+        self.sizes.update(_given(each for each in node.arguments or () if each.name.value in self._slicing))
 
     def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
-        self.names.update(_given(node.arguments or ()))
+        self.conditions.update(_given(node.arguments or ()))
 
 
-def _given(arguments: Any) -> Iterator[str]:
+def _given(arguments: Iterable[ArgumentNode]) -> Iterator[str]:
     """The variables that arguments are."""
-    each: ArgumentNode
     for each in arguments:
         if isinstance(each.value, VariableNode):
             yield each.value.name.value

@@ -2,6 +2,7 @@
 
 from .as_json import as_json
 from .calls import ServiceMissing
+from .estimating import Formula
 from .explain import explain
 from .explanation import Call, ExplainedField, Explanation
 from .measured import measured
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "ExplainedField",
     "Explanation",
+    "Formula",
     "ServiceMissing",
     "TooLarge",
     "VariablesUnfit",

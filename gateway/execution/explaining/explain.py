@@ -182,6 +182,7 @@ class _Walk:
             weight=group.description.weight,
             list_size=group.description.sizes.said(arguments),
             sized_fields=group.description.sizes.of,
+            sizes=group.description.sizes,
             layer=layer,
             waits_for=place.waits_for,
             join=asked.join,

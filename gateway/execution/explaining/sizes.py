@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import GraphQLArgument, GraphQLField
 from strawberry.types.arguments import StrawberryArgument
@@ -18,43 +19,66 @@ from ...graph.schema import DEFINITION, SLICING, definition_of
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """An argument that says how long a list is."""
+
+    most: int | None = None
+    """What its rule lets pass."""
+    default: int | None = None
+
+    def bounded(self, size: int) -> int:
+        return size if self.most is None else min(size, self.most)
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """What decides the length of a field's list."""
 
-    by: Mapping[str, int | None]
-    """Arguments that say it, each with the most that its rule lets pass."""
+    by: Mapping[str, Slice]
     of: tuple[str, ...] = ()
     """The lists of the field's value that are meant; empty: its own, or all."""
     assumed: int | None = None
 
-    def said(self, arguments: Mapping[str, str]) -> int | None:
-        """Items, by the arguments in GraphQL's notation; None where nothing is known. What may be anything counts as its most."""
-        given = [_number(arguments[name], most) for name, most in self.by.items() if name in arguments]
+    def said(self, arguments: Mapping[str, str], variables: Mapping[str, Any] | None = None) -> int | None:
+        """Items, by the arguments in GraphQL's notation; None where nothing is known.
+
+        `variables`: of those that stand in the arguments, with the operation's defaults; None: they may be anything, and an
+        argument then counts as its most.
+        """
+        given = [_size(arguments[name], each, variables) for name, each in self.by.items() if name in arguments]
         known = [each for each in given if each is not None]
         if known:
             return max(known)
         if self.assumed is not None:
             return self.assumed
-        return max((most for most in self.by.values() if most is not None), default=None)
+        return max((each.most for each in self.by.values() if each.most is not None), default=None)
+
+    def asks(self, arguments: Mapping[str, str]) -> bool:
+        """Whether the length depends on a variable."""
+        return any(arguments.get(name, "").startswith("$") for name in self.by)
 
 
 def sizes_of(core: GraphQLField) -> Sizes:
     """As declared, else by the arguments that everybody knows."""
     declared = list_size_of(definition_of(core))
     names: Sequence[str] = SLICING if declared is None or not declared.by else declared.by
-    by = {name: _most(core.args[name]) for name in names if name in core.args}
+    by = {name: _slice(core.args[name]) for name in names if name in core.args}
     return Sizes(by) if declared is None else Sizes(by, declared.of, declared.assumed)
 
 
-def _number(text: str, most: int | None) -> int | None:
-    """Of what may be anything: the most."""
-    if not (text.isascii() and text.isdigit()):
-        return most
-    return int(text) if most is None else min(int(text), most)
+def _size(text: str, argument: Slice, variables: Mapping[str, Any] | None) -> int | None:
+    if text.isascii() and text.isdigit():
+        return argument.bounded(int(text))
+    if variables is None or not text.startswith("$"):
+        return argument.most
+    if text[1:] not in variables:
+        return argument.default
+    value = variables[text[1:]]
+    return argument.bounded(max(0, int(value))) if isinstance(value, int | float) else None
 
 
-def _most(argument: GraphQLArgument) -> int | None:
-    """What the argument's rule lets pass."""
+def _slice(argument: GraphQLArgument) -> Slice:
     declared = argument.extensions.get(DEFINITION)
     said = declared.directives if isinstance(declared, StrawberryArgument) else ()
-    return next((each.max for each in said if isinstance(each, Constraint) and isinstance(each.max, int)), None)
+    most = next((each.max for each in said if isinstance(each, Constraint) and isinstance(each.max, int)), None)
+    return Slice(most, argument.default_value if isinstance(argument.default_value, int) else None)

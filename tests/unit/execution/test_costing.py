@@ -75,7 +75,7 @@ class Explaining:
 
     def __call__(self, operation: Operation, variables: Mapping[str, Any], only: Collection[str]) -> Explanation:
         self.asked += 1
-        return explained(self.text, {name: variables[name] for name in only if name in variables})
+        return explained(self.text, {name: variables[name] for name in only if name in variables}, only=only)
 
 
 def costs(text: str, *, limit: int | None = None) -> tuple[Costs, Explaining, Operation]:
@@ -94,19 +94,49 @@ def test_an_estimate_is_made_once_for_the_variables_that_can_change_it() -> None
     kept, explaining, operation = costs(text)
     for variables in ({"first": 5, "word": "a"}, {"first": 5, "word": "b"}, {"first": 5}):
         kept.estimate(operation, variables)
-    assert explaining.asked == 1
     assert kept.estimate(operation, {"first": 6}).objects > kept.estimate(operation, {"first": 5}).objects
+    assert explaining.asked == 1, "another length is put into the same formula"
+
+
+def test_what_is_skipped_has_a_formula_of_its_own() -> None:
+    kept, explaining, operation = costs(STOCK)
+    for full in (True, False, True, False):
+        assert kept.estimate(operation, {"first": 5, "full": full}) == cost(STOCK, {"first": 5, "full": full})
     assert explaining.asked == 2
 
 
-def test_estimates_of_an_operation_are_bounded() -> None:
-    kept, explaining, operation = costs(PLAIN)
-    for first in range(1, MAX_KEPT + 2):
-        kept.estimate(operation, {"first": first})
-    kept.estimate(operation, {"first": MAX_KEPT + 1})
+def test_what_is_kept_of_an_operation_is_bounded() -> None:
+    names = [f"c{number}" for number in range(7)]
+    conditions = " ".join(f"{name}: product(id: 1) @include(if: ${name}) {{ sku }}" for name in names)
+    kept, explaining, operation = costs(
+        f"query ({', '.join(f'${name}: Boolean!' for name in names)}) {{ {conditions} }}"
+    )
+    settings = [{name: bool(number & 1 << bit) for bit, name in enumerate(names)} for number in range(MAX_KEPT + 1)]
+    for each in settings:
+        kept.estimate(operation, each)
+    kept.estimate(operation, settings[-1])
     assert explaining.asked == MAX_KEPT + 1
-    kept.estimate(operation, {"first": 1})
+    kept.estimate(operation, settings[0])
     assert explaining.asked == MAX_KEPT + 2
+
+
+@pytest.mark.parametrize(
+    ("first", "as_if"),
+    [(7, 7), (7.0, 7), (10**9, 1_000), (-3, 0), (None, None), ("many", None)],
+)
+def test_a_length_in_a_variable_is_what_execution_takes_it_for(first: object, as_if: int | None) -> None:
+    kept, _, operation = costs(PLAIN)
+    kept.estimate(operation, {})
+    expected = as_if if as_if is not None else 1_000
+    assert kept.estimate(operation, {"first": first}).objects == 1 + 2 * expected
+
+
+def test_a_length_that_is_not_sent_has_its_default() -> None:
+    own, arguments = "query ($first: Int = 7) { %s }", "products(first: $first) { edges { node { sku } } }"
+    assert costs(own % arguments)[0].estimate(costs(own % arguments)[2], {}) == cost(own % arguments, {"first": 7})
+    bare = own.replace(" = 7", "") % arguments
+    kept, _, operation = costs(bare)
+    assert kept.estimate(operation, {}).objects == 1 + 2 * 20, "the argument's own"
 
 
 def test_what_costs_as_much_as_is_allowed_is_taken_and_no_more() -> None:

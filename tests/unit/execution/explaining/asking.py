@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.clock import Seconds
@@ -31,6 +31,7 @@ def explained(
     graph: Graph = reference,
     deadline: float = 10.0,
     operation: str | None = None,
+    only: Collection[str] | None = None,
     **services: ServiceConfig,
 ) -> Explanation:
     documents = Documents(graph.core, max_entries=1, max_tokens=100_000, metrics=Metrics())
@@ -42,6 +43,7 @@ def explained(
         services=configured(**services),
         deadline=Seconds(deadline),
         saga_wait=Seconds(10.0),
+        only=only,
     )
 
 
