@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, at_most
 from gateway.execution import GraphQLRequest
 from gateway.testing import GatewayUnderTest
 
-ROUNDS = 60
+ROUNDS = 40
 TURNS = {"A": 24, "B": 8, "C": 4, "D": 60}
 """Operations in a turn: some 20 ms."""
 MEASURED = {"cost": "enforce", "max_cost": 10**9}
