@@ -15,7 +15,6 @@ from gateway.execution.cost import MOST, Cost
 from gateway.execution.costing import MAX_KEPT, CostMode, Costs
 from gateway.execution.document import Operation, operations_of
 from gateway.execution.explaining import Explanation
-from gateway.execution.explaining.estimating import ASSUMED
 from gateway.graph import build_graph
 from gateway.graph.schema import SLICING
 from gateway.telemetry import Metrics
@@ -41,9 +40,8 @@ def test_columns_are_free() -> None:
     assert cost("{ product(id: 1) { id } }") == cost("{ product(id: 1) { id name sku } }") == Cost(calls=1, objects=1)
 
 
-def test_a_list_of_which_nobody_says_how_long_it_is_has_the_assumed_length() -> None:
-    text = "{ order(id: 1) { lines { quantity } } }"
-    assert cost(text).objects == 1 + ASSUMED
+def test_a_list_is_as_long_as_its_author_says() -> None:
+    assert cost("{ order(id: 1) { lines { quantity } } }").objects == 1 + 5
 
 
 def test_a_length_that_may_be_anything_is_the_most_that_its_rule_lets_pass() -> None:

@@ -14,6 +14,7 @@ from gateway.execution.cost import Cost
 from gateway.execution.costing import Costs
 from gateway.execution.document import Documents, Operation
 from gateway.execution.explaining import Explanation
+from gateway.execution.explaining.estimating import ASSUMED
 from gateway.graph import GraphInvalid, build_graph
 from gateway.telemetry import Metrics
 from tests.unit.execution.explaining.asking import explained
@@ -153,6 +154,10 @@ def test_what_is_declared_stands_in_the_schema(line: str) -> None:
 )
 def test_what_is_declared_is_estimated(selection: str, expected: Cost) -> None:
     assert of_thing(selection) == expected
+
+
+def test_a_list_of_which_nobody_says_how_long_it_is_has_the_assumed_length() -> None:
+    assert of_thing("window(most: 1) { hidden { name } }").objects == 1 + ASSUMED
 
 
 def test_a_weight_is_paid_for_each_parent_and_a_call_for_each_batch() -> None:
