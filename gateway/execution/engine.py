@@ -131,9 +131,7 @@ class Engine:
             mode=limits.cost,
             slicing=graph.slicing,
             metrics=telemetry.metrics,
-            explained=lambda operation, variables, only: self._explainer.explanation(
-                operation, variables, deadline=limits.granted(operation.kind, None), only=only
-            ),
+            formula=self._explainer.cost_formula,
         )
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
@@ -236,8 +234,8 @@ class Engine:
             except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
                 await _give(parts.ended(error), give)
             finally:
-                await ctx.loads.close()
                 self._settle(ctx, charged, span)
+                await ctx.loads.close()
             lasted = Seconds(self._clock.now() - started)
             self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
 
@@ -323,8 +321,10 @@ class Engine:
             return self.costs.estimate(operation, request.variables)
         return estimate
 
-    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span) -> Cost:
-        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has."""
+    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span) -> Cost | None:
+        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has. None
+        where nobody wants to know, or it was refused.
+        """
         return self.costs.settle(ctx.loads.reading.spent, charged, span)
 
     async def _run(
@@ -366,8 +366,8 @@ class Engine:
             explained = measured(explanation, recording, ctx.begun or {}, cost=actual, not_compiled=why_not)
             return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
-            await ctx.loads.close()
             self._settle(ctx, charged, span)
+            await ctx.loads.close()
 
     def _explanation(self, operation: Operation, request: GraphQLRequest) -> Explanation:
         """Of what will be run now. Raises: RequestError."""

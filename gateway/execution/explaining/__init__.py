@@ -3,7 +3,7 @@
 from .as_json import as_json
 from .calls import ServiceMissing
 from .estimating import Formula
-from .explain import explain
+from .explain import cost_formula, explain
 from .explanation import Call, ExplainedField, Explanation
 from .measured import measured
 from .selections import TooLarge
@@ -18,6 +18,7 @@ __all__ = [
     "TooLarge",
     "VariablesUnfit",
     "as_json",
+    "cost_formula",
     "explain",
     "measured",
 ]

@@ -69,15 +69,23 @@ class Description:
 
 @dataclass(slots=True)
 class Descriptions:
-    """Describes fields. State: the numbers of questions, so that equal ones are told; what was read of each function."""
+    """Describes fields. State: the numbers of questions, so that equal ones are told; what was read of each function, and
+    said of each field."""
 
     calls: Calls
     saga_wait: Seconds
     _questions: dict[Hashable, int] = field(default_factory=dict[Hashable, int], init=False)
     _named: dict[Any, tuple[Named, ...]] = field(default_factory=dict[Any, tuple[Named, ...]], init=False)
+    _described: dict[int, Description] = field(default_factory=dict[int, Description], init=False)
 
     def of(self, name: str, core: GraphQLField) -> Description:
         """The field that types have under `name`."""
+        found = self._described.get(id(core))
+        if found is None:
+            found = self._described[id(core)] = self._priced(name, core)
+        return found
+
+    def _priced(self, name: str, core: GraphQLField) -> Description:
         definition = core.extensions.get(DEFINITION)
         return replace(self._of(name, definition), weight=weight_of(definition_of(core)), sizes=sizes_of(core))
 

@@ -32,7 +32,7 @@ from ...services import ServiceConfig
 from ..document import Operation
 from .calls import Calls
 from .describe import Asking, Description, Descriptions
-from .estimating import estimated
+from .estimating import Formula, estimated
 from .executing import why_not_compiled
 from .explanation import Call, ExplainedField, Explanation, Path
 from .selections import Conditions, Selected, Selections, TooLarge
@@ -55,17 +55,15 @@ def explain(
     saga_wait: Seconds,
     discovered: Collection[str] = (),
     compiles: bool = True,
-    only: Collection[str] | None = None,
 ) -> Explanation:
     """What `operation` will do.
 
     `variables`: as a client sends them; None explains it for any, with the operation's own defaults. `deadline`: when it must be
     answered. `saga_wait`: how long a mutation waits for its saga within it. `discovered`: services whose addresses are asked for at
-    start, so that those in `services` say nothing. `compiles`: whether the settings have operations compiled at all. `only`: names
-    of the variables that are known; the others may be anything. None: all that are given.
+    start, so that those in `services` say nothing. `compiles`: whether the settings have operations compiled at all.
     Raises: VariablesUnfit; TooLarge; ServiceMissing for a service that is called and is not in `services`.
     """
-    values = values_of(graph.core, operation.node, variables, only=only)
+    values = values_of(graph.core, operation.node, variables)
     calls = Calls(services)
     wait = Seconds(max(0.0, min(saga_wait, deadline - ANSWER_MARGIN)))
     walk = _Walk(graph.core, operation, values, Descriptions(calls, saga_wait=wait))
@@ -81,6 +79,23 @@ def explain(
         summary=told,
         cost=estimated(fields),
     )
+
+
+def cost_formula(
+    graph: Graph,
+    operation: Operation,
+    variables: Mapping[str, Any] | None,
+    *,
+    services: Mapping[str, ServiceConfig],
+    only: Collection[str],
+) -> Formula:
+    """What `operation` costs, by the lengths of its lists: of an explanation no more is made than is needed for it.
+
+    `only`: names of the variables that are looked at; the others may be anything. Raises: as `explain`.
+    """
+    values = values_of(graph.core, operation.node, variables, only=only)
+    descriptions = Descriptions(Calls(services), saga_wait=Seconds(0.0))
+    return Formula(_Walk(graph.core, operation, values, descriptions).roots())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from gateway.errors import OperationTooExpensive
 from gateway.execution.cost import MOST, Cost
 from gateway.execution.costing import MAX_KEPT, CostMode, Costs
 from gateway.execution.document import Operation, operations_of
-from gateway.execution.explaining import Explanation
+from gateway.execution.explaining import Formula
 from gateway.graph import build_graph
 from gateway.graph.schema import SLICING
 from gateway.telemetry import Metrics
 
-from .explaining.asking import explained
+from .explaining.asking import explained, formula_of
 
 LISTING = "query ($first: Int!%s) { products(first: $first) { edges { node { name %s } } } }"
 PLAIN = LISTING % ("", "sku")
@@ -67,21 +67,20 @@ def test_lists_within_lists_multiply() -> None:
 class Explaining:
     """Counts what it is asked."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self) -> None:
         self.asked = 0
 
-    def __call__(self, operation: Operation, variables: Mapping[str, Any], only: Collection[str]) -> Explanation:
+    def __call__(self, operation: Operation, variables: Mapping[str, Any], only: Collection[str]) -> Formula:
         self.asked += 1
-        return explained(self.text, {name: variables[name] for name in only if name in variables}, only=only)
+        return formula_of(operation, variables, only)
 
 
 def costs(text: str, *, limit: int | None = None) -> tuple[Costs, Explaining, Operation]:
-    explaining = Explaining(text)
+    explaining = Explaining()
     (operation,) = operations_of(parse(text)).values()
     mode: CostMode | None = None if limit is None else "enforce"
     return (
-        Costs(limit=limit, mode=mode, slicing=SLICING, explained=explaining, metrics=Metrics()),
+        Costs(limit=limit, mode=mode, slicing=SLICING, formula=explaining, metrics=Metrics()),
         explaining,
         operation,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
@@ -12,12 +13,11 @@ import strawberry
 from gateway import Between, Ctx, Service, batched, entity, field, join, resolver, sized
 from gateway.execution.cost import Cost
 from gateway.execution.costing import Costs
-from gateway.execution.document import Documents, Operation
-from gateway.execution.explaining import Explanation
+from gateway.execution.document import Documents
 from gateway.execution.explaining.estimating import ASSUMED
 from gateway.graph import GraphInvalid, build_graph
 from gateway.telemetry import Metrics
-from tests.unit.execution.explaining.asking import explained
+from tests.unit.execution.explaining.asking import explained, formula_of
 
 catalog = Service("catalog")
 
@@ -173,24 +173,15 @@ def test_of_several_arguments_the_largest_says_how_long_the_list_is(arguments: s
     assert cost(f"{{ things({arguments}) {{ key }} }}").objects == length
 
 
-class Asked:
-    """How many explanations were made."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __call__(self, operation: Operation, variables: Mapping[str, Any], only: Any) -> Explanation:
-        given = {name: value for name, value in variables.items() if name in only}
-        return explained(self.text, given, graph=GRAPH, only=only)
-
-
 def test_nobody_has_a_cheap_operation_estimated_and_then_sends_a_dear_one() -> None:
     """Joins with equal arguments are one call; whether they are equal shows only when the variables are there."""
     names = [f"d{number}" for number in range(10)]
     asked = " ".join(f"{name}: forecast(day: ${name}) {{ pieces }}" for name in names)
     text = f"query ({', '.join(f'${name}: String!' for name in names)}) {{ thing {{ {asked} }} }}"
     documents = Documents(GRAPH.core, max_entries=1, max_tokens=10_000, metrics=Metrics())
-    costs = Costs(limit=None, mode=None, slicing=GRAPH.slicing, explained=Asked(text), metrics=Metrics())
+    costs = Costs(
+        limit=None, mode=None, slicing=GRAPH.slicing, formula=partial(formula_of, graph=GRAPH), metrics=Metrics()
+    )
     operation = documents.operation(text, None)
 
     alike = costs.estimate(operation, dict.fromkeys(names, "monday"))

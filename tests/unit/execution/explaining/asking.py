@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.clock import Seconds
-from gateway.execution.document import Documents
-from gateway.execution.explaining import ExplainedField, Explanation, explain
+from gateway.execution.document import Documents, Operation
+from gateway.execution.explaining import ExplainedField, Explanation, Formula, cost_formula, explain
 from gateway.graph import Graph, build_graph
 from gateway.services import ServiceConfig
 from gateway.telemetry import Metrics
@@ -31,7 +31,6 @@ def explained(
     graph: Graph = reference,
     deadline: float = 10.0,
     operation: str | None = None,
-    only: Collection[str] | None = None,
     **services: ServiceConfig,
 ) -> Explanation:
     documents = Documents(graph.core, max_entries=1, max_tokens=100_000, metrics=Metrics())
@@ -43,8 +42,14 @@ def explained(
         services=configured(**services),
         deadline=Seconds(deadline),
         saga_wait=Seconds(10.0),
-        only=only,
     )
+
+
+def formula_of(
+    operation: Operation, variables: Mapping[str, Any], only: Collection[str], *, graph: Graph = reference
+) -> Formula:
+    given = {name: value for name, value in variables.items() if name in only}
+    return cost_formula(graph, operation, given, services=configured(), only=only)
 
 
 def at(explanation: Explanation, path: str) -> ExplainedField:
