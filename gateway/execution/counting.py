@@ -2,32 +2,84 @@
 cost.
 
 Invariant: nothing else is done differently. Objects of the schema itself (introspection) are not counted: nobody estimates them.
+State: the weights of the last schemas, each as long as any of `MAX_SCHEMAS` later ones is not met.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from graphql import Executor, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+from graphql import Executor, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.incremental import IncrementalExecutor
+from graphql.pyutils import Path
 
 from ..graph.pricing import weight_of
 from ..graph.schema import definition_of
+
+MAX_SCHEMAS = 16
+"""A process has one, its tests some."""
 
 
 class Counted(Executor[Any]):
     """Counts in the `Ctx` that it executes with."""
 
-    def complete_object_value(self, return_type: GraphQLObjectType, *rest: Any, **named: Any) -> Any:
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
         if not return_type.name.startswith("__"):
             self.context_value.loads.reading.spent.objects += 1
-        return super().complete_object_value(return_type, *rest, **named)
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
-    def build_resolve_info(self, field_def: GraphQLField, *rest: Any, **named: Any) -> GraphQLResolveInfo[Any]:
-        """Asked for once for each field of each object, whose value is then made."""
-        self.context_value.loads.reading.spent.weights += weight_of(definition_of(field_def))
-        return super().build_resolve_info(field_def, *rest, **named)
+    def execute_fields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: GroupedFieldSet,
+        position_context: Any,
+    ) -> Any:
+        self._weigh(parent_type, grouped_field_set)
+        return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+
+    def execute_fields_serially(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: GroupedFieldSet,
+        position_context: Any,
+    ) -> Any:
+        self._weigh(parent_type, grouped_field_set)
+        return super().execute_fields_serially(parent_type, source_value, path, grouped_field_set, position_context)
+
+    def _weigh(self, parent_type: GraphQLObjectType, fields: GroupedFieldSet) -> None:
+        """The fields of one object, whose values are made now."""
+        weights = _weights(self.schema).get(parent_type.name)
+        if weights is not None:
+            names = (details[0].node.name.value for details in fields.values())
+            self.context_value.loads.reading.spent.weights += sum(weights.get(name, 0) for name in names)
 
 
 class CountedByAndBy(Counted, IncrementalExecutor):
     """The same for an answer in parts."""
+
+
+@lru_cache(MAX_SCHEMAS)
+def _weights(schema: GraphQLSchema) -> Mapping[str, Mapping[str, int]]:
+    """Of the fields that have one, by the types that have such fields."""
+    found: dict[str, dict[str, int]] = {}
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLObjectType):
+            for name, field in kind.fields.items():
+                if weight := weight_of(definition_of(field)):
+                    found.setdefault(kind.name, {})[name] = weight
+    return found
