@@ -1,19 +1,18 @@
-"""graphql-core's executors, counting what a plan counts layer by layer: the objects of an answer, and what fields are declared to
-cost.
+"""graphql-core's executors, of any kind, counting what a plan counts layer by layer: the objects of an answer, and what fields are
+declared to cost.
 
 Invariant: nothing else is done differently. Objects of the schema itself (introspection) are not counted: nobody estimates them.
-State: the weights of the last schemas, each as long as any of `MAX_SCHEMAS` later ones is not met.
+State: a class for each kind; the weights of the last schemas that were met, at most `MAX_SCHEMAS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from graphql import Executor, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
-from graphql.execution.incremental import IncrementalExecutor
 from graphql.pyutils import Path
 
 from ..graph.pricing import weight_of
@@ -69,8 +68,17 @@ class Counted(Executor[Any]):
             self.context_value.loads.reading.spent.weights += sum(weights.get(name, 0) for name in names)
 
 
-class CountedByAndBy(Counted, IncrementalExecutor):
-    """The same for an answer in parts."""
+_COUNTED: dict[type[Executor[Any]], type[Executor[Any]]] = {}
+"""One for each kind that there is."""
+
+
+def counted(kind: type[Executor[Any]]) -> type[Executor[Any]]:
+    """The executor that does what `kind` does, and counts."""
+    found = _COUNTED.get(kind)
+    if found is None:
+        found = cast("type[Executor[Any]]", type(f"Counted{kind.__name__}", (Counted, kind), {}))
+        _COUNTED[kind] = found
+    return found
 
 
 @lru_cache(MAX_SCHEMAS)

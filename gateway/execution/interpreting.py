@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from graphql import ExecutionResult, Executor, GraphQLSchema, OperationType
 from graphql.execution import ExperimentalIncrementalExecutionResults
+from graphql.execution.incremental import IncrementalExecutor
 
 from ..clock import Deadline, Instant
 from ..errors import DeadlineExceeded
 from ..graph import Ctx
-from .counting import CountedByAndBy
+from .counting import counted
 from .document import Operation
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
@@ -53,7 +54,7 @@ async def by_and_by(
     after the other. In a mutation it is begun when the first part was taken: it reads what later fields have written.
     """
     begins_early = operation.kind is OperationType.QUERY
-    found = await _executed(CountedByAndBy, schema, operation, variables, ctx, begins_early=begins_early)
+    found = await _executed(IncrementalExecutor, schema, operation, variables, ctx, begins_early=begins_early)
     if isinstance(found, ExecutionResult):
         yield Executed(found.data, found.errors or ())
         return
@@ -88,7 +89,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = kind.build(
+    executor = counted(kind).build(
         schema,
         operation.document,
         root_value=root,

@@ -13,8 +13,6 @@ from graphql import Executor, located_error
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
-from .counting import Counted
-
 
 class OnError(StrEnum):
     """The words of the request's parameter `onError`."""
@@ -27,13 +25,13 @@ class OnError(StrEnum):
     """There is no data, and what is under way ends."""
 
 
-class _Nulling(Counted):
+class _Nulling(Executor[Any]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.error_propagation = False
 
 
-class _Halting(Counted):
+class _Halting(Executor[Any]):
     def handle_field_error(
         self,
         raw_error: Exception,
@@ -46,7 +44,7 @@ class _Halting(Counted):
 
 
 EXECUTORS: dict[OnError, type[Executor[Any]]] = {
-    OnError.PROPAGATE: Counted,
+    OnError.PROPAGATE: Executor,
     OnError.NULL: _Nulling,
     OnError.HALT: _Halting,
 }
