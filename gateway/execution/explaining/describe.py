@@ -87,7 +87,9 @@ class Descriptions:
 
     def _priced(self, name: str, core: GraphQLField) -> Description:
         definition = core.extensions.get(DEFINITION)
-        return replace(self._of(name, definition), weight=weight_of(definition_of(core)), sizes=sizes_of(core))
+        described, weight, sizes = self._of(name, definition), weight_of(definition_of(core)), sizes_of(core)
+        identity = (described.identity, weight, repr(sizes))  # what costs differently is not told together
+        return replace(described, identity=identity, weight=weight, sizes=sizes)
 
     def _of(self, name: str, definition: object) -> Description:
         match definition:

@@ -65,8 +65,22 @@ class Thing:
         return [Parts(edges=[], hidden=[]) for _ in things]
 
 
+@entity
+class Cheap:
+    value: str = field("Read.", cost=1)
+
+
+@entity
+class Dear:
+    value: str = field("Computed.", cost=4)
+
+
 @strawberry.type
 class Query:
+    @resolver
+    def either(self) -> Annotated[Cheap | Dear, strawberry.union("Either")]:
+        raise NotImplementedError
+
     @resolver(list_size=sized(by=["first_of", "last_of"]))
     def things(self, first_of: int | None = None, last_of: int | None = None) -> list[Thing]:
         return []
@@ -189,6 +203,12 @@ def test_nobody_has_a_cheap_operation_estimated_and_then_sends_a_dear_one() -> N
 
     assert alike == different
     assert different.calls == len(names)
+
+
+def test_of_types_that_declare_different_costs_each_has_its_own() -> None:
+    cheap, dear = (cost(f"{{ either {{ ... on {name} {{ value }} }} }}").declared for name in ("Cheap", "Dear"))
+    assert (cheap, dear) == (1, 4)
+    assert cost("{ either { ... on Cheap { value } ... on Dear { value } } }").declared == cheap + dear, "as if of both"
 
 
 def test_the_names_of_all_arguments_that_say_a_length_are_known() -> None:
