@@ -11,7 +11,17 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from graphql import ArgumentNode, DirectiveNode, FieldNode, IntValueNode, VariableNode, Visitor, visit
+from graphql import (
+    ArgumentNode,
+    ConstValueNode,
+    DirectiveNode,
+    FieldNode,
+    IntValueNode,
+    ListValueNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
 
 from ..errors import OperationTooExpensive
 from ..loading import Spent
@@ -125,7 +135,7 @@ class _Known:
         sizes = sorted(asked.sizes & definitions.keys())
         self._names = (*self.conditions, *(name for name in sizes if name not in self.conditions))
         defaults = ((name, definitions[name].default_value) for name in sizes)
-        self._defaults = {name: int(given.value) for name, given in defaults if isinstance(given, IntValueNode)}
+        self._defaults = {name: _default(given) for name, given in defaults if given is not None}
         self._formulas: dict[Hashable, Formula] = {}
         self._estimates: dict[Hashable, Cost] = {}
 
@@ -154,8 +164,17 @@ def _keep(kept: dict[Hashable, V], key: Hashable, value: V) -> None:
 
 
 def _plain(value: object) -> Hashable:
-    """What tells the values of numbers and conditions apart. Whatever else there may be says nothing, or is refused."""
+    """What tells the values of numbers, lengths and conditions apart. Whatever else there may be says nothing, or is refused."""
+    if isinstance(value, list):
+        return list, len(value)
     return (type(value), value) if isinstance(value, bool | int | float) else ()
+
+
+def _default(given: ConstValueNode) -> object:
+    """Of a variable, as far as it says a length."""
+    if isinstance(given, ListValueNode):
+        return [None] * len(given.values)
+    return int(given.value) if isinstance(given, IntValueNode) else None
 
 
 class _Asked(Visitor):

@@ -38,6 +38,10 @@ class Counted(Executor[Any]):
             self.context_value.loads.reading.spent.objects += 1
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
+
+class Weighed(Counted):
+    """The same over a schema in which fields have weights."""
+
     def execute_fields(
         self,
         parent_type: GraphQLObjectType,
@@ -68,16 +72,17 @@ class Counted(Executor[Any]):
             self.context_value.loads.reading.spent.weights += sum(weights.get(name, 0) for name in names)
 
 
-_COUNTED: dict[type[Executor[Any]], type[Executor[Any]]] = {}
-"""One for each kind that there is."""
+_MADE: dict[tuple[type[Executor[Any]], type[Executor[Any]]], type[Executor[Any]]] = {}
+"""Two for each kind that there is."""
 
 
-def counted(kind: type[Executor[Any]]) -> type[Executor[Any]]:
-    """The executor that does what `kind` does, and counts."""
-    found = _COUNTED.get(kind)
+def counted(kind: type[Executor[Any]], schema: GraphQLSchema) -> type[Executor[Any]]:
+    """The executor that does what `kind` does, and counts what there is to be counted in the schema."""
+    counting = Weighed if _weights(schema) else Counted
+    found = _MADE.get((counting, kind))
     if found is None:
-        found = cast("type[Executor[Any]]", type(f"Counted{kind.__name__}", (Counted, kind), {}))
-        _COUNTED[kind] = found
+        found = cast("type[Executor[Any]]", type(f"{counting.__name__}{kind.__name__}", (counting, kind), {}))
+        _MADE[counting, kind] = found
     return found
 
 

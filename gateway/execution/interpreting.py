@@ -89,7 +89,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = counted(kind).build(
+    executor = counted(kind, schema).build(
         schema,
         operation.document,
         root_value=root,

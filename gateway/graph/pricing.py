@@ -15,7 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from graphql import (
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLInt,
+    GraphQLObjectType,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
 from strawberry.schema_directive import Location
 from strawberry.types.field import StrawberryField
 
@@ -54,7 +62,7 @@ class ListSize:
     assumed: int | None = None
     """Items, where no argument says how many."""
     by: tuple[str, ...] = ()
-    """Arguments that say how many; the largest counts."""
+    """Arguments that say how many, numbers or lists; the largest counts."""
     of: tuple[str, ...] = ()
     """Lists of the field's value that are so long; empty: the field's own list, or all of its value's."""
 
@@ -79,8 +87,8 @@ class ListSize:
 def sized(assumed: int | None = None, *, by: str | Sequence[str] = (), of: str | Sequence[str] = ()) -> ListSize:
     """`list_size=sized(20, by="limit")`: as many items as the argument `limit` says, and 20 where it says nothing.
 
-    `by`: GraphQL arguments of the field; the largest counts. `of`: the lists within the field's value that are so long, such as
-    `edges`. All by their Python names. Raises: ValueError.
+    `by`: GraphQL arguments of the field, numbers or lists as long as the answer; the largest counts. `of`: the lists within the
+    field's value that are so long, such as `edges`. All by their Python names. Raises: ValueError.
     """
     return ListSize(assumed, _names(by), _names(of))
 
@@ -124,8 +132,8 @@ def _mistakes(core: GraphQLField, size: ListSize) -> Iterator[str]:
         if name not in core.args:
             known = ", ".join(core.args) or "none"
             yield f"list_size= names the argument {name!r}, which the field has not (it has: {known})"
-        elif str(get_named_type(core.args[name].type)) != "Int" or "[" in str(core.args[name].type):
-            yield f"list_size= names the argument {name!r}, which is no Int and so says no length"
+        elif not says_length(core.args[name]):
+            yield f"list_size= names the argument {name!r}, which is neither an Int nor a list and so says no length"
     kind = get_named_type(core.type)
     for name in size.of:
         members = kind.fields if isinstance(kind, GraphQLObjectType) else {}
@@ -133,6 +141,11 @@ def _mistakes(core: GraphQLField, size: ListSize) -> Iterator[str]:
             yield f"list_size= names {name!r}, which is no list of {kind}"
     if not size.of and "[" not in str(core.type) and not _has_lists(kind):
         yield f"list_size= stands on a field that has no list: it is of type {core.type}"
+
+
+def says_length(argument: GraphQLArgument) -> bool:
+    """A number says it; a list is as long as it is."""
+    return is_list_type(get_nullable_type(argument.type)) or get_nullable_type(argument.type) is GraphQLInt
 
 
 def _has_lists(kind: object) -> bool:

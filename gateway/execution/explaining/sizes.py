@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLArgument, GraphQLField
+from graphql import GraphQLArgument, GraphQLField, ListValueNode, parse_value
 from strawberry.types.arguments import StrawberryArgument
 
 from ...graph.pricing import list_size_of
@@ -23,7 +23,7 @@ class Slice:
     """An argument that says how long a list is."""
 
     most: int | None = None
-    """What its rule lets pass."""
+    """What its rule lets pass: of a number at most, of a list as many items."""
     default: int | None = None
 
     def bounded(self, size: int) -> int:
@@ -69,16 +69,30 @@ def sizes_of(core: GraphQLField) -> Sizes:
 def _size(text: str, argument: Slice, variables: Mapping[str, Any] | None) -> int | None:
     if text.isascii() and text.isdigit():
         return argument.bounded(int(text))
+    if text.startswith("["):
+        return argument.bounded(_items(text))
     if variables is None or not text.startswith("$"):
         return argument.most
     if text[1:] not in variables:
         return argument.default
     value = variables[text[1:]]
+    if isinstance(value, list):
+        return argument.bounded(len(value))
     return argument.bounded(max(0, int(value))) if isinstance(value, int | float) else None
+
+
+def _items(text: str) -> int:
+    """Of a list as a document writes it."""
+    value = parse_value(text)
+    return len(value.values) if isinstance(value, ListValueNode) else 1
 
 
 def _slice(argument: GraphQLArgument) -> Slice:
     declared = argument.extensions.get(DEFINITION)
     said = declared.directives if isinstance(declared, StrawberryArgument) else ()
-    most = next((each.max for each in said if isinstance(each, Constraint) and isinstance(each.max, int)), None)
-    return Slice(most, argument.default_value if isinstance(argument.default_value, int) else None)
+    rules = [each for each in said if isinstance(each, Constraint)]
+    most = next((most for each in rules for most in (each.max, each.max_items) if isinstance(most, int)), None)
+    default = argument.default_value
+    if isinstance(default, list):
+        return Slice(most, len(default))
+    return Slice(most, default if isinstance(default, int) else None)

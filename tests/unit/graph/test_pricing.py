@@ -1,7 +1,5 @@
 """What authors declare that fields cost and how long lists are: printed, estimated, counted; and every mistake a sentence."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 import strawberry
 
-from gateway import Between, Ctx, Service, batched, entity, field, join, resolver, sized
+from gateway import Between, Ctx, Items, Service, batched, entity, field, join, resolver, sized
 from gateway.execution.cost import Cost
 from gateway.execution.costing import Costs
 from gateway.execution.document import Documents
@@ -61,7 +59,7 @@ class Thing:
 
     @batched.priced(3, list_size=sized(by="most", of="edges"))
     @staticmethod
-    async def window(things: list[Thing], ctx: Ctx, most: int) -> list[Parts]:
+    async def window(things: list["Thing"], ctx: Ctx, most: int) -> list[Parts]:
         return [Parts(edges=[], hidden=[]) for _ in things]
 
 
@@ -83,6 +81,10 @@ class Query:
 
     @resolver(list_size=sized(by=["first_of", "last_of"]))
     def things(self, first_of: int | None = None, last_of: int | None = None) -> list[Thing]:
+        return []
+
+    @resolver(list_size=sized(by="keys"))
+    def chosen(self, keys: Annotated[list[str], Items(1, 30)]) -> list[Thing]:
         return []
 
     @strawberry.field
@@ -187,6 +189,25 @@ def test_of_several_arguments_the_largest_says_how_long_the_list_is(arguments: s
     assert cost(f"{{ things({arguments}) {{ key }} }}").objects == length
 
 
+@pytest.mark.parametrize(
+    ("text", "variables", "length"),
+    [
+        ('{ chosen(keys: ["a", "b", "c"]) { key } }', {}, 3),
+        ('{ chosen(keys: "a") { key } }', {}, 1),
+        ("query ($keys: [String!]!) { chosen(keys: $keys) { key } }", {"keys": ["a"] * 7}, 7),
+        ("query ($keys: [String!]!) { chosen(keys: $keys) { key } }", {"keys": ["a"] * 5_000}, 30),
+        ('query ($keys: [String!]! = ["a", "b"]) { chosen(keys: $keys) { key } }', {}, 2),
+        ("query ($one: String!) { chosen(keys: [$one, $one]) { key } }", {"one": "a"}, 2),
+    ],
+)
+def test_a_list_that_is_an_argument_says_its_own_length(text: str, variables: Mapping[str, Any], length: int) -> None:
+    documents = Documents(GRAPH.core, max_entries=1, max_tokens=10_000, metrics=Metrics())
+    make = partial(formula_of, graph=GRAPH)
+    costs = Costs(limit=None, mode=None, slicing=GRAPH.slicing, formula=make, metrics=Metrics())
+    assert costs.estimate(documents.operation(text, None), variables).objects == length
+    assert cost(text, variables).objects == length
+
+
 def test_nobody_has_a_cheap_operation_estimated_and_then_sends_a_dear_one() -> None:
     """Joins with equal arguments are one call; whether they are equal shows only when the variables are there."""
     names = [f"d{number}" for number in range(10)]
@@ -212,7 +233,7 @@ def test_of_types_that_declare_different_costs_each_has_its_own() -> None:
 
 
 def test_the_names_of_all_arguments_that_say_a_length_are_known() -> None:
-    assert GRAPH.slicing == {"first", "last", "firstOf", "lastOf", "limit", "most"}
+    assert GRAPH.slicing == {"first", "last", "firstOf", "lastOf", "keys", "limit", "most"}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +255,6 @@ def test_what_does_not_fit_the_schema_is_told_when_it_is_built() -> None:
     assert caught.value.problems == [
         "Wrong.name: list_size= stands on a field that has no list: it is of type String!",
         "Wrong.missing: list_size= names the argument 'limit', which the field has not (it has: none)",
-        "Wrong.noNumber: list_size= names the argument 'word', which is no Int and so says no length",
+        "Wrong.noNumber: list_size= names the argument 'word', which is neither an Int nor a list and so says no length",
         "Wrong.noField: list_size= names 'elsewhere', which is no list of Parts",
     ]
