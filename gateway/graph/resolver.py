@@ -20,7 +20,7 @@ from ..services.timers import Expiry
 from .access import Allow
 from .context import Ctx
 from .pricing import ListSize, pricing
-from .rules import Check, check_for, checked, constraints
+from .rules import Check, as_written, check_for, checked, constraints
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,7 @@ def declare_rules(made: StrawberryField, method: Callable[..., Any]) -> dict[str
     checks: dict[str, tuple[str, Check]] = {}
     annotations = {name: parameter.annotation for name, parameter in inspect.signature(method).parameters.items()}
     for argument in made.arguments:
-        annotation = annotations.get(argument.python_name)
+        annotation = as_written(annotations.get(argument.python_name), method)
         argument.directives = (*argument.directives, *constraints(annotation))
         check = check_for(annotation)
         if check is not None:
