@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from .admission import Admission, Pressure
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
+from .documents import documents_of
 from .edge import (
     AdminDoor,
     Compression,
@@ -43,7 +44,6 @@ from .edge import (
     status_routes,
 )
 from .execution import Engine
-from .execution.document import Documents
 from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
@@ -232,17 +232,7 @@ def compose(
     )
     pressure = Pressure(admission, limits=settings.overload, telemetry=telemetry)
     operation = settings.operation
-    documents = Documents(
-        graph.core,
-        max_entries=operation.documents,
-        max_tokens=operation.max_tokens,
-        metrics=telemetry.metrics,
-        is_incremental=operation.incremental,
-        max_deferrals=operation.max_deferrals,
-        bounds=operation.bounds,
-        introspection=operation.introspection,
-        suggestions=operation.suggestions,
-    )
+    documents = documents_of(operation, graph.core, metrics=telemetry.metrics)
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
     engine = Engine(
