@@ -17,6 +17,7 @@ from ..clock import Deadline, Instant
 from ..errors import DeadlineExceeded
 from ..graph import Ctx
 from .document import Operation
+from .guarding import heeding_rules
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
 from .result import Executed
@@ -88,7 +89,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = kind.build(
+    executor = heeding_rules(kind, schema).build(
         schema,
         operation.document,
         root_value=root,

@@ -15,7 +15,9 @@ import strawberry
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
+from .access import Allow
 from .batched import batched
+from .guards import set_rule
 from .join import JoinField, Unresolved, join
 from .resolver import first_paragraph
 from .rules import constraints, raw_annotation
@@ -34,10 +36,17 @@ def field(description: str = "", *, default: Any = dataclasses.MISSING, deprecat
 def entity(cls: type[T], /) -> type[T]: ...
 @overload
 @dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
-def entity(*, name: str | None = None, description: str | None = None) -> Callable[[type[T]], type[T]]: ...
+def entity(
+    *, name: str | None = None, description: str | None = None, allow: Allow | None = None
+) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
-def entity(cls: Any = None, *, name: str | None = None, description: str | None = None) -> Any:
-    """Make a class a type of the graph. Its docstring's first paragraph is the description."""
+def entity(
+    cls: Any = None, *, name: str | None = None, description: str | None = None, allow: Allow | None = None
+) -> Any:
+    """Make a class a type of the graph. Its docstring's first paragraph is the description.
+
+    `allow`, an access rule or a function of the object and the identity, guards its objects wherever they appear.
+    """
 
     def declare(declared: type[Any]) -> type[Any]:
         batches = {key: value for key, value in vars(declared).items() if isinstance(value, batched)}
@@ -49,6 +58,8 @@ def entity(cls: Any = None, *, name: str | None = None, description: str | None 
         made_type: type[Any] = strawberry.type(declared, name=name, description=described)
         for key, value in batches.items():
             setattr(made_type, key, value)
+        if allow is not None:
+            set_rule(made_type, allow)
         # What `strawberry.cast` marks objects with. Standing on the class, it can be asked of a thousand objects for nothing.
         setattr(made_type, TYPE_CAST_ATTRIBUTE, None)
         for join_field in joins_of(made_type):

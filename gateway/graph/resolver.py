@@ -10,14 +10,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, TypeVar, overload
 
+from graphql import OperationType
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
 from strawberry.types.info import Info
 
-from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
+from ..errors import DeadlineExceeded
 from ..loading.records import camel
 from ..services.timers import Expiry
-from .access import Allow
+from .access import Allow, refusal
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
@@ -58,7 +59,8 @@ class ResolverField(StrawberryField):
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         ctx = context_of(info)
-        ensure_allowed(self.allow, source, ctx)
+        if self.allow is not None:
+            ensure_allowed(self.allow, source, ctx, is_write=_is_write(info))
         checked(self.checks, kwargs)
         if self.ctx_parameter is not None:
             kwargs[self.ctx_parameter] = ctx
@@ -94,13 +96,15 @@ def context_of(info: Info[Any, Any] | None) -> Ctx:
     return info.context
 
 
-def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
+def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx, *, is_write: bool = False) -> None:
     """Raises: Unauthenticated or Forbidden."""
-    if allow is None or allow(source, ctx.identity):
-        return
-    if ctx.identity.is_anonymous:
-        raise Unauthenticated("sign in to read this field: send an Authorization header")
-    raise Forbidden("this field is not yours to read")
+    if allow is not None and not allow(source, ctx.identity):
+        raise refusal(ctx.identity, "mutation" if is_write else "field")
+
+
+def _is_write(info: Info[Any, Any] | None) -> bool:
+    """Whether the field is one of the mutation type."""
+    return info is not None and info.path.prev is None and info.operation.operation is OperationType.MUTATION
 
 
 class Bounded:
