@@ -67,15 +67,15 @@ class Gates:
 
         Known by the list itself, which is kept: so whoever collects the same twice should hand out the same lists.
         """
+        if kind.name not in self._reach:
+            return None
         key = kind.name, id(details)
         found = self._known.get(key)
-        if found is not None:
-            return found[1]
-        made = None
-        if kind.name in self._reach and len(self._known) < MAX_GATES:
-            made = self._made(kind, details)
-        self._known[key] = details, made
-        return made
+        if found is None:
+            if len(self._known) >= MAX_GATES:
+                return None
+            found = self._known[key] = details, self._made(kind, details)
+        return found[1]
 
     def _made(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Gate | None:
         field = self._schema.get_field(kind, details[0].node.name.value)

@@ -28,17 +28,19 @@ class _Guarding(Executor[Any]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gates = Gates(self.schema, lambda kind, details: self.collect_subfields(kind, details).grouped_field_set)
-        self._refused: dict[tuple[str, int], Exception | None] = {}
+        self._refused: dict[tuple[str, int], tuple[list[FieldDetails], Exception | None]] = {}
         self._withheld = ToldOnce()
 
     def refused(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Exception | None:
         """Why the caller may not have a field; None where it is asked for."""
         key = kind.name, id(details)
-        if key not in self._refused:
+        found = self._refused.get(key)
+        if found is None:
             gate, identity = self._gates.of(kind, details), self.context_value.identity
-            is_shut = gate is not None and not gate.lets(identity, self.on_error)
-            self._refused[key] = gate.refusal(identity) if gate is not None and is_shut else None
-        return self._refused[key]
+            is_open = gate is None or gate.lets(identity, self.on_error)
+            # The list is kept with its verdict: another one must not be taken for it.
+            found = self._refused[key] = details, None if gate is None or is_open else gate.refusal(identity)
+        return found[1]
 
     def execute_field(
         self,

@@ -48,8 +48,10 @@ class Guards:
 def guarded(allow: Allow) -> Callable[[type[T]], type[T]]:
     """A rule on a plain strawberry type, or an interface: `@guarded(scope("support"))` above it. An entity has `allow=`."""
 
+    rule = rule_of(allow)
+
     def declare(declared: type[T]) -> type[T]:
-        set_rule(declared, allow)
+        set_rule(declared, rule)
         return declared
 
     return declare
