@@ -77,9 +77,11 @@ class AccessRule(Generic[P]):
 
     def rejects(self) -> AccessRule[P]:
         """The same, and whoever it refuses without asking the parent is refused the whole operation, before anything is called."""
-        return replace(
-            self, stops=lambda identity: self.known(identity) is False, text=f"{self.text}, or nothing at all"
-        )
+
+        def stops(identity: Identity) -> bool:
+            return self.known(identity) is False
+
+        return replace(self, stops=stops, text=f"{self.text}, or nothing at all")
 
     @overload
     def __or__(self, other: Callable[[P, Identity], bool]) -> AccessRule[P]: ...
