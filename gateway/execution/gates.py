@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type, is_list_type, is_non_null_type
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_list_type, is_non_null_type
 from graphql.execution.collect_fields import FieldDetails
 
 from ..graph.access import AccessRule, refusal
@@ -96,7 +96,7 @@ class Gates:
         self, kind: GraphQLObjectType, field: GraphQLField, details: list[FieldDetails], *, is_write: bool
     ) -> Lets | None:
         """Whom an object of the type may stand for at the field: none of what it must have is refused, nor all that it has."""
-        if get_named_type(field.type).name not in self._reach and kind.name not in self._reach:
+        if kind.name not in self._reach:
             return None
         members = [
             (self.of(kind, each), self._schema.get_field(kind, name))

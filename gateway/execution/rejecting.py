@@ -25,7 +25,7 @@ from .variables import Variables
 
 MAX_FIELDS = 5_000
 """Fields of one operation that are looked at, those of every possible type of an interface counted."""
-MAX_VARIANTS = 16
+MAX_SETTINGS = 16
 """Settings of one operation's conditions that are kept."""
 
 Rules = Mapping[str, AccessRule[Any]]
@@ -39,30 +39,46 @@ class Rejecting:
         guards = guards_of(schema)
         self._schema = schema
         self._is_on = guards is not None and guards.may_stop
-        self._known: WeakKeyDictionary[Operation, dict[tuple[object, ...], Rules]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Operation, _Met] = WeakKeyDictionary()
 
     def ensure_permitted(self, operation: Operation, variables: Mapping[str, Any], identity: Identity) -> None:
         """Raises: Unauthenticated or Forbidden; RequestError for an operation that is too large to be looked at."""
         if not self._is_on:
             return
-        for place, rule in self._rules(operation, variables).items():
+        met = self._known.get(operation)
+        if met is None:
+            met = self._known[operation] = _Met(self._schema, operation)
+        for place, rule in met.rules(operation, variables).items():
             if rule.stops(identity):
                 raise _rejected(identity, place)
 
-    def _rules(self, operation: Operation, given: Mapping[str, Any]) -> Rules:
-        variables = Variables(self._schema, operation.node.variable_definitions or ()).coerced(given)
+
+class _Met:
+    """The rules that one operation meets, which it does not hold: it is gone with its document. State: the rules, for each setting
+    of the variables that its conditions ask for."""
+
+    def __init__(self, schema: GraphQLSchema, operation: Operation) -> None:
+        self._schema = schema
+        self._variables = Variables(schema, operation.node.variable_definitions or ())
+        try:
+            self._conditions: tuple[str, ...] | None = condition_variables(operation)
+        except NotPlanned:  # they are not told by names alone
+            self._conditions = None
+        self._kept: dict[tuple[object, ...], Rules] = {}
+
+    def rules(self, operation: Operation, given: Mapping[str, Any]) -> Rules:
+        """Cost: a look-up, for a setting that is known. Raises: RequestError."""
+        variables = self._variables.coerced(given)
         if isinstance(variables, list):
             return {}  # nothing is executed with these
-        try:
-            variant = tuple(variables.coerced.get(name) for name in condition_variables(operation))
-        except NotPlanned:  # its conditions are not told; it is looked at each time
+        if self._conditions is None:
             return self._met(operation, variables)
-        kept = self._known.setdefault(operation, {})
-        found = kept.get(variant)
+        setting = tuple(variables.coerced.get(name) for name in self._conditions)
+        found = self._kept.get(setting)
         if found is None:
             found = self._met(operation, variables)
-            if len(kept) < MAX_VARIANTS:
-                kept[variant] = found
+            if len(self._kept) < MAX_SETTINGS:
+                self._kept[setting] = found
         return found
 
     def _met(self, operation: Operation, variables: VariableValues) -> Rules:
