@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_list_type, is_non_null_type
+from graphql import GraphQLError, GraphQLField, GraphQLObjectType, GraphQLSchema, is_list_type, is_non_null_type
 from graphql.execution.collect_fields import FieldDetails
 
 from ..graph.access import AccessRule, refusal
@@ -98,9 +98,13 @@ class Gates:
         """Whom an object of the type may stand for at the field: none of what it must have is refused, nor all that it has."""
         if kind.name not in self._reach:
             return None
+        try:
+            selected = self._collect(kind, details)
+        except GraphQLError:  # a condition that is null: execution tells, and nothing of this is asked for
+            return None
         members = [
             (self.of(kind, each), self._schema.get_field(kind, name))
-            for each in self._collect(kind, details).values()
+            for each in selected.values()
             if (name := each[0].node.name.value) != "__typename"
         ]
         gates = [None if gate is None else _all([gate.itself, gate.below]) for gate, _ in members]

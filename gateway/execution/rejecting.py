@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graphql import FragmentDefinitionNode, GraphQLObjectType, GraphQLSchema, get_named_type
+from graphql import FragmentDefinitionNode, GraphQLError, GraphQLObjectType, GraphQLSchema, get_named_type
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 
@@ -107,7 +107,10 @@ class _Walk:
         if root is None:
             return
         yield from _stopping(root.name, guard_of_type(root))
-        found = collect_fields(self._schema, self._fragments, self._variables, root, self._operation)
+        try:
+            found = collect_fields(self._schema, self._fragments, self._variables, root, self._operation)
+        except GraphQLError:  # as in `_below`
+            return
         yield from self._of(root, found.grouped_field_set)
 
     def _of(
@@ -124,10 +127,14 @@ class _Walk:
                 yield from _stopping(one.name, guard_of_type(one))
             for each in possible_types(self._schema, field):
                 if each.name in self._reach:
-                    below = collect_subfields(
-                        self._schema, self._fragments, self._variables, self._operation, each, details
-                    )
-                    yield from self._of(each, below.grouped_field_set)
+                    yield from self._of(each, self._below(each, details))
+
+    def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Mapping[str, list[FieldDetails]]:
+        try:
+            found = collect_subfields(self._schema, self._fragments, self._variables, self._operation, kind, details)
+        except GraphQLError:  # a condition that is null: execution tells, and nothing of this is asked for
+            return {}
+        return found.grouped_field_set
 
     def _is_new(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> bool:
         """Whether what is below is still to be looked at. The same nodes of the same type have the same below them."""

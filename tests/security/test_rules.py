@@ -10,14 +10,16 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway import Identity, global_id
+from gateway import Identity, authenticated, entity, global_id, resolver
 from gateway.errors import RequestError
 from gateway.execution.bounds import Bounds
 from gateway.execution.document import Documents
 from gateway.execution.rejecting import MAX_FIELDS, Rejecting
+from gateway.graph import build_graph
 from gateway.identity import ANONYMOUS
+from gateway.settings import Settings
 from gateway.telemetry import Telemetry
-from gateway.testing import Answer, connected, in_virtual_time, streamed
+from gateway.testing import Answer, GatewayUnderTest, connected, in_virtual_time, streamed
 from gateway.testing.client import scope_of_request
 
 from .guarded import ANN, BOB, GRAPH, GUS, SUE, Bank, Lamp, Letter, Safe, at_both_sights, followed, token_of, written
@@ -157,9 +159,9 @@ async def test_of_a_union_of_which_none_may_be_missing_all_falls() -> None:
 
 @in_virtual_time
 async def test_an_id_shows_neither_what_it_names_nor_what_it_costs() -> None:
-    for entity, watts in ((Safe, None), (Lamp, 40)):
+    for kind, watts in ((Safe, None), (Lamp, 40)):
         found, _ = await at_both_sights(
-            f'{{ node(id: "{global_id(entity, "k")}") {{ id ... on Lamp {{ watts }} ... on Safe {{ gold }} }} }}', ANN
+            f'{{ node(id: "{global_id(kind, "k")}") {{ id ... on Lamp {{ watts }} ... on Safe {{ gold }} }} }}', ANN
         )
         assert (found.data["node"] or {}).get("watts") == watts
         assert b"4711" not in found.body
@@ -205,6 +207,18 @@ async def test_what_is_skipped_rejects_nobody() -> None:
     assert (await at_both_sights(text, GUS, {"ask": True}))[0].data == {"hello": "hello", "alarm": "off"}
     wrong, _ = await at_both_sights(text, ANN, {"ask": "no"})
     assert (wrong.status, wrong.codes) == (400, ["BAD_USER_INPUT"])
+
+
+@in_virtual_time
+async def test_a_condition_that_is_null_hides_nothing_that_is_asked_for_beside_it() -> None:
+    text = "query ($no: Boolean = true) { alarm room { safe { gold @include(if: $no) } } }"
+    assert (await at_both_sights(text, ANN, {"no": None}))[0].status == 403
+    beside = "query ($no: Boolean = true) { hello safe { gold } room { name safe { gold @include(if: $no) } } }"
+    found, calls = await at_both_sights(beside, ANN, {"no": None})
+    assert (found.data["hello"], found.data["safe"], found.data["room"]["safe"], calls) == ("hello", None, None, [])
+    at_the_root = "query ($no: Boolean = true) { hello alarm @include(if: $no) }"
+    nothing, _ = await at_both_sights(at_the_root, ANN, {"no": None})
+    assert (nothing.json.get("data"), nothing.codes) == (None, ["BAD_USER_INPUT"])
 
 
 @in_virtual_time
@@ -457,3 +471,31 @@ async def test_a_trusted_document_has_no_more_rights_than_whoever_sends_it(tmp_p
             found = await bank.asked(page, identity)
             assert ((b"dear ann" in found.body), (b"4711" in found.body)) == (letter, gold)
         assert (await bank.asked("{ alarm }", BOB)).status == 403
+
+
+@in_virtual_time
+async def test_a_root_s_rule_is_each_of_its_fields_and_of_no_introspection() -> None:
+    @entity(allow=authenticated)
+    class Query:
+        """The root."""
+
+        @resolver
+        def hello(self) -> str | None:
+            """A word."""
+            return "hello"
+
+        @resolver
+        def one(self) -> str | None:
+            """A number."""
+            return "1"
+
+    settings = Settings.model_validate(
+        {"graph": {"sdl": ""}, "identity": {"tokens": [{"token": "ann", "subject": "ann"}]}}
+    )
+    async with GatewayUnderTest(settings, build_graph(Query), wires={}) as gateway:
+        for _ in range(2):
+            refused = await gateway.execute("{ hello a: one __typename }")
+            assert refused.data == {"hello": None, "a": None, "__typename": "Query"}
+            assert told(refused) == [(["hello"], "UNAUTHENTICATED"), (["a"], "UNAUTHENTICATED")]
+            assert (await gateway.execute("{ hello }", headers=token_of(ANN))).data == {"hello": "hello"}
+            assert (await gateway.execute("{ __schema { queryType { name } } }")).codes == []
