@@ -79,6 +79,11 @@ class Lamp(Node):
 
     watts: int = field()
 
+    @resolver(allow=scope("guard").rejects())
+    def switch(self) -> str | None:
+        """Nobody but guards may ask."""
+        return "off"
+
 
 letters_by_key = mail.loader("/letters", keys="ids", key="key", into=Letter, fresh="1m", shared="public")
 letters_by_owner = mail.loader("/by-owner", keys="owners", key="owner", into=Letter, many=True)
@@ -269,6 +274,11 @@ class Subscription:
         followed.append("letters")
         for owner in ("ann", "bob", "ann"):
             yield Letter(key=owner, owner=owner, text="dear")
+
+    @strawberry.subscription
+    async def lamps(self) -> AsyncGenerator[Lamp | None, None]:
+        followed.append("lamps")
+        yield lamp("l")
 
     @strawberry.subscription
     async def plans(self) -> AsyncGenerator[Plan | None, None]:

@@ -178,6 +178,8 @@ async def test_an_id_shows_neither_what_it_names_nor_what_it_costs() -> None:
         "{ ...A hello } fragment A on Query { x: alarm }",
         "{ plan { wayIn } farRoom { name } }",
         "{ plan { __typename } }",
+        "{ things { __typename ... on Lamp { switch } } }",
+        '{ node(id: "TGFtcDps") { ... on Node { ... on Lamp { switch } } } hello }',
         'mutation { makeRoom(key: "a") { id } rob(input: {gold: 1}, idempotencyKey: "k") { __typename } }',
         "query ($yes: Boolean = true) { hello alarm @include(if: $yes) }",
     ],
@@ -345,7 +347,14 @@ async def test_each_event_of_a_subscription_is_asked_about() -> None:
     assert followed == ["letters"]
 
 
-@pytest.mark.parametrize("text", ["subscription { safes { gold } }", "subscription { plans { wayIn } }"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "subscription { safes { gold } }",
+        "subscription { plans { wayIn } }",
+        "subscription { lamps { watts switch } }",
+    ],
+)
 @in_virtual_time
 async def test_a_subscription_that_is_refused_is_not_followed(text: str) -> None:
     followed.clear()
