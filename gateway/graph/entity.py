@@ -19,16 +19,29 @@ from .access import Allow
 from .batched import batched
 from .guards import set_rule
 from .join import JoinField, Unresolved, join
-from .resolver import first_paragraph
+from .resolver import ColumnField, first_paragraph
 from .rules import constraints, raw_annotation
 from .secrets import holds_secret, sealed_when_made, without_secrets
 
 T = TypeVar("T")
 
 
-def field(description: str = "", *, default: Any = dataclasses.MISSING, deprecated: str | None = None) -> Any:
-    """A plain field with its description: `name: str = field("Shown to shoppers.")`."""
-    return strawberry.field(description=description, default=default, deprecation_reason=deprecated)
+def field(
+    description: str = "",
+    *,
+    default: Any = dataclasses.MISSING,
+    deprecated: str | None = None,
+    allow: Allow | None = None,
+) -> Any:
+    """A plain field with its description: `name: str = field("Shown to shoppers.")`.
+
+    `allow`, an access rule or a function of the object and the identity, guards the field.
+    """
+    if allow is None:
+        return strawberry.field(description=description, default=default, deprecation_reason=deprecated)
+    made = ColumnField(description=description, default=default, deprecation_reason=deprecated)
+    made.allow = allow
+    return made
 
 
 @overload
@@ -90,6 +103,10 @@ def input_type(cls: Any = None, *, name: str | None = None, description: str | N
         made.__annotations__.update(secret)  # what the journal reads it back as
         made.__raw_annotations__ = annotations
         for column in definition_of(made).fields:
+            if isinstance(column, ColumnField):
+                raise TypeError(
+                    f"{declared.__name__}.{column.python_name} is a client's to send: allow= guards what clients read"
+                )
             column.directives = [*column.directives, *constraints(raw_annotation(made, column.python_name))]
         return made
 

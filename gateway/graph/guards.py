@@ -26,12 +26,13 @@ from strawberry.types.base import StrawberryObjectDefinition
 from .access import AccessRule, Allow, rule_of
 from .batched import BatchedField
 from .join import JoinField
-from .resolver import ResolverField
+from .resolver import ColumnField, ResolverField
 
 T = TypeVar("T")
 
 _RULE = "__access_rule__"
 _DEFINITION = "strawberry-definition"
+_GUARDED = (JoinField, BatchedField, ResolverField, ColumnField)
 _GUARD, _GUARDS = "access-rule", "access-rules"
 
 
@@ -76,7 +77,7 @@ def guard_of_type(kind: GraphQLNamedType) -> AccessRule[Any] | None:
 def guard_of_field(field: GraphQLField) -> AccessRule[Any] | None:
     """Who may have the field."""
     definition = field.extensions.get(_DEFINITION)
-    allow = definition.allow if isinstance(definition, JoinField | BatchedField | ResolverField) else None
+    allow = definition.allow if isinstance(definition, _GUARDED) else None
     return None if allow is None else rule_of(allow)
 
 

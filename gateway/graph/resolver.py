@@ -73,6 +73,25 @@ class ResolverField(StrawberryField):
         return copy
 
 
+class ColumnField(StrawberryField):
+    """A plain field with an access rule: copied from its parent, where the caller may have it."""
+
+    allow: Allow | None = None
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False
+
+    def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
+        ensure_allowed(self.allow, source, context_of(info))
+        return super().get_result(source, info, args, kwargs)
+
+    def __copy__(self) -> ColumnField:
+        copy = super().__copy__()
+        copy.allow = self.allow
+        return copy
+
+
 @overload
 def resolver(method: F, /) -> F: ...
 @overload

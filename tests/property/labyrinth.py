@@ -249,6 +249,8 @@ class Person(Being):
     home: Place = field()
     second_home: Place | None = field()
     visited: list[Place | None] = field()
+    own_age: int | None = field(default=7, allow=own(may_see))
+    own_home: Place | None = field(default=None, allow=own(may_see))
     boss_key: strawberry.Private[str | None]
     place_key: strawberry.Private[str | None]
 
@@ -453,6 +455,9 @@ class Crate(Node):
     note: str | None = field()
     is_new: bool = field()
     share: float = field()
+    stamp: str | None = field(allow=scope("nobody") | own(may_see))
+    seal: str | None = field(allow=scope("nobody"))
+    maker: str | None = field(allow=may_see)
     beside_key: strawberry.Private[str | None]
     beside: Annotated["Crate", strawberry.lazy(LAZY)] | None = join(
         lazy_loader(f"{LAZY}:crates_by_key"), on="beside_key"
@@ -546,6 +551,8 @@ def person(key: str) -> Person:
         visited=told("visited", [place(key), None, told("visited.item", place("far"))]),
         boss_key=one_of("boss", key),
         place_key=one_of("place", key),
+        own_age=told("ownAge", len(key)),
+        own_home=told("ownHome", place(key)),
         vault=Vault(key=key, gold=3),
         chest=told("chest", chest(key)),
     )
@@ -726,5 +733,8 @@ def _crate(key: str) -> dict[str, Any]:
         "note": None if number % 3 else "this side up",
         "isNew": bool(number % 2),
         "share": number % 7 / 4,
+        "stamp": "paid",
+        "seal": "whole",
+        "maker": None if number % 4 else key,
         "besideKey": one_of("beside", key),
     }

@@ -138,6 +138,8 @@ def of_review(review: Review, identity: Identity) -> bool:
 
 assert_type(scope("support") | own(of_stock), AccessRule[Stock])
 assert_type(own(of_stock) & authenticated, AccessRule[Stock])
+assert_type(scope("support").rejects() | own(of_stock), AccessRule[Stock])
+assert_type(own(of_stock).rejects(), AccessRule[Stock])
 mixed = own(of_stock) | own(of_review)  # type: ignore  # refused
 
 

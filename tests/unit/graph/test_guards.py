@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import strawberry
 
-from gateway import AccessRule, Identity, Node, authenticated, entity, field, guarded, own, resolver, scope
+from gateway import AccessRule, Identity, Node, authenticated, entity, field, guarded, input_type, own, resolver, scope
 from gateway.graph import GraphInvalid, build_graph
 from gateway.graph.access import refusal, rule_of
 from gateway.graph.access_directives import (
@@ -210,3 +210,13 @@ def test_a_refusal_says_what_it_is_of() -> None:
     assert refusal(ANONYMOUS, "mutation").message == "sign in to begin this mutation: send an Authorization header"
     assert refusal(ANN, "object").message == "this object is not yours to read"
     assert refusal(ANN).message == "this field is not yours to read"
+
+
+def test_what_clients_send_has_no_rule() -> None:
+    with pytest.raises(TypeError, match=r"Wish\.word is a client's to send"):
+
+        @input_type
+        class Wish:
+            """A wish."""
+
+            word: str = field(allow=authenticated)
