@@ -28,7 +28,7 @@ from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from strawberry.types.base import get_object_definition
 from strawberry.types.cast import get_strawberry_type_cast
 
-from ..graph.access import AccessRule, refusal
+from ..graph.access import AccessRule, lets, refusal
 from ..identity import Identity
 from ..loading.calls import Wanted
 from ..loading.records import Rows, objects_of
@@ -193,7 +193,7 @@ class Completion:
                 try:
                     if said is False:
                         raise withheld(identity)
-                    if not guard.asks(value, identity):
+                    if not lets(guard.asks, value, identity):
                         raise refusal(identity, "object")
                 except Exception as error:  # the object's own: it is refused, or the rule fails
                     done[index] = None

@@ -13,7 +13,7 @@ from graphql.execution.collect_fields import FieldDetails, collect_fields
 from graphql.execution.incremental import IncrementalExecutor
 from graphql.pyutils import Path
 
-from ..graph.access import refusal
+from ..graph.access import lets, refusal
 from ..graph.guards import guard_of_type, guards_of
 from .gates import Gates
 from .on_error import EXECUTORS, Halting, Nulling, OnError
@@ -72,7 +72,7 @@ class _Guarding(Executor[Any]):
             said = guard.known(identity)
             if said is False:
                 raise withheld(identity)
-            if said is None and not guard.asks(result, identity):
+            if said is None and not lets(guard.asks, result, identity):
                 raise refusal(identity, "object")
         return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
 

@@ -63,7 +63,7 @@ class AccessRule(Generic[P]):
 
     def __call__(self, parent: P, identity: Identity) -> bool:
         said = self.known(identity)
-        return self.asks(parent, identity) if said is None else said
+        return lets(self.asks, parent, identity) if said is None else said
 
     @property
     def asks_parent(self) -> bool:
@@ -185,6 +185,20 @@ def rule_of(allow: Callable[[Q, Identity], bool]) -> AccessRule[Q]:
         return allow
     _ensure_at_once(allow)
     return AccessRule(lambda _: None, allow, _named(allow), needs=_needs("policy", _policy(allow)), refuses_alone=False)
+
+
+def lets(allow: Callable[[Q, Identity], bool], parent: Q, identity: Identity) -> bool:
+    """What a rule or a function says of the parent. Raises: TypeError for an answer that has to be awaited, which says nothing."""
+    said: object = allow(parent, identity)
+    if said is True or said is False:
+        return said
+    if inspect.isawaitable(said):
+        if inspect.iscoroutine(said):
+            said.close()
+        raise TypeError(
+            f"{_named(allow)} gives an awaitable, and an access rule answers at once: load what it needs before"
+        )
+    return bool(said)
 
 
 def open_for(allow: Allow | None, identity: Identity) -> bool:

@@ -18,7 +18,7 @@ from strawberry.types.info import Info
 from ..errors import DeadlineExceeded
 from ..loading.records import camel
 from ..services.timers import Expiry
-from .access import Allow, refusal
+from .access import Allow, lets, refusal
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
@@ -117,7 +117,7 @@ def context_of(info: Info[Any, Any] | None) -> Ctx:
 
 def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx, *, is_write: bool = False) -> None:
     """Raises: Unauthenticated or Forbidden."""
-    if allow is not None and not allow(source, ctx.identity):
+    if allow is not None and not lets(allow, source, ctx.identity):
         raise refusal(ctx.identity, "mutation" if is_write else "field")
 
 

@@ -220,3 +220,17 @@ def test_what_clients_send_has_no_rule() -> None:
             """A wish."""
 
             word: str = field(allow=authenticated)
+
+
+def test_an_answer_that_has_to_be_awaited_lets_nobody() -> None:
+    def disguised(parent: Any, identity: Identity) -> Any:
+        return _later(parent, identity)
+
+    for rule in (own(disguised), rule_of(disguised), own(disguised) | scope("b"), own(disguised) & authenticated):
+        with pytest.raises(TypeError, match="disguised gives an awaitable"):
+            rule(None, ANN)
+    assert own(lambda parent, identity: [1])(None, ANN) is True  # type: ignore[arg-type,return-value]  # truth will do
+
+
+def test_what_says_nothing_lets_nobody() -> None:
+    assert rule_of(lambda parent, identity: None)(None, ANN) is False  # type: ignore[arg-type,return-value]  # as above
