@@ -105,6 +105,7 @@ class Room(Node):
     letter: Letter | None = join(letters_by_key, on="name", otherwise=stale("1h"))
     letters: Sequence[Letter | None] | None = join(letters_by_owner, on="name")
     page: Connection[Letter] | None = join(letter_pages, on="name")
+    all_letters: Connection[Letter | None] | None = join(letter_pages, on="name")
     safe: Safe | None = join(safes_by_key, on="name", otherwise=stale("1h"))
     spare_safe: Safe | None = join(safes_by_key, on="name", otherwise=alternative(spare_safes_by_key))
     safe_page: Connection[Safe] | None = join(safe_pages, on="name")

@@ -104,6 +104,14 @@ async def test_a_connection_with_a_letter_of_somebody_else_is_null() -> None:
     )
 
 
+@in_virtual_time
+async def test_a_connection_whose_nodes_may_be_null_has_the_others() -> None:
+    found, _ = await at_both_sights("{ room { allLetters { edges { node { owner } } } } }", ANN)
+    nodes = [edge["node"] for edge in found.data["room"]["allLetters"]["edges"]]
+    assert nodes == [{"owner": "ann"}, None]
+    assert told(found) == [(["room", "allLetters", "edges", 1, "node"], "FORBIDDEN")]
+
+
 # -- what the caller alone decides -------------------------------------------------------------------------------------
 
 

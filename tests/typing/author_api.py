@@ -95,6 +95,7 @@ class Product:
         reviews_by_product, on="id", otherwise=default([]), first=(Annotated[int, Between(1, 9)], 3)
     )
     pages: Connection[Review] | None = join(pages_by_product, on="id")
+    pages_with_gaps: Connection[Review | None] | None = join(pages_by_product, on="id")
     some: Connection[Review] = join(pages_by_product, on="id", otherwise=default(Page(())))
     then_some: Connection[Review] = join(pages_by_product, on="id", otherwise=(stale("5m"), default(Page(()))))
     other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(elsewhere, on="id"))
