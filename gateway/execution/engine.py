@@ -38,12 +38,14 @@ from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
 from .freshness import Freshnesses
+from .guarding import heeding_rules, refused_stream
 from .handover import Give, handed_over
 from .interpreting import at_once, by_and_by, next_within
 from .on_error import OnError
 from .parts import Parts, Payload
 from .planner import NotPlanned
 from .plans import Plans
+from .rejecting import Rejecting
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
@@ -122,6 +124,7 @@ class Engine:
         self._is_strained = is_strained
         self._timers = Timers()
         self._freshnesses = Freshnesses(graph.core)
+        self._rejecting = Rejecting(graph.core)
         self._explainer = Explainer(
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
@@ -147,6 +150,7 @@ class Engine:
                     kind, name = operation.kind.value, operation.name
                     _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
+                    self._rejecting.ensure_permitted(operation, request.variables, request.identity)
                     charged = self._charge(operation, request, span)
                     result = await self._run(operation, request, charged, span=span, since=started)
             except GatewayError as error:
@@ -230,6 +234,7 @@ class Engine:
                 rank = self._rank(request)
                 async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
                     ensure_permitted(operation, request, self.graph)
+                    self._rejecting.ensure_permitted(operation.at_once, request.variables, request.identity)
                     charged = self._charge(operation.at_once, request, span)
                     async with aclosing(self._payloads(operation, request, ctx)) as payloads:
                         while (payload := await next_within(ctx.deadline, payloads)) is not None:
@@ -256,6 +261,7 @@ class Engine:
         ctx = self._context(operation, request, deadline=Deadline())
         try:
             with self.admission.stream():
+                self._rejecting.ensure_permitted(operation, request.variables, request.identity)
                 charged = self._charge(operation, request, None)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
@@ -275,7 +281,7 @@ class Engine:
 
     async def _source(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> Any:
         """The stream of events, or an ExecutionResult that says why there is none."""
-        executor = Executor.build(
+        executor = heeding_rules(Executor, self.graph.core).build(
             self.graph.core,
             operation.document,
             context_value=ctx,
@@ -284,6 +290,9 @@ class Engine:
         )
         if isinstance(executor, list):
             return ExecutionResult(None, errors=executor)
+        refused = refused_stream(executor)
+        if refused is not None:
+            return ExecutionResult(None, errors=[refused])
         source = create_source_event_stream(executor)
         return await source if inspect.isawaitable(source) else source
 

@@ -18,6 +18,7 @@ from ..errors import DeadlineExceeded
 from ..graph import Ctx
 from .counting import counted
 from .document import Operation
+from .guarding import heeding_rules
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
 from .result import Executed
@@ -89,7 +90,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = counted(kind, schema).build(
+    executor = heeding_rules(counted(kind, schema), schema).build(
         schema,
         operation.document,
         root_value=root,
