@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         resolver,
         saga_field,
         scope,
+        sized,
         stale,
     )
     from .identity import Identity
@@ -116,6 +117,7 @@ __all__ = [
     "saga_field",
     "scope",
     "signal",
+    "sized",
     "stale",
     "step",
     "timer",

@@ -5,31 +5,28 @@ Invariant: what is refused here is what a compiled plan refuses (`run.py`, `comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from graphql import Executor, GraphQLError, GraphQLObjectType, GraphQLSchema, located_error
 from graphql.execution.collect_fields import FieldDetails, collect_fields
-from graphql.execution.incremental import IncrementalExecutor
 from graphql.pyutils import Path
 
 from ..graph.access import lets, refusal
 from ..graph.guards import guard_of_type, guards_of
 from .gates import Gates
-from .on_error import EXECUTORS, Halting, Nulling, OnError
+from .on_error import Nulling, OnError
 from .withheld import ToldOnce, Withheld, withheld
 
 
 class _Guarding(Executor[Any]):
     """State: verdicts about fields, as graphql-core keeps what it has collected; which refusals were told."""
 
-    on_error = OnError.PROPAGATE
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gates = Gates(self.schema, lambda kind, details: self.collect_subfields(kind, details).grouped_field_set)
         self._refused: dict[tuple[str, int], tuple[list[FieldDetails], Exception | None]] = {}
         self._withheld = ToldOnce()
+        self._on_error = OnError.NULL if isinstance(self, Nulling) else OnError.PROPAGATE
 
     def refused(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Exception | None:
         """Why the caller may not have a field; None where it is asked for."""
@@ -37,7 +34,7 @@ class _Guarding(Executor[Any]):
         found = self._refused.get(key)
         if found is None:
             gate, identity = self._gates.of(kind, details), self.context_value.identity
-            is_open = gate is None or gate.lets(identity, self.on_error)
+            is_open = gate is None or gate.lets(identity, self._on_error)
             # The list is kept with its verdict: another one must not be taken for it.
             found = self._refused[key] = details, None if gate is None or is_open else gate.refusal(identity)
         return found[1]
@@ -88,29 +85,18 @@ class _Guarding(Executor[Any]):
             self._withheld.keep(errors)
 
 
-class _GuardingNulling(_Guarding, Nulling):
-    on_error = OnError.NULL
-
-
-class _GuardingHalting(_Guarding, Halting):
-    on_error = OnError.HALT
-
-
-class _GuardingIncremental(_Guarding, IncrementalExecutor):
-    pass
-
-
-_GUARDING: Mapping[type[Executor[Any]], type[_Guarding]] = {
-    EXECUTORS[OnError.PROPAGATE]: _Guarding,
-    EXECUTORS[OnError.NULL]: _GuardingNulling,
-    EXECUTORS[OnError.HALT]: _GuardingHalting,
-    IncrementalExecutor: _GuardingIncremental,
-}
+_MADE: dict[type[Executor[Any]], type[Executor[Any]]] = {}
+"""One for each kind that there is."""
 
 
 def heeding_rules(kind: type[Executor[Any]], schema: GraphQLSchema) -> type[Executor[Any]]:
-    """The executor of this kind for the schema. One without rules pays nothing for them."""
-    return kind if guards_of(schema) is None else _GUARDING[kind]
+    """The executor that does what `kind` does, and heeds the rules of the schema. Where there are none it is `kind` itself."""
+    if guards_of(schema) is None:
+        return kind
+    found = _MADE.get(kind)
+    if found is None:
+        found = _MADE[kind] = cast("type[Executor[Any]]", type(f"Guarding{kind.__name__}", (_Guarding, kind), {}))
+    return found
 
 
 def refused_stream(executor: Executor[Any]) -> GraphQLError | None:

@@ -10,6 +10,7 @@ from .entity import entity, field, input_type
 from .guards import guarded
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
+from .pricing import ListSize, sized
 from .resolver import resolver
 from .resuming import event_id_of
 from .rules import Between, Items, Length, Pattern, Rule
@@ -35,6 +36,7 @@ __all__ = [
     "Items",
     "JoinField",
     "Length",
+    "ListSize",
     "Node",
     "Pattern",
     "Rule",
@@ -71,6 +73,7 @@ __all__ = [
     "resolver",
     "saga_field",
     "scope",
+    "sized",
     "stale",
     "window",
 ]

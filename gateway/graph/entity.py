@@ -19,6 +19,7 @@ from .access import Allow
 from .batched import batched
 from .guards import set_rule
 from .join import JoinField, Unresolved, join
+from .pricing import ListSize, pricing
 from .resolver import ColumnField, first_paragraph
 from .rules import constraints, raw_annotation
 from .secrets import holds_secret, sealed_when_made, without_secrets
@@ -32,14 +33,20 @@ def field(
     default: Any = dataclasses.MISSING,
     deprecated: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
 ) -> Any:
     """A plain field with its description: `name: str = field("Shown to shoppers.")`.
 
     `allow`, an access rule or a function of the object and the identity, guards the field.
+    `cost`: what it costs for each object that has it; `list_size`: how long its list is taken to be.
     """
+    directives = pricing(cost, list_size)
     if allow is None:
-        return strawberry.field(description=description, default=default, deprecation_reason=deprecated)
-    made = ColumnField(description=description, default=default, deprecation_reason=deprecated)
+        return strawberry.field(
+            description=description, default=default, deprecation_reason=deprecated, directives=directives
+        )
+    made = ColumnField(description=description, default=default, deprecation_reason=deprecated, directives=directives)
     made.allow = allow
     return made
 
