@@ -33,6 +33,7 @@ class Counted(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> Any:
+        """Of an object that is of its type, and that the caller may read."""
         if not return_type.name.startswith("__"):
             self.context_value.loads.reading.spent.objects += 1
         return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)

@@ -14,20 +14,19 @@ from graphql.pyutils import Path
 from ..graph.access import lets, refusal
 from ..graph.guards import guard_of_type, guards_of
 from .gates import Gates
-from .on_error import EXECUTORS, OnError
+from .on_error import Nulling, OnError
 from .withheld import ToldOnce, Withheld, withheld
 
 
 class _Guarding(Executor[Any]):
     """State: verdicts about fields, as graphql-core keeps what it has collected; which refusals were told."""
 
-    on_error = OnError.PROPAGATE
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gates = Gates(self.schema, lambda kind, details: self.collect_subfields(kind, details).grouped_field_set)
         self._refused: dict[tuple[str, int], tuple[list[FieldDetails], Exception | None]] = {}
         self._withheld = ToldOnce()
+        self._on_error = OnError.NULL if isinstance(self, Nulling) else OnError.PROPAGATE
 
     def refused(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Exception | None:
         """Why the caller may not have a field; None where it is asked for."""
@@ -35,7 +34,7 @@ class _Guarding(Executor[Any]):
         found = self._refused.get(key)
         if found is None:
             gate, identity = self._gates.of(kind, details), self.context_value.identity
-            is_open = gate is None or gate.lets(identity, self.on_error)
+            is_open = gate is None or gate.lets(identity, self._on_error)
             # The list is kept with its verdict: another one must not be taken for it.
             found = self._refused[key] = details, None if gate is None or is_open else gate.refusal(identity)
         return found[1]
@@ -91,21 +90,13 @@ _MADE: dict[type[Executor[Any]], type[Executor[Any]]] = {}
 
 
 def heeding_rules(kind: type[Executor[Any]], schema: GraphQLSchema) -> type[Executor[Any]]:
-    """The executor that does what `kind` does, and heeds the schema's rules. One without rules pays nothing for them."""
+    """The executor that does what `kind` does, and heeds the rules of the schema. Where there are none it is `kind` itself."""
     if guards_of(schema) is None:
         return kind
     found = _MADE.get(kind)
     if found is None:
-        made = type(f"Guarding{kind.__name__}", (_Guarding, kind), {"on_error": _on_error(kind)})
-        found = _MADE[kind] = cast("type[Executor[Any]]", made)
+        found = _MADE[kind] = cast("type[Executor[Any]]", type(f"Guarding{kind.__name__}", (_Guarding, kind), {}))
     return found
-
-
-def _on_error(kind: type[Executor[Any]]) -> OnError:
-    for choice in (OnError.NULL, OnError.HALT):
-        if issubclass(kind, EXECUTORS[choice]):
-            return choice
-    return OnError.PROPAGATE
 
 
 def refused_stream(executor: Executor[Any]) -> GraphQLError | None:

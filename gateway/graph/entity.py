@@ -38,8 +38,8 @@ def field(
 ) -> Any:
     """A plain field with its description: `name: str = field("Shown to shoppers.")`.
 
-    `allow`, an access rule or a function of the object and the identity, guards the field. `cost`: what it costs for each object
-    that has it; `list_size`: how long its list is taken to be.
+    `allow`, an access rule or a function of the object and the identity, guards the field.
+    `cost`: what it costs for each object that has it; `list_size`: how long its list is taken to be.
     """
     directives = pricing(cost, list_size)
     if allow is None:

@@ -103,10 +103,10 @@ class Graph:
                 problem = str(error)
             if problem is not None:
                 yield f"{name}: {problem}"
+        yield from problems_of_roots(self.core)
         for name, (core_field, definition) in _fields(self.core):
             if (mistake := pricing_problem(core_field, definition)) is not None:
                 yield f"{name}: {mistake}"
-        yield from problems_of_roots(self.core)
         for name, times in Counter(definition.name for definition in self.sagas.values()).items():
             if times > 1:
                 yield f"saga {name} is the field of {times} mutations: one saga, one mutation"
