@@ -386,6 +386,8 @@ def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log) -> N
         held,
         drain=settings.server.drain,
         log=log,
+        drain_delay=settings.server.drain_delay,
+        on_announce=gateway.announce,
         on_leave=gateway.leave,
         ws_max_size=settings.server.max_body,
         tls=settings.tls,
@@ -411,7 +413,11 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
             parts = _parts(settings, arguments=("serve", *arguments))
             asyncio.run(
                 Supervisor(
-                    parts, held=held, log=log, url=server.url_of(*address, is_tls=settings.tls is not None)
+                    parts,
+                    held=held,
+                    log=log,
+                    url=server.url_of(*address, is_tls=settings.tls is not None),
+                    drain_delay=settings.server.drain_delay,
                 ).run()
             )
     except server.PortTaken as error:

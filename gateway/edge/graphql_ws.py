@@ -104,6 +104,7 @@ class GraphQLWebSocket:
         self._clock = clock or LoopClock()
         self._ended = (metrics or Metrics()).streams_ended
         self._open: set[_Connection] = set()
+        self._is_leaving = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -117,13 +118,16 @@ class GraphQLWebSocket:
         connection = _Connection(socket, self, abort=aborting(scope))
         self._open.add(connection)
         try:
+            if self._is_leaving:
+                await connection.close(Close.GOING_AWAY, "restarting")
             await connection.serve()
         finally:
             self._open.discard(connection)
             self._ended.labels("websocket", connection.ending.value).inc()
 
     async def leave(self) -> None:
-        """Tell every client to connect again, and end what it asked for."""
+        """Tell every client to connect again, and end what it asked for; whoever comes now is told the same."""
+        self._is_leaving = True
         await asyncio.gather(*(connection.close(Close.GOING_AWAY, "restarting") for connection in list(self._open)))
 
     async def identify(self, scope: Scope, headers: Mapping[str, str]) -> Identity:

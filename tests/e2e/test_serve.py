@@ -128,6 +128,26 @@ def test_a_signal_lets_running_operations_finish_and_exits_0(tmp_path: Path, num
         assert "Traceback" not in gateway.said
 
 
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_before_it_drains_it_is_not_ready_and_still_answers(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with serving(tmp_path, *arguments, toml='server.drain_delay = "1s"') as gateway:
+        gateway.wait_for("all processes ready" if arguments else "listening")
+        url = f"http://127.0.0.1:{gateway.port}"
+        with httpx.Client(base_url=url) as settled:
+            assert settled.get("/readyz").headers.get("connection") is None
+            asking = gateway.ask_late(1.5)
+            gateway.process.terminate()
+            wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, saying="not ready")
+
+            answer = settled.post("/graphql", json={"query": "{ late(seconds: 0) }"})
+            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+        wait_until(lambda: not is_listening(gateway.port), saying="the port is closed")
+        assert asking.answer() == {"data": {"late": "there you are"}}
+        assert gateway.exit_code() == 0
+        assert "Traceback" not in gateway.said
+
+
 def test_the_drain_is_bounded(tmp_path: Path) -> None:
     with serving(tmp_path, toml='server.drain = "1s"') as gateway:
         gateway.wait_for("listening")

@@ -425,3 +425,13 @@ async def test_a_connection_on_which_nothing_is_asked_for_is_closed_and_one_with
 def ended(metrics: Metrics, reason: str) -> float:
     labels = {"transport": "websocket", "reason": reason}
     return metrics.registry.get_sample_value("sagaql_streams_ended_total", labels) or 0.0
+
+
+@in_virtual_time
+async def test_whoever_connects_to_a_gateway_that_leaves_is_sent_elsewhere_before_it_introduces_itself() -> None:
+    metrics, engine = Metrics(), Waiting()
+    gateway = GraphQLWebSocket(engine, authenticator=OneToken(), metrics=metrics)
+    await gateway.leave()
+    async with connected(gateway) as socket:
+        assert await socket.closed() == Close.GOING_AWAY
+    assert (len(gateway), engine.requests, ended(metrics, "drained")) == (0, [], 1)
