@@ -27,6 +27,7 @@ from .clock import Instant, Seconds
 from .connections import USUAL, Connection, SocketConnection
 from .departure import Departure, Stage
 from .edge import Doorstep
+from .edge.security_headers import strict_transport
 from .edge.tls import Tls
 from .head_limits import HeadLimits
 from .telemetry import Log
@@ -127,6 +128,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        headers=[] if tls is None else strict_transport(tls.hsts),
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(drain),
         ssl_context_factory=None if context is None else _handing_out(context),

@@ -78,6 +78,9 @@ class ServerSettings(Concern):
     """Who signs certificates of clients (PEM): one that a client shows must be of these. None: nobody is asked for one."""
     tls_client_required: bool = False
     """Whether nobody gets in without such a certificate, health checks included."""
+    tls_hsts: Annotated[Duration, Field(ge=0)] = Seconds(30 * 86_400.0)
+    """Seconds for which a browser that came by TLS comes by it only (Strict-Transport-Security). 30 d: longer than people stay
+    away, and no year in which a name cannot go back to plain HTTP. 0 says nothing."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

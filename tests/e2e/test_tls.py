@@ -1,8 +1,9 @@
-"""The door with a certificate of its own, and a proxy that shows one: real handshakes, real headers."""
+"""The door with a certificate of its own, and a proxy that shows one: real handshakes with workers, real headers."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,27 +102,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def gateway(folder: Path) -> Iterator[Serving]:
     (folder / "who.py").write_text(GRAPH, encoding="utf-8")
-    with serving(folder, toml=TOML, graph="who:Query") as gateway:
-        gateway.wait_for("listening")
+    with serving(folder, "--workers", "2", toml=TOML, graph="who:Query") as gateway:
+        gateway.wait_for("all processes ready")
         yield gateway
 
 
 def whoami(gateway: Serving, folder: Path, shows: str | None, **headers: str) -> str:
+    found: str = asked(gateway, folder, shows, **headers).json()["data"]["whoami"]
+    return found
+
+
+def asked(gateway: Serving, folder: Path, shows: str | None, **headers: str) -> httpx.Response:
+    """By a connection of its own: whichever worker takes it."""
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     if shows is not None:
         context.load_cert_chain(folder / f"{shows}.pem", folder / f"{shows}.key")
-    answer = httpx.post(
+    return httpx.post(
         f"https://localhost:{gateway.port}/graphql",
         json={"query": "{ whoami }"},
         headers=headers,
         verify=context,
         timeout=10,
     )
-    found: str = answer.json()["data"]["whoami"]
-    return found
 
 
-def test_a_proxy_with_its_certificate_says_who_is_calling(gateway: Serving, folder: Path) -> None:
+def test_a_proxy_with_its_certificate_says_who_is_calling_to_every_worker(gateway: Serving, folder: Path) -> None:
+    for number in range(10):
+        assert (
+            whoami(gateway, folder, "proxy", **{"x-subject": f"ann-{number}", "x-tenant": "acme"})
+            == f"acme/ann-{number}"
+        )
+    answered = {line["process"] for line in map(json.loads, gateway.said.splitlines()) if line["event"] == "operation"}
+    assert answered == {"worker-1", "worker-2"}
     assert whoami(gateway, folder, "proxy", **{"X-Subject": "ann", "x-tenant": "acme"}) == "acme/ann"
     assert whoami(gateway, folder, "proxy") == "public/anonymous"
 
@@ -139,6 +151,10 @@ def test_a_certificate_of_a_stranger_does_not_get_through_the_handshake(gateway:
 def test_plain_http_is_not_spoken(gateway: Serving) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.post(f"http://localhost:{gateway.port}/graphql", json={"query": "{ whoami }"}, timeout=5)
+
+
+def test_browsers_are_told_to_come_by_tls_again(gateway: Serving, folder: Path) -> None:
+    assert asked(gateway, folder, None).headers["strict-transport-security"] == "max-age=2592000"
 
 
 def test_the_line_in_the_log_says_https(gateway: Serving) -> None:
