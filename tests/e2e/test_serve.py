@@ -128,9 +128,12 @@ def test_a_signal_lets_running_operations_finish_and_exits_0(tmp_path: Path, num
         assert "Traceback" not in gateway.said
 
 
-def test_before_it_drains_it_is_not_ready_and_still_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("delay", "second"), [("1s", None), ("60s", signal.SIGTERM)], ids=["its time", "told again"])
+def test_before_it_drains_it_is_not_ready_and_still_answers(
+    tmp_path: Path, delay: str, second: signal.Signals | None
+) -> None:
     """With workers: each of them is a whole server, and they hear of it from their supervisor."""
-    with serving(tmp_path, "--workers", "2", toml='server.drain_delay = "1s"') as gateway:
+    with serving(tmp_path, "--workers", "2", toml=f'server.drain_delay = "{delay}"') as gateway:
         gateway.wait_for("all processes ready")
         url = f"http://127.0.0.1:{gateway.port}"
         with httpx.Client(base_url=url) as settled:
@@ -141,7 +144,8 @@ def test_before_it_drains_it_is_not_ready_and_still_answers(tmp_path: Path) -> N
 
             answer = settled.post("/graphql", json={"query": "{ late(seconds: 0) }"})
             assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-
+        if second is not None:
+            gateway.process.send_signal(second)
         wait_until(lambda: not is_listening(gateway.port), saying="the port is closed")
         assert asking.answer() == {"data": {"late": "there you are"}}
         assert gateway.exit_code() == 0
