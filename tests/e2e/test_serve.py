@@ -154,7 +154,7 @@ def test_before_it_drains_it_is_not_ready_and_still_answers(
 def is_answered_for_the_last_time(client: httpx.Client) -> bool:
     answer = client.post("/graphql", json={"query": "{ late(seconds: 0) }"})
     assert answer.json() == {"data": {"late": "there you are"}}
-    return answer.headers.get("connection") == "close"
+    return str(answer.headers.get("connection")) == "close"
 
 
 def test_the_drain_is_bounded(tmp_path: Path) -> None:
