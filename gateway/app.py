@@ -98,11 +98,17 @@ class Application:
         """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
         self._leaving.append(goodbye)
 
+    def announce(self) -> None:
+        """Not be ready any more, and end streams with a word: they would else go on where they cannot stay. Operations are admitted
+        as before."""
+        self.admission.is_leaving = True
+        goodbyes, self._leaving[:] = list(self._leaving), []
+        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+
     def leave(self) -> None:
         """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
         self.admission.is_draining = True
-        goodbyes, self._leaving[:] = list(self._leaving), []
-        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+        self.announce()
 
     async def left(self) -> None:
         """`leave`, and all goodbyes said."""
@@ -484,7 +490,7 @@ def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     told: dict[str, Any] = {"services": services, "sagas": _sagas_condition(gateway.sagas)}
     if gateway.shared is not None:
         told["shared"] = "left alone" if gateway.shared.is_left_alone else "ok"
-    return not gateway.admission.is_draining, told
+    return not (gateway.admission.is_leaving or gateway.admission.is_draining), told
 
 
 def _sagas_condition(host: Host | None) -> str:

@@ -1,7 +1,7 @@
 """Connections of clients, over HTTP and WebSocket: uvicorn's, bounded, and with words of their own for the edge.
 
 Invariants: the head of a request is bounded in bytes, in number and in time; what is refused here was not begun; whoever asks is
-told once that the client has left.
+told once that the client has left; while the gateway leaves, each answer over HTTP is the last one of its connection, and says so.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from httptools import HttpRequestParser
@@ -31,8 +32,16 @@ class Connection(HttpToolsProtocol):
     """uvicorn's, which also tells whoever asks that the client has left, and that the body is here: else each request needs a task
     that listens, and a timer. The head of a request is bounded in bytes, in number and in time; a doorstep may judge it."""
 
-    def __init__(self, *args: Any, doorstep: Doorstep | None = None, heads: HeadLimits = USUAL, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        doorstep: Doorstep | None = None,
+        heads: HeadLimits = USUAL,
+        is_leaving: Callable[[], bool] = lambda: False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._is_leaving = is_leaving
         self._watching: set[Left] = set()
         self._peer: frozenset[str] = frozenset()
         self._doorstep = doorstep
@@ -66,6 +75,11 @@ class Connection(HttpToolsProtocol):
         if self._head_since is not None and now - self._head_since > self._heads.within:
             self._end("408 Request Timeout", f"the head of a request must be here within {self._heads.within:g} s")
 
+    def end_with_next_answer(self) -> None:
+        """Have the answer under way say that it is the last one. Who asks for nothing now is told with the answer to come."""
+        if not self._is_free:
+            self.cycle.keep_alive = False  # of the newest: those before it are answered first
+
     def on_url(self, url: bytes) -> None:
         if not self._is_over:
             super().on_url(url)
@@ -83,7 +97,12 @@ class Connection(HttpToolsProtocol):
         elif self._doorstep is not None and self._doorstep.is_on and self._parser.get_method() == b"POST":
             self._held = []
         else:
-            super().on_headers_complete()
+            self._begin()
+
+    def _begin(self) -> None:
+        super().on_headers_complete()
+        if self._is_leaving():
+            self.end_with_next_answer()
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -154,7 +173,7 @@ class Connection(HttpToolsProtocol):
     def _let_in(self) -> None:
         """Begin what was held."""
         held, self._held = self._held or [], None
-        super().on_headers_complete()
+        self._begin()
         for body in held:
             super().on_body(body)
 

@@ -78,6 +78,7 @@ _ENDINGS = {
 class Answers(Protocol):
     """What this transport needs of the engine."""
 
+    def is_subscription(self, request: GraphQLRequest) -> bool: ...
     def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]: ...
     def refuse(self, error: Exception) -> GraphQLResult: ...
 
@@ -104,6 +105,7 @@ class GraphQLWebSocket:
         self._clock = clock or LoopClock()
         self._ended = (metrics or Metrics()).streams_ended
         self._open: set[_Connection] = set()
+        self._is_leaving = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -117,14 +119,17 @@ class GraphQLWebSocket:
         connection = _Connection(socket, self, abort=aborting(scope))
         self._open.add(connection)
         try:
+            if self._is_leaving:
+                await connection.close(Close.GOING_AWAY, "restarting")
             await connection.serve()
         finally:
             self._open.discard(connection)
             self._ended.labels("websocket", connection.ending.value).inc()
 
     async def leave(self) -> None:
-        """Tell every client to connect again, and end what it asked for."""
-        await asyncio.gather(*(connection.close(Close.GOING_AWAY, "restarting") for connection in list(self._open)))
+        """Tell every client to connect again, once what ends by itself has ended; whoever comes now is told so at once."""
+        self._is_leaving = True
+        await asyncio.gather(*(connection.leave() for connection in list(self._open)))
 
     async def identify(self, scope: Scope, headers: Mapping[str, str]) -> Identity:
         """Raises: Unauthenticated, AuthenticationUnavailable, RequestError."""
@@ -143,6 +148,9 @@ class GraphQLWebSocket:
     def expires_in(self, identity: Identity) -> Seconds | None:
         """Seconds until the caller's credentials are no longer valid; None: they do not expire."""
         return None if identity.expires_at is None else Seconds(identity.expires_at - self._clock.wall())
+
+    def is_subscription(self, request: GraphQLRequest) -> bool:
+        return self._engine.is_subscription(request)
 
     def answers(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         return self._engine.stream(request)
@@ -167,6 +175,9 @@ class _Connection:
         self._reading = asyncio.timeout(None)
         self._headers = socket.headers
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._endless: set[asyncio.Task[None] | None] = set()
+        """Those of the operations that follow something."""
+        self._is_leaving = False
         self._heard = asyncio.Event()
         self._last_busy = asyncio.get_running_loop().time()
 
@@ -183,6 +194,14 @@ class _Connection:
                     await self._read(group, identity)
             for task in (*minding, *self._operations.values()):
                 task.cancel()
+
+    async def leave(self) -> None:
+        """Begin nothing more, let queries and mutations have their answers, which their deadlines bound, and say goodbye."""
+        self._is_leaving = True
+        ending = {*self._operations.values()} - self._endless
+        if ending:
+            await asyncio.wait(ending)
+        await self.close(Close.GOING_AWAY, "restarting")
 
     async def close(self, code: Close, reason: str = "") -> None:
         """Say why, as far as the network takes it; the connection then is over."""
@@ -264,6 +283,8 @@ class _Connection:
         return message
 
     async def _subscribe(self, message: Mapping[str, Any], group: asyncio.TaskGroup, identity: Identity) -> None:
+        if self._is_leaving:
+            return  # the goodbye answers it
         number, payload = _id_of(message), message.get("payload")
         if not number or not isinstance(payload, dict):
             await self._end(Close.BAD_MESSAGE, "Invalid message: subscribe needs an id and a payload")
@@ -277,10 +298,15 @@ class _Connection:
 
     async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
+        task = asyncio.current_task()
         try:
             request = await self._endpoint.request(
                 payload, self._headers, identity=identity, peer=peer_of(self._socket.scope)
             )
+            if self._endpoint.is_subscription(request):
+                if self._is_leaving:
+                    return
+                self._endless.add(task)
             async with aclosing(self._endpoint.answers(request)) as answers:
                 async for result in answers:
                     if result.is_request_error:
@@ -296,7 +322,9 @@ class _Connection:
             with suppress(WebSocketDisconnect, _Closed):
                 await self._send_errors(number, self._endpoint.refuse(error))
         finally:
-            self._operations.pop(number, None)
+            if self._operations.get(number) is task:  # else it was completed, and its id may be another's by now
+                del self._operations[number]
+            self._endless.discard(task)
             self._last_busy = asyncio.get_running_loop().time()
 
     # -- messages out --------------------------------------------------------------------------------------------------

@@ -158,6 +158,7 @@ class Settings(BaseSettings):
             key=self._root / server.tls_key,
             client_ca=None if server.tls_client_ca is None else self._root / server.tls_client_ca,
             is_client_required=server.tls_client_required,
+            hsts=server.tls_hsts,
         )
 
     @property
