@@ -137,6 +137,10 @@ class Costs:
         if self._mode == "enforce" and self.limit is not None and cost > self.limit:
             raise OperationTooExpensive(estimated=cost, limit=self.limit)
 
+    def price(self, operation: Operation, variables: Mapping[str, Any]) -> int:
+        """Points of a client's rate: what it is estimated to cost, or one where nothing is estimated. Raises: RequestError."""
+        return 1 if self._mode is None else self.of(operation, variables).total
+
     def as_json(self, operation: Operation, variables: Mapping[str, Any]) -> dict[str, int | None]:
         """What a client is shown that asks for it."""
         cost = self.of(operation, variables)

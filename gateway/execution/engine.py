@@ -22,7 +22,7 @@ from graphql import (
 )
 from msgspec.structs import replace
 
-from ..admission import Admission, Rank
+from ..admission import WITHOUT_LIMITS, Admission, Clients, Rank
 from ..clock import Clock, Deadline, Instant, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph, event_id_of
@@ -100,6 +100,7 @@ class Engine:
         sagas: Host | None = None,
         scopes: SagaScopes = SagaScopes(),
         secret_keys: KeyRing | None = None,
+        clients: Clients = WITHOUT_LIMITS,
         is_strained: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_strained`: whether queries should leave out what they can do without."""
@@ -107,6 +108,7 @@ class Engine:
         self.documents = documents
         self.plans = plans
         self.admission = admission
+        self.clients = clients
         self.results = Results(telemetry)
         self.polls = Polls(loaders, clock=clock)
         self._loaders = loaders
@@ -138,17 +140,23 @@ class Engine:
         """Permit, document, run, shape."""
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
             started, kind, name = self._clock.now(), "unknown", None
+            visit = self.clients.operation(request.client, request.identity)
             try:
                 rank = self._rank(request)
-                async with self.admission.permit(
-                    rank, client=request.client, deadline=self._patience(request, started)
-                ):
-                    operation = self.documents.operation(request.text, request.operation_name).at_once
-                    kind, name = operation.kind.value, operation.name
-                    _describe(span, operation)
-                    ensure_permitted(operation, request, self.graph)
-                    self.costs.ensure_affordable(operation, request.variables)
-                    result = await self._run(operation, request, since=started)
+                with visit:
+                    async with self.admission.permit(
+                        rank, client=request.client, deadline=self._patience(request, started)
+                    ):
+                        operation = self.documents.operation(request.text, request.operation_name).at_once
+                        kind, name = operation.kind.value, operation.name
+                        _describe(span, operation)
+                        ensure_permitted(operation, request, self.graph)
+                        self.costs.ensure_affordable(operation, request.variables)
+                        if visit.is_priced:
+                            await visit.charge(self.costs.price(operation, request.variables))
+                        result = await self._run(operation, request, since=started)
+                if visit.quota is not None:
+                    result = replace(result, quota=visit.quota)
             except GatewayError as error:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
@@ -201,6 +209,7 @@ class Engine:
         try:
             operation = self.documents.operation(request.text, request.operation_name)
         except GatewayError as error:
+            self.clients.toll(request.client, request.identity)
             yield self.results.refused(error)
             return
         results: AsyncGenerator[GraphQLResult]
@@ -222,14 +231,18 @@ class Engine:
             started = self._clock.now()
             ctx = self._context(operation, request, since=started)
             parts = Parts(self.results, ctx, request.incremental)
+            visit = self.clients.operation(request.client, request.identity)
             try:
                 rank = self._rank(request)
-                async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
-                    ensure_permitted(operation, request, self.graph)
-                    self.costs.ensure_affordable(operation.at_once, request.variables)
-                    async with aclosing(self._payloads(operation, request, ctx)) as payloads:
-                        while (payload := await next_within(ctx.deadline, payloads)) is not None:
-                            await _give(parts.shaped(payload), give)
+                with visit:
+                    async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
+                        ensure_permitted(operation, request, self.graph)
+                        self.costs.ensure_affordable(operation.at_once, request.variables)
+                        if visit.is_priced:
+                            await visit.charge(self.costs.price(operation.at_once, request.variables))
+                        async with aclosing(self._payloads(operation, request, ctx)) as payloads:
+                            while (payload := await next_within(ctx.deadline, payloads)) is not None:
+                                await _give(parts.shaped(payload), give)
             except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
                 await _give(parts.ended(error), give)
             finally:
@@ -247,11 +260,15 @@ class Engine:
     async def _events(
         self, operation: Operation, request: GraphQLRequest, begun: Callable[[], None]
     ) -> AsyncGenerator[GraphQLResult]:
-        """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""
+        """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it. What it costs
+        the client owes, and is not refused: who has not asked for it cannot ask for less."""
         ctx = self._context(operation, request, deadline=Deadline())
+        visit = self.clients.subscription(request.client, request.identity)
         try:
-            with self.admission.stream():
+            with visit, self.admission.stream():
                 self.costs.ensure_affordable(operation, request.variables)
+                points = self.costs.price(operation, request.variables) if visit.is_priced else 0
+                await visit.charge(points)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
@@ -260,6 +277,7 @@ class Engine:
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
                         yield await self._answer_event(operation, request, event)
+                        visit.owe(points)  # by whoever is told, and does not ask
         except GatewayError as error:
             yield self.results.refused(error)
         except Exception as error:  # the author's stream, or a bug of ours: masked, logged, and told to the client

@@ -308,7 +308,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: graph, server, operation, streams, overload, services, discovery, sagas, shared, identity, telemetry"
+            "known here: graph, server, operation, streams, overload, limits, services, discovery, sagas, shared, identity, "
+            "telemetry"
         ),
     ]
 
