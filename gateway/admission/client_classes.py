@@ -63,5 +63,13 @@ class ClientClasses:
     @property
     def are_limits(self) -> bool:
         """Whether anybody has any."""
-        every = (self.usual, *(each.limits for each in self.named), *filter(None, [self.anonymous]))
-        return any(each != ClientClass(name=each.name) for each in every)
+        return any(each != ClientClass(name=each.name) for each in self._all)
+
+    @property
+    def are_rates(self) -> bool:
+        """Whether anybody has a rate."""
+        return any(each.rate is not None for each in self._all)
+
+    @property
+    def _all(self) -> Sequence[ClientClass]:
+        return (self.usual, *(each.limits for each in self.named), *([self.anonymous] if self.anonymous else ()))

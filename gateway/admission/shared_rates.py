@@ -1,15 +1,17 @@
-"""What each client has taken, in a store that all processes and gateways share: one script, one round trip.
+"""What each client has taken, in a store that all processes and gateways share: one script, one round trip an operation.
 
 Invariants: the time is the store's, so that workers' clocks do not matter; a key is gone when a whole burst is there again; who a
 client is does not stand in the store in plain, though whoever can read it can find out an address by trying all; whoever can write
 there can give a client more, and nothing worse.
-While the store cannot be reached each process goes by its own memory, from what was last known of a client, or refuses: as it is
-declared. State: that memory, and how many ask at once, per process; the rest belongs to the fleet.
+What an operation cost more or less than was taken goes with the client's next one, so that it costs no question of its own: the
+store is behind by one operation a process. While it cannot be reached each process goes by its own memory, or refuses: as declared.
+State, per process: what was last known of clients, what they owe, how many ask at once; the rest belongs to the fleet.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Hashable
 from hashlib import blake2b
 from typing import Literal
@@ -24,29 +26,29 @@ from .rate import SLACK, RateLimit, Verdict
 WhenUnreachable = Literal["open", "closed"]
 
 AT_ONCE = 32
-"""Questions under way; the next wait, as long as for the store itself. Half of what the store takes: the rest is for documents."""
+"""Questions under way; the next ones wait, as long as for the store itself. Half of what the store takes: the rest is for
+documents."""
 
 SCRIPT = Script(
     f"""
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local worth, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local worth, window, owed = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local arrival = tonumber(redis.call('GET', KEYS[1])) or 0
-local ahead = math.min(math.max(0, arrival - now), 2 * window)
-if ARGV[3] == 'take' and ahead + worth > window + {SLACK:.9f} then
-  return {{0, string.format('%.17g', ahead)}}
-end
-ahead = math.min(math.max(0, ahead + worth), 2 * window)
-if ahead > 0 then
+local function within(ahead) return math.min(math.max(0, ahead), 2 * window) end
+local ahead = within(within(arrival - now) + owed)
+local taken = ahead + worth <= window + {SLACK:.9f}
+if taken then ahead = ahead + worth end
+if ahead > 0 and (taken or owed ~= 0) then
   redis.call('SET', KEYS[1], string.format('%.17g', now + ahead), 'PX', string.format('%.0f', math.ceil(ahead * 1000)))
-else
+elseif ahead == 0 then
   redis.call('DEL', KEYS[1])
 end
-return {{1, string.format('%.17g', ahead)}}
+return {{taken and 1 or 0, string.format('%.17g', ahead)}}
 """
 )
-"""KEYS: of the client. ARGV: what the points are worth and what the burst is, in seconds; "take", or "settle" which never refuses.
-Returns whether it was taken, and how far ahead the client then is. As in `rate.py`, which says why."""
+"""KEYS: of the client. ARGV, in seconds: what the points are worth, the burst, and what is owed or given back besides.
+Returns whether they were taken, and how far ahead the client then is. As in `rate.py`, which says why."""
 
 
 class SharedRates:
@@ -58,14 +60,14 @@ class SharedRates:
         """`among`: the workers of this machine, each of which has a part of the rate while it goes by its own memory."""
         self._store = store
         self._is_closed = when_unreachable == "closed"
-        self._clock = clock
         self._known = MemoryRates(clock)
         self._own = MemoryRates(clock, among=among)
+        self._owed: OrderedDict[Hashable, int] = OrderedDict()
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._outcomes = Children(telemetry.metrics.client_limits)
 
     def __repr__(self) -> str:
-        return f"<SharedRates of {len(self._known)}/{MAX_CLIENTS} clients, {self._store!r}>"
+        return f"<SharedRates, {self._known!r} known, {self._own!r} without the store>"
 
     def look(self, client: Hashable, limit: RateLimit) -> Verdict:
         """Whether the client had anything left when this process was last told. Asks nobody: who is refused costs the store
@@ -74,37 +76,45 @@ class SharedRates:
 
     async def take(self, client: Hashable, limit: RateLimit, *, points: int) -> Verdict:
         """Take so many points, if they are there. Raises: RateLimitUnavailable."""
+        owed = self._owed.pop(client, 0)
         try:
-            is_taken, ahead = await self._asked(client, limit, points)
+            is_taken, ahead = await self._asked(client, limit, points=points, owed=owed)
         except StoreUnavailable as error:
-            return self._by_own_memory(client, limit, points=points, reason=error)
+            self._own.settle(client, limit, points=owed)
+            return self._without(client, limit, points=points, reason=error)
         self._known.believe(client, ahead)
-        if is_taken:
-            return Verdict(True, ahead)
-        return Verdict(False, ahead, ahead + limit.worth(points) - limit.window)
+        if client in self._owed:  # since it was asked
+            self._known.settle(client, limit, points=self._owed[client])
+        return Verdict(is_taken, ahead, 0.0 if is_taken else ahead + limit.worth(points) - limit.window)
 
     def settle(self, client: Hashable, limit: RateLimit, *, points: int) -> None:
-        """While nobody waits; if the store cannot be asked, what was too much or too little is forgotten."""
+        """Take so many points whether they are there or not; give them back, if they are below zero. The store hears of it with the
+        client's next question from here."""
         self._known.settle(client, limit, points=points)
-        key, arguments = self._key(client), _arguments(limit, points)
-        self._store.later("settle", lambda to: to.run(SCRIPT, key, *arguments, "settle"))
+        self._owed[client] = self._owed.get(client, 0) + points
+        self._owed.move_to_end(client)
+        if len(self._owed) > MAX_CLIENTS:
+            self._owed.popitem(last=False)
 
-    async def _asked(self, client: Hashable, limit: RateLimit, points: int) -> tuple[bool, float]:
+    async def _asked(self, client: Hashable, limit: RateLimit, *, points: int, owed: int) -> tuple[bool, float]:
         """Raises: StoreUnavailable."""
-        key, arguments = self._key(client), _arguments(limit, points)
+        key, arguments = (
+            self._key(client),
+            [repr(each) for each in (limit.worth(points), limit.window, limit.worth(owed))],
+        )
         try:
             async with asyncio.timeout(self._store.timeout):
                 await self._asking.acquire()
         except TimeoutError as error:
             raise StoreUnavailable(f"{AT_ONCE} questions are under way") from error
         try:
-            said = await self._store.ask("take", lambda to: to.run(SCRIPT, key, *arguments, "take"))
+            is_taken, ahead = await self._store.ask("take", lambda to: to.run(SCRIPT, key, *arguments))
         finally:
             self._asking.release()
-        is_taken, ahead = said
         return bool(int(is_taken)), float(ahead)
 
-    def _by_own_memory(self, client: Hashable, limit: RateLimit, *, points: int, reason: StoreUnavailable) -> Verdict:
+    def _without(self, client: Hashable, limit: RateLimit, *, points: int, reason: StoreUnavailable) -> Verdict:
+        """The store could not be asked. Raises: RateLimitUnavailable."""
         if self._is_closed:
             self._outcomes[limit.name, "unreachable_closed"].inc()
             raise RateLimitUnavailable(
@@ -115,7 +125,3 @@ class SharedRates:
 
     def _key(self, client: Hashable) -> str:
         return f"{self._store.prefix}rate:{blake2b(repr(client).encode(), digest_size=16).hexdigest()}"
-
-
-def _arguments(limit: RateLimit, points: int) -> tuple[str, str]:
-    return repr(limit.worth(points)), repr(limit.window)

@@ -63,12 +63,14 @@ class Responses:
         told = [*self._always[media_type]]
         if status >= 400:
             told += refusal(result.status, method, headers, later=result.retry_after)
+            told += quota_headers(result.quota)
         elif result.freshness is not None and method in READING:
             tag = tag_of(body, media_type, coding)
             told = self._kept(result.freshness, media_type, tag)
             if is_known(tag, headers.get("if-none-match")):
-                return Response(NOT_MODIFIED, told + quota_headers(result.quota), b"")
-        told += quota_headers(result.quota)
+                return Response(NOT_MODIFIED, told, b"")
+        else:  # what may be kept is told to others, too
+            told += quota_headers(result.quota)
         if coding is not None:
             told.append((b"content-encoding", coding.name.encode()))
             body = await compressed(body, coding)

@@ -52,6 +52,12 @@ class ClientClassSettings(_ClassLimits):
     limited: bool = True
     """Whether they have limits at all."""
 
+    @model_validator(mode="after")
+    def _free_means_free(self) -> Self:
+        if not self.limited and any(getattr(self, field) is not None for field in _ClassLimits.model_fields):
+            raise ValueError("limited is off, and it has limits: leave one or the other out")
+        return self
+
     @property
     def names_somebody(self) -> bool:
         return not (self.scope is self.tenant is self.subject is None)
@@ -101,9 +107,12 @@ class LimitSettings(_ClassLimits):
     @model_validator(mode="after")
     def _limits_are_possible(self) -> Self:
         """Raises: ValueError, as the limits themselves do."""
-        client_classes = self.client_classes
-        if self.shared and not client_classes.are_limits:
-            raise ValueError("shared is on, and nothing has a rate: give one, or leave shared out")
+        classes = self.client_classes
+        if not classes.are_rates:
+            if self.shared:
+                raise ValueError("shared is on, and nothing has a rate: give one, or leave shared out")
+            if self.burst is not None:
+                raise ValueError("burst is given, and nothing has a rate: give one, or leave burst out")
         return self
 
     @property
