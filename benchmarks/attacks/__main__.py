@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
+from benchmarks.attacks import limits
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
 from benchmarks.figures import Figure, at_most, run
 from benchmarks.processes import free_port, started
@@ -101,4 +102,4 @@ def served() -> Generator[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run("attacks", {"refusing": figures}))
+    raise SystemExit(run("attacks", {"refusing": figures, "limits": limits.figures}))

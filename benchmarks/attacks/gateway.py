@@ -1,4 +1,4 @@
-"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT`. What is measured is what it does by itself."""
+"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT [limited]`. Measured is what it does by itself."""
 
 from __future__ import annotations
 
@@ -55,12 +55,30 @@ class Query:
         return [Product(id=strawberry.ID(str(number)), name="pen", pieces=number) for number in range(first)]
 
 
-def graph_settings() -> Settings:
-    return Settings.model_validate({"server": {"graphiql": False}, "telemetry": {"log_level": "error"}})
+MODEST, GREEDY = "modest-caller", "greedy-caller"
+"""Tokens: of a caller who never reaches its limit, and of one who always has."""
 
 
-def main(port: int) -> None:
-    settings = graph_settings()
+def graph_settings(*, limited: bool = False) -> Settings:
+    return Settings.model_validate(
+        {
+            "server": {"graphiql": False},
+            "telemetry": {"log_level": "error"},
+            "identity": {"tokens": [{"token": each, "subject": each} for each in (MODEST, GREEDY)]},
+            "limits": LIMITS if limited else {},
+        }
+    )
+
+
+LIMITS = {
+    "rate": 1_000_000,
+    "concurrent_operations": 100,
+    "classes": {"greedy": {"tenant": "public", "subject": GREEDY, "rate": 0.001, "burst": 1}},
+}
+
+
+def main(port: int, *, limited: bool = False) -> None:
+    settings = graph_settings(limited=limited)
     telemetry = telemetry_of(settings)
     app = create_app(settings, build_graph(Query), telemetry=telemetry)
     serve(
@@ -74,4 +92,4 @@ def main(port: int) -> None:
 
 if __name__ == "__main__":
     collector.leave_what_is_there()
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), limited="limited" in sys.argv[2:])

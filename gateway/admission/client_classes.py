@@ -58,7 +58,10 @@ class ClientClasses:
     def of(self, identity: Identity) -> ClientClass:
         if identity.is_anonymous:
             return self.anonymous or self.usual
-        return next((each.limits for each in self.named if each.fits(identity)), self.usual)
+        for each in self.named:
+            if each.fits(identity):
+                return each.limits
+        return self.usual
 
     @property
     def are_limits(self) -> bool:

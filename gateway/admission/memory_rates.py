@@ -24,6 +24,8 @@ class MemoryRates:
         self._clock = clock
         self._among = among
         self._max = max_clients
+        self._parts: dict[RateLimit, RateLimit] = {}
+        """As many as there are classes."""
         self._arrivals: OrderedDict[Hashable, Instant] = OrderedDict()
 
     def __len__(self) -> int:
@@ -37,10 +39,10 @@ class MemoryRates:
         arrival = self._arrivals.get(client)
         if arrival is None:
             return Verdict(True, 0.0)
-        limit = limit.divided(self._among)
+        limit = self._part(limit)
         ahead = ahead_of(self._clock.now(), arrival, limit)
-        found = taken(ahead, points=1, limit=limit)
-        return Verdict(found.is_allowed, ahead, found.wait)
+        is_allowed, _, wait = taken(ahead, points=1, limit=limit)
+        return Verdict(is_allowed, ahead, wait)
 
     async def take(self, client: Hashable, limit: RateLimit, *, points: int) -> Verdict:
         """Take so many points, if they are there."""
@@ -48,20 +50,29 @@ class MemoryRates:
 
     def taken(self, client: Hashable, limit: RateLimit, *, points: int) -> Verdict:
         """`take`, at once."""
-        now, limit = self._clock.now(), limit.divided(self._among)
+        now, limit = self._clock.now(), self._part(limit)
         verdict = taken(ahead_of(now, self._arrivals.get(client), limit), points=points, limit=limit)
         self._keep(client, now, verdict.ahead)
         return verdict
 
     def settle(self, client: Hashable, limit: RateLimit, *, points: int) -> None:
         """Take so many points whether they are there or not; give them back, if they are below zero."""
-        now, limit = self._clock.now(), limit.divided(self._among)
+        now, limit = self._clock.now(), self._part(limit)
         ahead = ahead_of(now, self._arrivals.get(client), limit)
         self._keep(client, now, settled(ahead, points=points, limit=limit))
 
     def believe(self, client: Hashable, ahead: float) -> None:
         """Somebody who knows better says how things stand."""
         self._keep(client, self._clock.now(), ahead)
+
+    def _part(self, limit: RateLimit) -> RateLimit:
+        """What this process has of it."""
+        if self._among == 1:
+            return limit
+        part = self._parts.get(limit)
+        if part is None:
+            part = self._parts[limit] = limit.divided(self._among)
+        return part
 
     def _keep(self, client: Hashable, now: Instant, ahead: float) -> None:
         if not ahead:

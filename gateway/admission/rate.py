@@ -9,8 +9,9 @@ Pure: told the time. Source: ITU-T I.371 (GCRA, as virtual scheduling); `shared_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, floor, isfinite
+from typing import NamedTuple
 
 from ..clock import Instant
 from ..errors import Quota
@@ -32,22 +33,20 @@ class RateLimit:
     """Points of cost a second."""
     burst: int
     """Points that may be taken at once, after a rest."""
+    window: float = field(init=False)
+    """Seconds in which the rate brings a whole burst."""
 
     def __post_init__(self) -> None:
         if not (isfinite(self.rate) and self.rate > 0):
             raise ValueError(f"rate is {self.rate:g}: it must be above zero; leave it out for no limit")
         if self.burst < 1:
             raise ValueError(f"burst is {self.burst}: it must be at least 1, else nothing is ever served")
+        object.__setattr__(self, "window", self.burst / self.rate)
         if self.window > LONGEST:
             raise ValueError(
                 f"burst is {self.burst} and rate {self.rate:g} a second: a client that has taken all would wait "
                 f"{self.window:.0f} s, and {LONGEST} are the most; take a higher rate or a smaller burst"
             )
-
-    @property
-    def window(self) -> float:
-        """Seconds in which the rate brings a whole burst."""
-        return self.burst / self.rate
 
     def worth(self, points: float) -> float:
         """Seconds in which the rate brings so many points."""
@@ -56,14 +55,11 @@ class RateLimit:
     def divided(self, among: int) -> RateLimit:
         """What one of so many has who do not know of one another. The burst is not divided: what is served at all must not depend
         on their number."""
-        if among == 1:
-            return self
         rate = max(self.rate / among, self.burst / LONGEST)
         return RateLimit(name=self.name, rate=rate, burst=self.burst)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether something was taken, and how things stand then. `ahead`: seconds until a whole burst is there again."""
 
     is_allowed: bool

@@ -62,7 +62,7 @@ async def test_whoever_has_no_limit_is_told_of_none() -> None:
 async def test_what_is_left_is_not_told_in_an_answer_that_others_may_be_given() -> None:
     async with depot(configured=depot_settings(limits={"rate": 1, "burst": 3})) as gateway:
         headers = {"accept": "application/graphql-response+json"}
-        text = '{ node(id: "%s") { ... on Parcel { weight } } }' % ID
+        text = f'{{ node(id: "{ID}") {{ ... on Parcel {{ weight }} }} }}'
         kept = await gateway.request("GET", "/graphql", query={"query": text}, headers=headers)
         posted = await gateway.execute(text)
     assert kept.headers["cache-control"].startswith("public")
