@@ -219,6 +219,28 @@ async def test_over_a_websocket_an_operation_is_refused_and_the_connection_goes_
 
 
 @in_virtual_time
+async def test_over_a_websocket_what_cannot_be_served_costs_something_and_is_not_read_when_nothing_is_left() -> None:
+    unread = {"query": 7}
+    for payload, code in ((unread, "BAD_REQUEST"), ({"query": "{ nothing }"}, "GRAPHQL_VALIDATION_FAILED")):
+        async with shop(limits={"rate": 1, "burst": 2}) as gateway, connected(gateway.app) as socket:
+            await socket.introduce()
+            codes = []
+            for number, sent in enumerate([payload, payload, unread]):
+                await socket.send(id=str(number), type="subscribe", payload=sent)
+                codes.append((await socket.receive())["payload"][0]["extensions"]["code"])
+        assert codes == [code, code, LIMITED]
+
+
+@in_virtual_time
+async def test_a_stream_of_what_cannot_be_served_costs_something() -> None:
+    _, gateway = follower(rate=1, burst=2)
+    async with gateway:
+        wrong = 'subscription { stock(sku: "a") { nothing } }'
+        codes = [(await gateway.execute(wrong, headers={"accept": EVERYTHING})).codes[0] for _ in range(3)]
+    assert codes == ["GRAPHQL_VALIDATION_FAILED"] * 2 + [LIMITED]
+
+
+@in_virtual_time
 async def test_a_stream_is_refused_before_it_begins_where_the_client_reads_statuses() -> None:
     inventory, gateway = follower(rate=1, burst=1)
     async with gateway:

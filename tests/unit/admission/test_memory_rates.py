@@ -31,8 +31,9 @@ def test_who_has_a_whole_burst_is_not_kept() -> None:
     rates = MemoryRates(HeldClock())
     rates.taken("a", LIMIT, points=10)
     assert len(rates) == 1
-    rates.settle("a", LIMIT, points=-10)
+    rates.settle("a", LIMIT, points=-10_000)
     assert len(rates) == 0
+    assert not rates.taken("a", LIMIT, points=101).is_allowed, "what is given back never makes more than a burst"
 
 
 def test_one_of_four_processes_has_a_quarter_of_the_rate() -> None:

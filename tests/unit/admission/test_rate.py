@@ -146,6 +146,8 @@ def test_who_has_cost_more_than_was_taken_waits_for_it() -> None:
     assert client.take(1).wait == pytest.approx(5.1)
     client.settle(+1_000_000)
     assert client.take(100).wait == pytest.approx(20.0), "a burst is the most that is owed"
+    client.rest(20.0)
+    assert client.take(100).is_allowed
 
 
 def test_a_clock_that_was_set_back_locks_nobody_out_for_longer_than_two_bursts() -> None:

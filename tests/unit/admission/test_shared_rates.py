@@ -109,6 +109,16 @@ async def test_open_goes_by_the_process_s_own_memory_at_its_part_of_the_rate() -
 
 
 @in_virtual_time
+async def test_what_is_owed_is_not_forgotten_because_the_store_cannot_hear_of_it() -> None:
+    one = Process()
+    one.client.trouble = ConnectionError()
+    one.rates.settle(CLIENT, LIMIT, points=60)
+    assert await one.take(40)
+    assert not await one.take(1)
+    await one.store.close()
+
+
+@in_virtual_time
 async def test_closed_refuses_what_cannot_be_counted_and_says_that_it_may_be_tried_again() -> None:
     one = Process(when_unreachable="closed")
     one.client.trouble = ConnectionError()
