@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from .admission import WITHOUT_LIMITS, Admission, Clients, LimitedClients, MemoryRates, Pressure, SharedRates
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
+from .documents import documents_of
 from .edge import (
     Compression,
     Doorstep,
@@ -41,8 +42,7 @@ from .edge import (
     signal_route,
 )
 from .execution import Engine
-from .execution.costing import CALL
-from .execution.document import Documents
+from .execution.cost import CALL
 from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
@@ -233,17 +233,7 @@ def compose(
     operation = settings.operation
     shared = _shared(settings, store, telemetry=telemetry, clock=clock, random=random)
     clients = _clients(settings, shared, telemetry=telemetry, clock=clock)
-    documents = Documents(
-        graph.core,
-        max_entries=operation.documents,
-        max_tokens=operation.max_tokens,
-        metrics=telemetry.metrics,
-        is_incremental=operation.incremental,
-        max_deferrals=operation.max_deferrals,
-        bounds=operation.bounds,
-        introspection=operation.introspection,
-        suggestions=operation.suggestions,
-    )
+    documents = documents_of(operation, graph.core, metrics=telemetry.metrics)
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
     engine = Engine(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from .execution.explaining import Explanation
     from .graph import Graph
-    from .settings import Settings
+    from .settings import OperationSettings, Settings
     from .siblings import Siblings
     from .supervisor import Part
     from .telemetry import Log
@@ -172,7 +172,7 @@ def explain(
     with told(context):
         settings = settings_of(config)
         explanation = _explanation(settings, file, operation=operation, variables=variables)
-        _print(_as_text(explanation, as_json=as_json))
+        _print(_as_text(explanation, settings.operation, as_json=as_json))
 
 
 @app.command()
@@ -498,13 +498,18 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
 def _explanation(settings: Settings, file: str, *, operation: str | None, variables: str | None) -> Explanation:
     from graphql import OperationType
 
+    from .documents import documents_of
     from .execution.explaining import ServiceMissing, TooLarge, VariablesUnfit, explain
     from .operation_file import OperationUnreadable, read_operation, read_variables
+    from .telemetry import Metrics
+    from .trusted_documents import trusted_texts
 
     graph, limits = _graph(settings), settings.operation
+    documents = documents_of(limits, graph.core, metrics=Metrics())
+    trusted = frozenset[str]() if settings.trusted is None else trusted_texts(settings.trusted)
     try:
         given = read_variables(variables)
-        chosen = read_operation(graph.core, file, operation, max_tokens=limits.max_tokens)
+        chosen = read_operation(documents, file, operation, trusted=trusted)
         is_write = chosen.kind is OperationType.MUTATION
         return explain(
             graph,
@@ -522,7 +527,7 @@ def _explanation(settings: Settings, file: str, *, operation: str | None, variab
         raise Refused([str(error)], exit_code=INVALID) from error
 
 
-def _as_text(explanation: Explanation, *, as_json: bool) -> str:
+def _as_text(explanation: Explanation, limits: OperationSettings, *, as_json: bool) -> str:
     if as_json:
         from .execution.explaining import as_json as plain
 
@@ -533,7 +538,7 @@ def _as_text(explanation: Explanation, *, as_json: bool) -> str:
     if not console.is_terminal:
         console.width = WIDTH
     with console.capture() as captured:
-        console.print(explained(explanation))
+        console.print(explained(explanation, max_cost=limits.max_cost, is_enforced=limits.cost == "enforce"))
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

@@ -64,10 +64,7 @@ class Visit:
         """Before it is run. Raises: RateLimited, RateLimitUnavailable; OperationTooExpensive beyond the burst."""
 
     def settle(self, points: int) -> None:
-        """It has cost so much in the end."""
-
-    def owe(self, points: int) -> None:
-        """It costs so much more, which nobody refuses: it is under way."""
+        """It has cost so much in the end; an event of a subscription, so much besides, which nobody refuses: it is under way."""
 
 
 UNLIMITED = Visit()
@@ -196,12 +193,13 @@ class _Limited(Visit):
             self._charged = points
 
     def settle(self, points: int) -> None:
-        if self._charged and points != self._charged:
-            self.owe(points - self._charged)
+        if self._charged:
+            points = max(1, points)
+            self._owe(points - self._charged)
             self._charged = points
 
-    def owe(self, points: int) -> None:
-        if self._of.rate is not None:
+    def _owe(self, points: int) -> None:
+        if points and self._of.rate is not None:
             self._limits.settle(self._client, self._of.rate, points)
 
     def _left_by(self, error: BaseException | None) -> None:
@@ -223,6 +221,9 @@ class _Operation(_Limited):
 
 class _Subscription(_Limited):
     __slots__ = ()
+
+    def settle(self, points: int) -> None:
+        self._owe(max(1, points))
 
     def __enter__(self) -> None:
         self._limits.enter_subscription(self._client, self._of)

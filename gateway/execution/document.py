@@ -52,12 +52,13 @@ _ENTANGLED = "the document is too entangled to be validated: select each field o
 
 
 class DocumentRejected(RequestError):
-    """The document cannot be executed; `errors` carry their locations, `reason` their common code."""
+    """The document cannot be executed; `errors` carry their locations, `reason` their common code, `setting` names the bound."""
 
-    def __init__(self, reason: type[RequestError], errors: list[GraphQLError]) -> None:
+    def __init__(self, reason: type[RequestError], errors: list[GraphQLError], *, setting: str | None = None) -> None:
         super().__init__(errors[0].message)
         self.reason = reason
         self.errors = errors
+        self.setting = setting
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -165,10 +166,14 @@ class Documents:
 
     def keep(self, text: str) -> Operations:
         """Its operations, kept for good: for documents of the operator's own. Raises: DocumentRejected."""
-        entry = self._read(text, is_trusted=True)
+        entry = self._kept[text] = self.read(text, is_trusted=True)
+        return entry
+
+    def read(self, text: str, *, is_trusted: bool = False) -> Operations:
+        """Its operations, not kept. A document that is trusted has no bounds. Raises: DocumentRejected."""
+        entry = self._read(text, is_trusted=is_trusted)
         if isinstance(entry, DocumentRejected):
             raise entry
-        self._kept[text] = entry
         return entry
 
     def _remember(self, text: str, holds: Operations | DocumentRejected) -> None:
@@ -196,7 +201,8 @@ class Documents:
             return _beyond(excess)
         asked = [] if self._introspection else introspections(document)
         if asked:
-            return DocumentRejected(Forbidden, [GraphQLError("the schema cannot be asked for here", asked)])
+            errors = [GraphQLError("the schema cannot be asked for here", asked)]
+            return DocumentRejected(Forbidden, errors, setting="operation.introspection")
         return None
 
     def _validated(self, document: DocumentNode, *, is_trusted: bool) -> Operations | DocumentRejected:
@@ -224,7 +230,7 @@ class Documents:
         said = (
             f"an operation has {most} @defer and @stream, more than {self._max_deferrals}: defer fewer and larger parts"
         )
-        return DocumentRejected(ValidationFailed, [GraphQLError(said)])
+        return DocumentRejected(ValidationFailed, [GraphQLError(said)], setting="operation.max_deferrals")
 
     def __repr__(self) -> str:
         kept = f", {len(self._kept)} kept" if self._kept else ""
@@ -236,8 +242,10 @@ def _weight(entry: _Entry) -> int:
 
 
 def _beyond(excess: Excess) -> DocumentRejected:
-    reason = ParseFailed if excess.bound == "tokens" else ValidationFailed
-    return DocumentRejected(reason, [GraphQLError(str(excess))])
+    is_of_tokens = excess.bound == "tokens"
+    reason = ParseFailed if is_of_tokens else ValidationFailed
+    setting = "operation.max_tokens" if is_of_tokens else f"operation.bounds.{excess.bound}"
+    return DocumentRejected(reason, [GraphQLError(str(excess))], setting=None if excess.bound == "circle" else setting)
 
 
 def _told(error: GraphQLError) -> GraphQLError:

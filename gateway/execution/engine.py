@@ -22,7 +22,7 @@ from graphql import (
 )
 from msgspec.structs import replace
 
-from ..admission import WITHOUT_LIMITS, Admission, Clients, Rank
+from ..admission import WITHOUT_LIMITS, Admission, Clients, Rank, Visit
 from ..clock import Clock, Deadline, Instant, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph, event_id_of
@@ -31,7 +31,8 @@ from ..sagas import Host, KeyRing
 from ..services import Priority, Services
 from ..services.timers import Timers
 from ..telemetry import Children, Span, SpanKind, Telemetry
-from .costing import CostMode, Costs
+from .cost import Cost
+from .costing import CostMode, Costs, actual_of
 from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
@@ -130,10 +131,9 @@ class Engine:
         self.costs = Costs(
             limit=limits.max_cost,
             mode=limits.cost,
+            slicing=graph.slicing,
             metrics=telemetry.metrics,
-            explained=lambda operation, variables: self._explainer.explanation(
-                operation, variables, deadline=limits.granted(operation.kind, None)
-            ),
+            formula=self._explainer.cost_formula,
         )
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
@@ -151,10 +151,8 @@ class Engine:
                         kind, name = operation.kind.value, operation.name
                         _describe(span, operation)
                         ensure_permitted(operation, request, self.graph)
-                        self.costs.ensure_affordable(operation, request.variables)
-                        if visit.is_priced:
-                            await visit.charge(self.costs.price(operation, request.variables))
-                        result = await self._run(operation, request, since=started)
+                        charged = await self._charge(operation, request, span, visit)
+                        result = await self._run(operation, request, charged, span=span, visit=visit, since=started)
                 if visit.quota is not None:
                     result = replace(result, quota=visit.quota)
             except GatewayError as error:
@@ -232,20 +230,20 @@ class Engine:
             ctx = self._context(operation, request, since=started)
             parts = Parts(self.results, ctx, request.incremental)
             visit = self.clients.operation(request.client, request.identity)
+            charged: Cost | None = None
             try:
                 rank = self._rank(request)
                 with visit:
                     async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
                         ensure_permitted(operation, request, self.graph)
-                        self.costs.ensure_affordable(operation.at_once, request.variables)
-                        if visit.is_priced:
-                            await visit.charge(self.costs.price(operation.at_once, request.variables))
+                        charged = await self._charge(operation.at_once, request, span, visit)
                         async with aclosing(self._payloads(operation, request, ctx)) as payloads:
                             while (payload := await next_within(ctx.deadline, payloads)) is not None:
                                 await _give(parts.shaped(payload), give)
             except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
                 await _give(parts.ended(error), give)
             finally:
+                self._settle(ctx, charged, span, visit)
                 await ctx.loads.close()
             lasted = Seconds(self._clock.now() - started)
             self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
@@ -266,9 +264,7 @@ class Engine:
         visit = self.clients.subscription(request.client, request.identity)
         try:
             with visit, self.admission.stream():
-                self.costs.ensure_affordable(operation, request.variables)
-                points = self.costs.price(operation, request.variables) if visit.is_priced else 0
-                await visit.charge(points)
+                charged = await self._charge(operation, request, None, visit)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
@@ -276,8 +272,7 @@ class Engine:
                 begun()
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
-                        yield await self._answer_event(operation, request, event)
-                        visit.owe(points)  # by whoever is told, and does not ask
+                        yield await self._answer_event(operation, request, event, charged, visit)
         except GatewayError as error:
             yield self.results.refused(error)
         except Exception as error:  # the author's stream, or a bug of ours: masked, logged, and told to the client
@@ -300,9 +295,11 @@ class Engine:
         source = create_source_event_stream(executor)
         return await source if inspect.isawaitable(source) else source
 
-    async def _answer_event(self, operation: Operation, request: GraphQLRequest, event: Any) -> GraphQLResult:
-        with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace):
-            result = await self._run(operation, request, root=event)
+    async def _answer_event(
+        self, operation: Operation, request: GraphQLRequest, event: Any, charged: Cost | None, visit: Visit
+    ) -> GraphQLResult:
+        with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace) as span:
+            result = await self._run(operation, request, charged, span=span, visit=visit, root=event)
         event_id = event_id_of(event)
         return result if event_id is None else replace(result, event_id=event_id)
 
@@ -325,12 +322,39 @@ class Engine:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
+    async def _charge(
+        self, operation: Operation, request: GraphQLRequest, span: Span | None, visit: Visit
+    ) -> Cost | None:
+        """The one place where the estimated cost is known before anything is called; of a subscription, that of an event.
+
+        None where nobody wants to know. Raises: OperationTooExpensive; RequestError; as `Visit.charge`.
+        """
+        estimate = self.costs.charge(operation, request.variables, span)
+        if visit.is_priced:
+            await visit.charge(self.costs.points(estimate))
+        if estimate is None and request.tells_cost:
+            return self.costs.estimate(operation, request.variables)
+        return estimate
+
+    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span, visit: Visit) -> None:
+        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has."""
+        actual = self.costs.settle(ctx.loads.reading.spent, charged, span)
+        if visit.is_priced:
+            visit.settle(self.costs.points(actual))
+
     async def _run(
-        self, operation: Operation, request: GraphQLRequest, *, root: Any = None, since: Instant | None = None
+        self,
+        operation: Operation,
+        request: GraphQLRequest,
+        charged: Cost | None,
+        *,
+        span: Span,
+        visit: Visit,
+        root: Any = None,
+        since: Instant | None = None,
     ) -> GraphQLResult:
-        """`since`: when the request arrived; None: now."""
+        """`charged`: its estimated cost, if anybody wants to know. `since`: when the request arrived; None: now."""
         explanation = self._explanation(operation, request) if request.is_explained else None
-        cost = self.costs.as_json(operation, request.variables) if request.tells_cost else None
         ctx = self._context(operation, request, since=since)
         found = self.plans.find(operation, request.variables)
         try:
@@ -343,7 +367,8 @@ class Engine:
                 run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
                 finished = await run.result()
             result = self.results.executed(finished, ctx)
-            if cost is not None:
+            if request.tells_cost and charged is not None:
+                cost = self.costs.as_json(charged, actual_of(ctx.loads.reading.spent, charged))
                 result = replace(result, extensions={**result.extensions, "cost": cost})
             recording = ctx.loads.reading.recording
             if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
@@ -353,9 +378,11 @@ class Engine:
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
-            explained = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
+            actual = actual_of(ctx.loads.reading.spent, explanation.cost)
+            explained = measured(explanation, recording, ctx.begun or {}, cost=actual, not_compiled=why_not)
             return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
+            self._settle(ctx, charged, span, visit)
             await ctx.loads.close()
 
     def _explanation(self, operation: Operation, request: GraphQLRequest) -> Explanation:

@@ -36,12 +36,12 @@ class OperationSettings(Concern):
     bounds: Annotated[Bounds, AsWritten()] = Bounds()
     """What a document may have: [operation.bounds]."""
     cost: CostMode | None = None
-    """Whether what operations cost is estimated before they run: "measure" counts it (`sagaql_operation_estimated_cost`),
-    "enforce" also refuses what costs more than `max_cost`. None: only where a client asks (`extensions: {cost: true}`), and
-    nothing is refused."""
+    """Whether what operations cost is estimated before they run: "measure" counts it, and what they really took
+    (`sagaql_operation_cost`); "enforce" also refuses what costs more than `max_cost`. None: only where a client asks
+    (`extensions: {cost: true}`), and nothing is refused."""
     max_cost: Positive | None = None
-    """What an operation may be estimated to cost: 10 for a call to a service, 1 for an object. More is OPERATION_TOO_EXPENSIVE.
-    None: no bound; it depends on the graph, so measure before you set it."""
+    """What an operation may be estimated to cost: 10 for a call to a service, 1 for an object, and what its fields are declared to
+    cost. More is OPERATION_TOO_EXPENSIVE. None: no bound; it depends on the graph, so measure before you set it."""
     introspection: bool = True
     """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
     suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
