@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from .admission import Admission, Pressure
+from .admission import WITHOUT_LIMITS, Admission, Clients, LimitedClients, MemoryRates, Pressure, SharedRates
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .documents import documents_of
@@ -44,6 +44,7 @@ from .edge import (
     status_routes,
 )
 from .execution import Engine
+from .execution.cost import CALL
 from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
@@ -82,6 +83,7 @@ class Application:
     sagas: Host | None
     telemetry: Telemetry
     admission: Admission
+    clients: Clients
     pressure: Pressure
     doorstep: Doorstep
     steering: Steering
@@ -238,6 +240,8 @@ def compose(
     )
     pressure = Pressure(admission, limits=settings.overload, telemetry=telemetry)
     operation = settings.operation
+    shared = _shared(settings, store, telemetry=telemetry, clock=clock, random=random)
+    clients = _clients(settings, shared, telemetry=telemetry, clock=clock)
     documents = documents_of(operation, graph.core, metrics=telemetry.metrics)
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
@@ -261,6 +265,7 @@ def compose(
         sagas=sagas,
         scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
         secret_keys=settings.secret_keys,
+        clients=clients,
         is_strained=lambda: pressure.is_strained and settings.overload.shed_optional,
     )
     steering = Steering(
@@ -276,11 +281,12 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        clients=clients,
         pressure=pressure,
         doorstep=Doorstep(pressure.share, path=GRAPHQL_PATH.encode(), metrics=telemetry.metrics, random=random),
         steering=steering,
         trusted=trusted,
-        shared=_shared(settings, store, telemetry=telemetry, clock=clock, random=random),
+        shared=shared,
         siblings=siblings,
     )
 
@@ -302,6 +308,21 @@ def _shared(
     return SharedStore(
         client, timeout=shared.timeout, prefix=shared.prefix, telemetry=telemetry, clock=clock, jitter=random.random
     )
+
+
+def _clients(settings: Settings, shared: SharedStore | None, *, telemetry: Telemetry, clock: Clock) -> Clients:
+    """Who has limits, and where it is counted what they have taken."""
+    limits, workers = settings.limits, settings.server.workers
+    classes = limits.client_classes
+    if not classes.are_limits:
+        return WITHOUT_LIMITS
+    unread = 1 if settings.operation.cost is None else CALL
+    if shared is None or not limits.shared:
+        return LimitedClients(classes, MemoryRates(clock, among=workers), unread=unread, telemetry=telemetry)
+    rates = SharedRates(
+        shared, when_unreachable=limits.when_unreachable, among=workers, clock=clock, telemetry=telemetry
+    )
+    return LimitedClients(classes, rates, unread=unread, telemetry=telemetry)
 
 
 def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
@@ -378,6 +399,7 @@ def _endpoint(
         refuses_forged=server.csrf_prevention,
         streams=streams,
         is_draining=lambda: gateway.admission.is_draining,
+        clients=gateway.clients,
         page=GRAPHIQL_PATH if server.graphiql else None,
     )
 
@@ -399,6 +421,7 @@ def _routes(
         limits=settings.streams,
         clock=clock,
         metrics=gateway.telemetry.metrics,
+        clients=gateway.clients,
     )
     gateway.on_leave(sockets.leave)
     pages = (

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from benchmarks.attacks import tokens
+from benchmarks.attacks import limits, tokens
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
 from benchmarks.figures import Figure, at_most, run
 from benchmarks.processes import free_port, started
@@ -102,4 +102,5 @@ def served() -> Generator[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run("attacks", {"refusing": figures, "tokens": tokens.figures}))
+    measured = {"refusing": figures, "tokens": tokens.figures, "limits": limits.figures}
+    raise SystemExit(run("attacks", measured))

@@ -22,6 +22,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from ..admission import WITHOUT_LIMITS, Clients
 from ..clock import Clock, LoopClock, Seconds
 from ..errors import AuthenticationUnavailable, GatewayError, PersistedQueryNotFound, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
@@ -33,7 +34,7 @@ from .client_headers import ClientHeaders
 from .json_reading import read_json
 from .leaving import aborting
 from .origins import Origins
-from .requests import Requests, peer_of
+from .requests import Requests, client_of, peer_of
 from .streaming import FAREWELL_WITHIN, Ending
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -96,10 +97,12 @@ class GraphQLWebSocket:
         limits: StreamLimits = StreamLimits(),
         clock: Clock | None = None,
         metrics: Metrics | None = None,
+        clients: Clients = WITHOUT_LIMITS,
     ) -> None:
         self.limits = limits
         self._engine = engine
         self._authenticator = authenticator
+        self._clients = clients
         self._requests = requests
         self._origins = origins
         self._clock = clock or LoopClock()
@@ -138,12 +141,17 @@ class GraphQLWebSocket:
     async def request(
         self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity, peer: str
     ) -> GraphQLRequest:
-        """Raises: RequestError for what is no GraphQL request."""
-        given = ClientHeaders(headers.raw)
+        """Raises: RequestError for what is no GraphQL request, RateLimited for a client that has nothing left."""
+        given, client = ClientHeaders(headers.raw), client_of(identity, peer)
+        self._clients.ensure_welcome(client, identity)
         try:
-            return self._requests.read(payload, given, identity=identity, peer=peer)
-        except PersistedQueryNotFound as unknown:
-            return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
+            try:
+                return self._requests.read(payload, given, identity=identity, peer=peer)
+            except PersistedQueryNotFound as unknown:
+                return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
+        except RequestError:
+            self._clients.toll(client, identity)
+            raise
 
     def expires_in(self, identity: Identity) -> Seconds | None:
         """Seconds until the caller's credentials are no longer valid; None: they do not expire."""

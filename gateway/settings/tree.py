@@ -31,6 +31,7 @@ from .concern import AsWritten, Name, Words
 from .discovery import discovery, nowhere, reason_of, unknown
 from .graph import GraphSettings
 from .identity import IdentitySettings
+from .limits import LimitSettings
 from .operation import OperationSettings
 from .profiles import DEV, Profile, completed
 from .provenance import Provenance, provenance
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     """How long subscriptions may be silent, stalled or idle."""
     overload: Annotated[OverloadLimits, AsWritten()] = OverloadLimits()
     """What happens when there is more to do than can be done."""
+    limits: LimitSettings = LimitSettings()
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
@@ -132,6 +134,12 @@ class Settings(BaseSettings):
                 "identity.proxy is given, and no server.tls_client_ca: anybody could say what the proxy says; "
                 "name who signs the proxy's certificate"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shared_limits_have_a_store(self) -> Self:
+        if self.limits.shared and self.shared.url is None:
+            raise ValueError("limits.shared is on, and shared.url names no store: give one, or leave limits.shared out")
         return self
 
     @model_validator(mode="after")

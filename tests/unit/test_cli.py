@@ -211,6 +211,7 @@ profile = "production"
 graph = { query = "MODULE:Query", sdl = "" }
 server = { workers = 2 }
 operation = { cost = "enforce", max_cost = 100 }
+limits = { rate = 1000 }
 accepted_risks = ["operation.trusted_only"]
 [admin]
 port = 9000

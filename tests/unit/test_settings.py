@@ -309,8 +309,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: profile, graph, server, admin, operation, streams, overload, services, discovery, sagas, shared, "
-            "identity, telemetry, accepted_risks"
+            "known here: profile, graph, server, admin, operation, streams, overload, limits, services, discovery, sagas, "
+            "shared, identity, telemetry, accepted_risks"
         ),
     ]
 
