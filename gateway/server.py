@@ -24,11 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import collector
 from .clock import Instant, Seconds
-from .connections import USUAL, Connection, SocketConnection
+from .connections import USUAL, Connection
 from .edge import Doorstep
 from .edge.tls import Tls
 from .head_limits import HeadLimits
 from .telemetry import Log
+from .websocket_connections import SocketConnection
 
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
@@ -38,7 +39,7 @@ GONE_AFTER = Seconds(60.0)
 the kernel tries for a quarter of an hour."""
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _TICKS = 10
-"""Of a tenth of a second each, between two looks for clients that take too long over a head."""
+"""Of a tenth of a second each, between two looks for clients that take too long."""
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
 
@@ -175,7 +176,7 @@ class _Server(uvicorn.Server):
         if counter % _TICKS == 0:
             now = Instant(asyncio.get_running_loop().time())
             for each in list(self.server_state.connections):
-                if isinstance(each, Connection):
+                if isinstance(each, Connection | SocketConnection):
                     each.end_if_late(now)
         return await super().on_tick(counter)
 
