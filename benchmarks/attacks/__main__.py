@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from benchmarks.attacks.frames import handshake
+from benchmarks.attacks.frames import CLOSE, handshake
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
 from benchmarks.attacks.wire import ON_THE_WIRE, OnTheWire
 from benchmarks.figures import Figure, at_most, run
@@ -28,6 +28,7 @@ ROUNDS, TURN = 7, 6
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 CHEAP = 0.005
 """Seconds of CPU that nobody need care for."""
+CLOSING = bytes([0x80 | CLOSE])
 Ask = Callable[[int], None]
 PAGE, LARGE, MANY, LONG = "a new page", "a document as large", "as many values", "a body as long"
 BASES = {PAGE: honest, LARGE: of_a_size, MANY: of_many_values, LONG: of_many_bytes}
@@ -118,8 +119,8 @@ def _writing(port: int, attack: OnTheWire) -> Ask:
                 time.sleep(0.01)  # until the first is read
                 connection.sendall(attack.then)
             try:
-                while connection.recv(65536):
-                    pass
+                while (got := connection.recv(65536)) and not (attack.is_socket and CLOSING in got):
+                    pass  # of a WebSocket to its close frame: the server would wait for ours
             except ConnectionResetError:
                 pass  # not all of it was read
 
