@@ -126,7 +126,8 @@ class Stranger(Writer):
     def _value_there(self, kind: Any) -> Any:
         name = getattr(get_named_type(kind), "name", "")
         if not is_list_type(kind) and not is_non_null_type(kind):
-            hostile = {"ID": IDS, "Int": NUMBERS, "String": STRINGS}.get(name)
+            lists: dict[str, list[Any]] = {"ID": IDS, "Int": NUMBERS, "String": STRINGS}
+            hostile = lists.get(name)
             if hostile is not None:
                 return self._random.choice(hostile)
             if is_input_object_type(kind):
