@@ -46,6 +46,7 @@ from .plans import Plans
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
+from .unrepeated import unrepeated
 
 
 def _nobody_waits() -> None: ...
@@ -278,7 +279,8 @@ class Engine:
             operation_name=operation.name,
         )
         if isinstance(executor, list):
-            return ExecutionResult(None, errors=executor)
+            declared = operation.node.variable_definitions or ()
+            return ExecutionResult(None, errors=unrepeated(executor, self.graph.core, declared))
         source = create_source_event_stream(executor)
         return await source if inspect.isawaitable(source) else source
 

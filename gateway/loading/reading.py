@@ -7,7 +7,7 @@ goes with the call.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..clock import Clock, Deadline, Seconds
@@ -25,7 +25,7 @@ class Reading:
 
     identity: Identity
     deadline: Deadline
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Client headers that may be forwarded; never sent where the answer is shared as public."""
     may_retry: bool = True
     """False where whoever reads repeats by itself, as a saga's step does; or where nobody waits."""

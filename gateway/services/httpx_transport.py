@@ -10,7 +10,7 @@ Invariant: nothing that one request was answered goes with another: one client m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -44,7 +44,7 @@ class OnBehalf:
 
     deadline: Deadline = Deadline()
     priority: Priority = Priority.NORMAL
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Client headers that the service declares."""
     faults: str | None = None
     """Faults of a game day, verified."""
