@@ -12,10 +12,12 @@ HANG = object()
 
 
 class Echoing:
-    """Over HTTP on loopback. `script`: of the next answers, a body for a 200, a status for a failure, or HANG; then 500."""
+    """Over HTTP on loopback. `script`: of the next answers, a body for a 200, a status for a failure, bytes as they are, or HANG;
+    then `otherwise`."""
 
     def __init__(self) -> None:
         self.script = deque[object]()
+        self.otherwise: object = 500
         self.asked = list[bytes]()
         self.port = 0
         self._open = set[asyncio.StreamWriter]()
@@ -41,8 +43,11 @@ class Echoing:
             writer.close()
 
     async def _answer(self, asked: bytes, writer: asyncio.StreamWriter) -> None:
-        step = self.script.popleft() if self.script else 500
+        step = self.script.popleft() if self.script else self.otherwise
         if step is HANG:
+            return
+        if isinstance(step, bytes):
+            writer.write(step)
             return
         status = step if isinstance(step, int) else 200
         body = json.dumps(

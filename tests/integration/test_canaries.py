@@ -259,9 +259,9 @@ async def strange(run: Run) -> None:
     balance = 'query { account(number: "1") { balance } }'
     await run.ask(balance, x_sagaql_faults=plan)
     await run.ask(balance, x_sagaql_faults=f"{UNKNOWN}.{UNKNOWN}")
-    body = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ab" * 32}}}
+    unheard = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ab" * 32}}}
     for _ in range(6):
-        found = await run.gateway.request("POST", "/graphql", body=json.dumps(body).encode(), headers=headers)
+        found = await run.gateway.request("POST", "/graphql", body=json.dumps(unheard).encode(), headers=headers)
         run.answers.append(found.body)
     explained = json.dumps({"query": balance, "extensions": {"explain": True}}).encode()
     found = await run.gateway.request(
