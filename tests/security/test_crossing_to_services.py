@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import strawberry
 
 from gateway import Ctx, Service, entity, resolver
 from gateway.graph import build_graph
+from gateway.services import ServiceConfig
 from gateway.settings import Settings
 from gateway.testing import GatewayUnderTest
 from tests.integration.echoing import Echoing, echoing
+from tests.tokens import AUDIENCE, ISSUER, claims, jwk, rsa_key, token
 
 store = Service("store")
 TOKEN = "demo"
@@ -204,3 +207,37 @@ async def test_who_is_calling_is_one_line_of_plain_text() -> None:
     told = dict(asked.headers)["x-caller"]
     assert told.isascii()
     assert not set(told) & set(' ,"\\%') - {"%"}
+
+
+async def test_no_keys_are_fetched_from_where_a_redirect_or_a_token_leads() -> None:
+    async with echoing() as provider, echoing() as evil:
+        evil.otherwise = {"keys": [jwk(rsa_key(), "one")]}
+        moved = f"HTTP/1.1 302 Found\r\nlocation: {evil.url}/keys\r\ncontent-length: 0\r\n\r\n"
+        provider.otherwise = moved.encode()
+        issuers = [{"issuer": ISSUER, "audience": [AUDIENCE], "jwks": f"{provider.url}/keys"}]
+        tree = {"services": {"store": {"url": provider.url}}, "identity": {"issuers": issuers}}
+        leading = {"jku": f"{evil.url}/keys", "x5u": f"{evil.url}/keys", "jwk": jwk(rsa_key(), "one")}
+        good = claims(iat=int(time.time()), exp=int(time.time()) + 100)
+        async with GatewayUnderTest(Settings.model_validate(tree), GRAPH, wires={}) as under_test:
+            for text in (token(good), token(good, header=leading)):
+                found = await ask(under_test, "item", "a", authorization=f"Bearer {text}")
+                assert found.codes[0] in {"UNAUTHENTICATED", "AUTHENTICATION_UNAVAILABLE"}
+    assert len(provider.asked) >= 1
+    assert evil.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "gopher://127.0.0.1:1",
+        "ftp://h",
+        "http://user:password@h",
+        "http://h?x=1",
+        "unix:/run/docker.sock",
+        "//h",
+    ],
+)
+def test_a_service_has_an_address_of_http_and_nothing_else(url: str) -> None:
+    with pytest.raises(ValueError, match="url"):
+        ServiceConfig(instances=(url,))
