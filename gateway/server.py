@@ -23,15 +23,16 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import collector
-from .admin_server import TICKS, AdminPort, AdminServer, end_late_heads
+from .admin_server import TICKS, AdminPort, AdminServer, end_who_is_late
 from .clock import Seconds
-from .connections import USUAL, Connection, SocketConnection
+from .connections import USUAL, Connection
 from .departure import Departure, Stage
 from .edge import Doorstep
 from .edge.security_headers import strict_transport
 from .edge.tls import Tls
 from .head_limits import HeadLimits
 from .telemetry import Log
+from .websocket_connections import SocketConnection
 
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
@@ -212,7 +213,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
-            end_late_heads(self)
+            end_who_is_late(self)
         if self._admin is not None:
             await self._admin.on_tick(counter)
         return await super().on_tick(counter)

@@ -1,6 +1,6 @@
-"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT [limited | KEYS]`. Measured is what it does by itself.
+"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT [limited | KEYS]`.
 
-With a file of KEYS it takes tokens that are signed with them.
+Measured is what it does by itself. With a file of KEYS it takes tokens that are signed with them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """`/graphql` over WebSocket: the protocol `graphql-transport-ws`, which GraphiQL, Apollo, urql and graphql-ws speak.
 
 Invariants: nothing is executed before the connection is acknowledged, and it is acknowledged only to whoever is known or anonymous;
-at most `MAX_OPERATIONS` operations a connection; an event is asked for when the last one was sent, so at most one message an
-operation waits for the network, and a reader that takes none for long is cut off; when the client goes away, or its credentials
-expire, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a page elsewhere must
-not use a browser's network position.
+at most `MAX_OPERATIONS` operations a connection, and as many that are ending; an event is asked for when the last one was sent, so
+at most one message an operation waits for the network, and a reader that takes none for long is cut off; when the client goes away,
+or its credentials expire, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a
+page elsewhere must not use a browser's network position.
 State: the connections that are open, so that a drain can end them with a word.
 Source: the GraphQL over WebSocket protocol (graphql-ws, PROTOCOL.md).
 """
@@ -186,6 +186,8 @@ class _Connection:
         self._endless: set[asyncio.Task[None] | None] = set()
         """Those of the operations that follow something."""
         self._is_leaving = False
+        self._begun = 0
+        """Operations that have not ended: those under way, and those that were completed and still let go of what they hold."""
         self._heard = asyncio.Event()
         self._last_busy = asyncio.get_running_loop().time()
 
@@ -298,11 +300,20 @@ class _Connection:
             await self._end(Close.BAD_MESSAGE, "Invalid message: subscribe needs an id and a payload")
         if number in self._operations:
             await self._end(Close.DUPLICATE, f"Subscriber for {number[:64]} already exists")
-        if len(self._operations) >= MAX_OPERATIONS:
+        if len(self._operations) >= MAX_OPERATIONS or self._begun >= 2 * MAX_OPERATIONS:
             refusal = RequestError(f"a connection has at most {MAX_OPERATIONS} operations under way")
             await self._send_errors(number, self._endpoint.refuse(refusal))
             return
-        self._operations[number] = group.create_task(self._operate(number, payload, identity))
+        self._operations[number] = task = group.create_task(self._operate(number, payload, identity))
+        self._begun += 1
+        task.add_done_callback(lambda ended: self._ended(number, ended))
+
+    def _ended(self, number: str, task: asyncio.Task[None]) -> None:
+        self._begun -= 1
+        if self._operations.get(number) is task:  # else it was completed, and another one may have its id by now
+            del self._operations[number]
+        self._endless.discard(task)
+        self._last_busy = asyncio.get_running_loop().time()
 
     async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
@@ -329,11 +340,6 @@ class _Connection:
         except Exception as error:  # a value that JSON cannot hold, or a bug of ours: masked, and the others go on
             with suppress(WebSocketDisconnect, _Closed):
                 await self._send_errors(number, self._endpoint.refuse(error))
-        finally:
-            if self._operations.get(number) is task:  # else it was completed, and its id may be another's by now
-                del self._operations[number]
-            self._endless.discard(task)
-            self._last_busy = asyncio.get_running_loop().time()
 
     # -- messages out --------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ from .rejecting import Rejecting
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
+from .unrepeated import unrepeated
 
 
 def _nobody_waits() -> None: ...
@@ -300,7 +301,8 @@ class Engine:
             operation_name=operation.name,
         )
         if isinstance(executor, list):
-            return ExecutionResult(None, errors=executor)
+            declared = operation.node.variable_definitions or ()
+            return ExecutionResult(None, errors=unrepeated(executor, self.graph.core, declared))
         refused = refused_stream(executor)
         if refused is not None:
             return ExecutionResult(None, errors=[refused])

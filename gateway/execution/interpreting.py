@@ -22,6 +22,7 @@ from .guarding import heeding_rules
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
 from .result import Executed
+from .unrepeated import unrepeated
 
 T = TypeVar("T")
 
@@ -100,6 +101,6 @@ async def _executed(
         enable_early_execution=begins_early,
     )
     if isinstance(executor, list):
-        return ExecutionResult(None, errors=executor)
+        return ExecutionResult(None, errors=unrepeated(executor, schema, operation.node.variable_definitions or ()))
     outcome = executor.execute_operation()
     return await outcome if inspect.isawaitable(outcome) else outcome

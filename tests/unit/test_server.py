@@ -26,6 +26,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.closing = False
         self.reads = True
+        self.unread = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -35,6 +36,12 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def write(self, data: bytes | bytearray | memoryview) -> None: ...
 

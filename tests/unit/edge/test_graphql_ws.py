@@ -263,6 +263,56 @@ async def test_an_operation_that_the_client_completes_is_cancelled() -> None:
         assert engine.under_way == 0
 
 
+class Lingering(Counting):
+    """An operation that takes a second to let go."""
+
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        self.under_way += 1
+        try:
+            await asyncio.Event().wait()
+            yield GraphQLResult()
+        finally:
+            await asyncio.sleep(1)
+            self.under_way -= 1
+
+
+@in_virtual_time
+async def test_an_operation_that_is_let_go_takes_nothing_of_the_next_one_of_its_id() -> None:
+    engine = Lingering()
+    gateway = endpoint(engine)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(0.01)
+        await socket.send(id="a", type="complete")
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(2)
+        assert engine.under_way == 1
+        await socket.subscribe("a", "subscription { number }")
+        assert await socket.closed() == Close.DUPLICATE
+    assert (engine.under_way, len(gateway)) == (0, 0)
+
+
+@in_virtual_time
+async def test_operations_that_are_being_let_go_are_bounded_too() -> None:
+    engine = Lingering()
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce()
+        for number in range(2 * MAX_OPERATIONS):
+            await socket.subscribe(str(number), "subscription { number }")
+            await asyncio.sleep(0)
+            await socket.send(id=str(number), type="complete")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 2 * MAX_OPERATIONS
+        await socket.subscribe("one more", "subscription { number }")
+        assert (await socket.receive())["type"] == "error"
+        await asyncio.sleep(1)
+        assert engine.under_way == 0
+        await socket.subscribe("one more", "subscription { number }")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 1
+
+
 @in_virtual_time
 async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
     engine, before = Waiting(), len(asyncio.all_tasks())
