@@ -106,6 +106,11 @@ def open_for(allow: Allow | None, identity: Identity) -> bool:
     return allow is None or (isinstance(allow, AccessRule) and allow.known(identity) is True)
 
 
+def closed_for(allow: Allow | None, identity: Identity) -> bool:
+    """Whether the caller may have the field of no parent, so that none is needed to refuse."""
+    return isinstance(allow, AccessRule) and allow.known(identity) is False
+
+
 def told(allow: Allow | None) -> str | None:
     """The rule in words, for an explanation."""
     return None if allow is None else rule_of(allow).text

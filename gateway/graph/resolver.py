@@ -15,6 +15,7 @@ from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
 from strawberry.types.info import Info
 
 from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
+from ..identity import Identity
 from ..loading.records import camel
 from ..services.timers import Expiry
 from .access import Allow
@@ -58,12 +59,16 @@ class ResolverField(StrawberryField):
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         ctx = context_of(info)
-        ensure_allowed(self.allow, source, ctx)
-        checked(self.checks, kwargs)
+        self.admit(source, kwargs, ctx)
         if self.ctx_parameter is not None:
             kwargs[self.ctx_parameter] = ctx
         result = super().get_result(source, info, args, kwargs)
         return within_deadline(result, ctx) if inspect.isawaitable(result) else result
+
+    def admit(self, source: Any, arguments: Mapping[str, Any], ctx: Ctx) -> None:
+        """Raises: Unauthenticated or Forbidden for who may not have the field, then BadUserInput for arguments that break a rule."""
+        ensure_allowed(self.allow, source, ctx)
+        checked(self.checks, arguments)
 
     def __copy__(self) -> ResolverField:
         copy = super().__copy__()
@@ -98,9 +103,14 @@ def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
     """Raises: Unauthenticated or Forbidden."""
     if allow is None or allow(source, ctx.identity):
         return
-    if ctx.identity.is_anonymous:
-        raise Unauthenticated("sign in to read this field: send an Authorization header")
-    raise Forbidden("this field is not yours to read")
+    raise refusal_of(ctx.identity, to="have this field")
+
+
+def refusal_of(identity: Identity, *, to: str) -> Unauthenticated | Forbidden:
+    """What a caller reads who may not do something; the remedy is named."""
+    if identity.is_anonymous:
+        return Unauthenticated(f'sign in to {to}: send a header "Authorization: Bearer …" with your token')
+    return Forbidden(f"your token does not let you {to}")
 
 
 class Bounded:

@@ -43,10 +43,10 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
-from .access import Allow
+from .access import Allow, closed_for
 from .context import BegunSaga, Ctx
-from .resolver import ResolverField
-from .rules import Length, Pattern
+from .resolver import ResolverField, refusal_of
+from .rules import Length, Pattern, checked
 
 ANSWER_MARGIN = Seconds(0.1)
 """Left of the operation's deadline for writing the answer."""
@@ -124,6 +124,15 @@ class SagaField(ResolverField):
     definition: Definition
     older: tuple[Definition, ...] = ()
 
+    def admit(self, source: Any, arguments: Mapping[str, Any], ctx: Ctx) -> None:
+        """The parent of the access rule is the input, which it reads only where the input's own rules are kept."""
+        may = not closed_for(self.allow, ctx.identity)
+        if may:
+            checked(self.checks, arguments)
+            may = self.allow is None or self.allow(arguments["input"], ctx.identity)
+        if not may:
+            raise refusal_of(ctx.identity, to=f"begin {self.definition.name}")
+
     def __copy__(self) -> "SagaField":
         copy = super().__copy__()
         assert isinstance(copy, SagaField)  # noqa: S101 - type(self)(...) made it
@@ -143,8 +152,8 @@ def saga_field(
     `older`: earlier versions of it (`class PlaceOrderV1(Saga[...], version=1, name="PlaceOrder")`), kept until the last saga that
     was begun under them has ended; none is begun any more.
 
-    `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the root of mutations, so it
-    decides by the identity: `allow=authenticated`.
+    `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the input:
+    `allow=scope("support") | own(lambda order, identity: order.customer_id == identity.subject)`.
 
     Arguments in the graph: `input` and `idempotencyKey`. Raises in the answer: BAD_USER_INPUT for broken rules or a missing
     key, SAGAS_UNAVAILABLE when nothing could be begun.
