@@ -81,7 +81,7 @@ class Query:
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How a mutation stands that you began; support sees all."""
-        return await find_saga(ctx, id, overseer="support")
+        return await find_saga(ctx, id)
 
     @resolver
     async def sagas(

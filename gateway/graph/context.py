@@ -62,6 +62,8 @@ class Ctx:
     saga_wait: float = 10.0
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
     operator_scope: str = "operator"
+    overseer_scope: str | None = None
+    """Of those who see everybody's sagas; None: operators alone do."""
     signal_scope: str = "signals"
     sheds: bool = False
     """The gateway is overloaded: joins that can do without their service do."""
@@ -142,7 +144,7 @@ class Ctx:
         if self.identity.has(scope):
             return
         if self.identity.is_anonymous:
-            raise Unauthenticated(f"sign in with a token that has the scope {scope!r}")
+            raise Unauthenticated(f'send a header "Authorization: Bearer …" with a token that has the scope {scope!r}')
         raise Forbidden(f"this needs the scope {scope!r}")
 
     def note(self, degraded: Degraded) -> None:

@@ -66,7 +66,7 @@ class ResolverField(StrawberryField):
         return within_deadline(result, ctx) if inspect.isawaitable(result) else result
 
     def admit(self, source: Any, arguments: Mapping[str, Any], ctx: Ctx) -> None:
-        """Raises: Unauthenticated or Forbidden for who may not have the field, then BadUserInput for arguments that break a rule."""
+        """Raises: Unauthenticated or Forbidden for who may not have it, then BadUserInput for arguments that break a rule."""
         ensure_allowed(self.allow, source, ctx)
         checked(self.checks, arguments)
 
