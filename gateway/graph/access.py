@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
+from ..errors import Forbidden, Unauthenticated
 from ..identity import Identity
 
 P = TypeVar("P", contravariant=True)
@@ -114,6 +115,13 @@ def closed_for(allow: Allow | None, identity: Identity) -> bool:
 def told(allow: Allow | None) -> str | None:
     """The rule in words, for an explanation."""
     return None if allow is None else rule_of(allow).text
+
+
+def refusal_of(identity: Identity, *, to: str) -> Unauthenticated | Forbidden:
+    """What a caller reads who may not do something; the remedy is named."""
+    if identity.is_anonymous:
+        return Unauthenticated(f'sign in to {to}: send a header "Authorization: Bearer …" with your token')
+    return Forbidden(f"your token does not let you {to}")
 
 
 def _named(predicate: Callable[..., Any]) -> str:

@@ -15,6 +15,7 @@ from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
 from ..services.timers import Timers
 from ..telemetry import Telemetry
+from .access import Allow, refusal_of
 from .connection import Connection, connection, window
 from .consistency import StrongReads
 from .degradation import Degraded, Notes
@@ -146,6 +147,11 @@ class Ctx:
         if self.identity.is_anonymous:
             raise Unauthenticated(f'send a header "Authorization: Bearer …" with a token that has the scope {scope!r}')
         raise Forbidden(f"this needs the scope {scope!r}")
+
+    def ensure(self, allow: Allow, parent: object) -> None:
+        """For what only a resolver's own code has in hand. Raises: Unauthenticated or Forbidden, unless the access rule lets."""
+        if not allow(parent, self.identity):
+            raise refusal_of(self.identity, to="have this")
 
     def note(self, degraded: Degraded) -> None:
         """Tell the client, and whoever reads the metrics, that a field was answered with less."""

@@ -14,11 +14,10 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
 from strawberry.types.info import Info
 
-from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
-from ..identity import Identity
+from ..errors import DeadlineExceeded
 from ..loading.records import camel
 from ..services.timers import Expiry
-from .access import Allow
+from .access import Allow, refusal_of
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
@@ -101,16 +100,8 @@ def context_of(info: Info[Any, Any] | None) -> Ctx:
 
 def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
     """Raises: Unauthenticated or Forbidden."""
-    if allow is None or allow(source, ctx.identity):
-        return
-    raise refusal_of(ctx.identity, to="have this field")
-
-
-def refusal_of(identity: Identity, *, to: str) -> Unauthenticated | Forbidden:
-    """What a caller reads who may not do something; the remedy is named."""
-    if identity.is_anonymous:
-        return Unauthenticated(f'sign in to {to}: send a header "Authorization: Bearer …" with your token')
-    return Forbidden(f"your token does not let you {to}")
+    if allow is not None and not allow(source, ctx.identity):
+        raise refusal_of(ctx.identity, to="have this field")
 
 
 class Bounded:

@@ -43,9 +43,9 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
-from .access import Allow, closed_for
+from .access import Allow, closed_for, refusal_of
 from .context import BegunSaga, Ctx
-from .resolver import ResolverField, refusal_of
+from .resolver import ResolverField
 from .rules import Length, Pattern, checked
 
 ANSWER_MARGIN = Seconds(0.1)

@@ -18,9 +18,9 @@ from ..errors import BadUserInput, SagaNotFound, SagasUnavailable, Violation
 from ..identity import Identity
 from ..sagas import Host, Owner, SagaQuery, SagaRecord, SagaState, SagaView, StepState, StepView
 from ..sagas.codec import redacted
+from .access import refusal_of
 from .connection import Connection, Edge, PageInfo
 from .context import Ctx
-from .resolver import refusal_of
 from .saga_field import SagaStatus
 
 StepStatus = strawberry.enum(StepState, name="StepStatus", description="How far a step of a saga is.")
