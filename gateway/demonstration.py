@@ -40,6 +40,15 @@ Tour: TypeAlias = Callable[[str], Sequence[tuple[str, str, str]]]
 """The checkout's `demo.tour:tour`: from the endpoint to (title, command, what to look for)."""
 
 
+class Person(Protocol):
+    """One of the checkout's `demo.people:PEOPLE`."""
+
+    @property
+    def token(self) -> str: ...
+    @property
+    def may(self) -> str: ...
+
+
 class NoDemonstration(Exception):
     """Why there is none, or none any more, in a sentence with a remedy."""
 
@@ -119,6 +128,7 @@ class _Plan:
     logs: Path
     endpoint: str | None
     tour: Tour
+    people: Sequence[Person]
     settings: Settings
     console: Console
 
@@ -149,6 +159,7 @@ def _plan(settings: Settings, *, supervision: Supervision, data: Path, console: 
         logs=data / "logs",
         endpoint=None,
         tour=cast("Tour", import_module("demo.tour").tour),
+        people=cast("Sequence[Person]", import_module("demo.people").PEOPLE),
         settings=settings,
         console=console,
     )
@@ -280,17 +291,22 @@ def _welcome(plan: _Plan) -> None:
         say(f"  {child.name:<10} {_base(child)}")
     say(f"\nLogs: {plan.logs}")
     if plan.endpoint is not None:
-        _tokens(plan.settings, say)
+        _people(plan, plan.endpoint.removesuffix("/graphql"), say)
         for title, command, look_for in plan.tour(plan.endpoint):
             say(f"\n{title}:\n\n{command}\n\n  → {look_for}")
     say("\nCtrl-C stops everything.")
 
 
-def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
-    say('\nTokens, for a header "Authorization: Bearer …" (without one you may read the catalog and place orders):\n')
-    for each in settings.identity.tokens:  # shown on purpose: they are the demo's, and guard nothing
-        if each.token is not None:
-            say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
+def _people(plan: _Plan, base: str, say: Callable[[str], None]) -> None:
+    """Their tokens are shown on purpose: they are the demo's, and guard nothing. In a link one stands where no server reads it."""
+    say(
+        '\nWho you can be, by a header "Authorization: Bearer …" (everybody knows these tokens: keep the demo on your machine):\n'
+    )
+    for person in plan.people:
+        say(f"  {person.token:<14} {person.may}")
+        if plan.settings.server.graphiql:
+            say(f"  {'':<14} {base}/graphiql#token={person.token}")
+    say(f"  {'(none)':<14} reads the catalogue, stock, prices and reviews")
 
 
 def _obituary(child: ChildProcess, logs: Path) -> str:

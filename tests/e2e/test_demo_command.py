@@ -22,6 +22,7 @@ import pytest
 
 from demo import tour
 from demo.addresses import NAMES
+from demo.people import PEOPLE
 
 from .conftest import ROOT, free_ports, is_listening, wait_until
 
@@ -129,7 +130,9 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
         assert f"{demo.url}/graphiql" in demo.said
         assert f"{demo.url}/graphql" in demo.said
         assert all(f"http://127.0.0.1:{port}" in demo.said for port in demo.ports)
-        assert all(token in demo.said for token in ("demo-customer", "demo-support", "demo-operator"))
+        for person in PEOPLE:
+            assert person.may in demo.said
+            assert f"{demo.url}/graphiql#token={person.token}" in demo.said
         assert httpx.get(f"{demo.url}/readyz").status_code == 200
         for title, _, look_for in tour.tour(f"{demo.url}/graphql"):
             assert title in demo.said
@@ -140,20 +143,25 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
         assert demo.left_behind() == []
 
 
-def test_the_three_things_to_try_work_as_they_are_printed(tmp_path: Path) -> None:
+def test_the_four_things_to_try_work_as_they_are_printed(tmp_path: Path) -> None:
     with sagaql_demo(tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything")
-        asking, buying, breaking = re.findall(r"^curl .*$", demo.said, flags=re.MULTILINE)
+        asking, buying, looking, breaking = re.findall(r"^curl .*$", demo.said, flags=re.MULTILINE)
 
         (products,) = pasted(asking)
         (order,) = pasted(buying)
         (again,) = pasted(buying)
+        (mine,) = pasted(looking)
+        (nobodys,) = pasted(looking.replace("Bearer demo-customer", ""))
         _, broken, _ = pasted(breaking)
 
     assert "errors" not in products
     assert all(edge["node"]["reviews"] for edge in products["data"]["products"]["edges"])
     assert order["data"]["placeOrder"]["__typename"] == "PlaceOrderCompleted"
     assert again["data"]["placeOrder"]["order"] == order["data"]["placeOrder"]["order"]
+    assert order["data"]["placeOrder"]["order"]["id"] == mine["data"]["me"]["orders"]["edges"][0]["node"]["id"]
+    assert [edge["node"]["id"] for edge in mine["data"]["sagas"]["edges"]] == [order["data"]["placeOrder"]["sagaId"]]
+    assert {error["extensions"]["code"] for error in nobodys["errors"]} == {"UNAUTHENTICATED"}
     assert {each["service"] for each in broken["extensions"]["degraded"]} == {"reviews"}
 
 
