@@ -22,7 +22,7 @@ import pytest
 
 from demo import tour
 from demo.addresses import NAMES
-from demo.people import PEOPLE
+from demo.people import CUSTOMER, PEOPLE
 
 from .conftest import ROOT, free_ports, is_listening, wait_until
 
@@ -152,7 +152,7 @@ def test_the_four_things_to_try_work_as_they_are_printed(tmp_path: Path) -> None
         (order,) = pasted(buying)
         (again,) = pasted(buying)
         (mine,) = pasted(looking)
-        (nobodys,) = pasted(looking.replace("Bearer demo-customer", ""))
+        (nobodys,) = pasted(looking.replace(f"-H '{CUSTOMER.header}' ", ""))
         _, broken, _ = pasted(breaking)
 
     assert "errors" not in products
