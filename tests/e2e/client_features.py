@@ -233,8 +233,8 @@ def live(client: Driver, shop: Shop) -> None:
 @feature("subscription that goes on after the gateway was killed", verb="subscribe")
 def resumed(client: Driver, shop: Shop) -> None:
     saga_id = shop.stuck_saga()
-    given = {"url": shop.graphql_url, "query": EVENTS, "verb": "subscribe", "headers": AS_CUSTOMER}
-    following = client.start(**given, variables={"id": saga_id, "after": 0})
+    given = {"url": shop.graphql_url, "query": EVENTS, "headers": AS_CUSTOMER}
+    following = client.start("subscribe", **given, variables={"id": saga_id, "after": 0})
     wait_until(lambda: "AttemptFailed" in kinds(following.parts), saying="an attempt has failed")
     shop.kill_gateway()
     seen = following.answer()
@@ -242,7 +242,7 @@ def resumed(client: Driver, shop: Shop) -> None:
     shop.start_gateway()
     shop.service("shipping").heal()
     last = seen["parts"][-1]["data"]["sagaEvents"]["sequence"]
-    rest = client.ask(**given, variables={"id": saga_id, "after": last})
+    rest = client.ask("subscribe", **given, variables={"id": saga_id, "after": last})
     sequences = [part["data"]["sagaEvents"]["sequence"] for part in (*seen["parts"], *rest["parts"])]
     assert sequences == list(range(1, len(sequences) + 1))
     assert kinds(rest["parts"])[-1] == "SagaEnded"
