@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
-from ..errors import Forbidden, Unauthenticated
+from ..errors import Forbidden, RequestError, Unauthenticated
 from ..identity import Identity
 
 P = TypeVar("P", contravariant=True)
@@ -117,11 +117,12 @@ def told(allow: Allow | None) -> str | None:
     return None if allow is None else rule_of(allow).text
 
 
-def refusal_of(identity: Identity, *, to: str) -> Unauthenticated | Forbidden:
-    """What a caller reads who may not do something; the remedy is named."""
+def refusal(identity: Identity, asked: Literal["field", "object", "mutation"] = "field") -> RequestError:
+    """What a caller is told who may not have what was asked for."""
+    to_do = f"begin this {asked}" if asked == "mutation" else f"read this {asked}"
     if identity.is_anonymous:
-        return Unauthenticated(f'sign in to {to}: send a header "Authorization: Bearer …" with your token')
-    return Forbidden(f"your token does not let you {to}")
+        return Unauthenticated(f'sign in to {to_do}: send a header "Authorization: Bearer …" with your token')
+    return Forbidden(f"this {asked} is not yours to {to_do.split()[0]}")
 
 
 def _named(predicate: Callable[..., Any]) -> str:

@@ -15,7 +15,7 @@ from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
 from ..services.timers import Timers
 from ..telemetry import Telemetry
-from .access import Allow, refusal_of
+from .access import Allow, refusal
 from .connection import Connection, connection, window
 from .consistency import StrongReads
 from .degradation import Degraded, Notes
@@ -151,7 +151,7 @@ class Ctx:
     def ensure(self, allow: Allow, parent: object) -> None:
         """For what only a resolver's own code has in hand. Raises: Unauthenticated or Forbidden, unless the access rule lets."""
         if not allow(parent, self.identity):
-            raise refusal_of(self.identity, to="have this")
+            raise refusal(self.identity, "object")
 
     def note(self, degraded: Degraded) -> None:
         """Tell the client, and whoever reads the metrics, that a field was answered with less."""

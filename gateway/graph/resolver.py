@@ -17,7 +17,7 @@ from strawberry.types.info import Info
 from ..errors import DeadlineExceeded
 from ..loading.records import camel
 from ..services.timers import Expiry
-from .access import Allow, refusal_of
+from .access import Allow, refusal
 from .context import Ctx
 from .rules import Check, check_for, checked, constraints
 
@@ -101,7 +101,7 @@ def context_of(info: Info[Any, Any] | None) -> Ctx:
 def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
     """Raises: Unauthenticated or Forbidden."""
     if allow is not None and not allow(source, ctx.identity):
-        raise refusal_of(ctx.identity, to="have this field")
+        raise refusal(ctx.identity)
 
 
 class Bounded:

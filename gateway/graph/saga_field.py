@@ -43,7 +43,7 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
-from .access import Allow, closed_for, refusal_of
+from .access import Allow, closed_for, refusal
 from .context import BegunSaga, Ctx
 from .resolver import ResolverField
 from .rules import Length, Pattern, checked
@@ -131,7 +131,7 @@ class SagaField(ResolverField):
             checked(self.checks, arguments)
             may = self.allow is None or self.allow(arguments["input"], ctx.identity)
         if not may:
-            raise refusal_of(ctx.identity, to=f"begin {self.definition.name}")
+            raise refusal(ctx.identity, "mutation")
 
     def __copy__(self) -> "SagaField":
         copy = super().__copy__()

@@ -18,7 +18,7 @@ from ..errors import BadUserInput, SagaNotFound, SagasUnavailable, Violation
 from ..identity import Identity
 from ..sagas import Host, Owner, SagaQuery, SagaRecord, SagaState, SagaView, StepState, StepView
 from ..sagas.codec import redacted
-from .access import refusal_of
+from .access import refusal
 from .connection import Connection, Edge, PageInfo
 from .context import Ctx
 from .saga_field import SagaStatus
@@ -99,7 +99,7 @@ async def find_sagas(
     Raises: Unauthenticated for an anonymous caller, who is not told apart from others; BadUserInput for a cursor that is not ours.
     """
     if ctx.identity.is_anonymous:
-        raise refusal_of(ctx.identity, to="list your sagas")
+        raise refusal(ctx.identity)
     query = SagaQuery(
         states=frozenset(status or ()),
         saga=name,

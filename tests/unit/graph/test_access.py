@@ -259,6 +259,6 @@ async def test_who_is_refused_reads_what_to_do() -> None:
         nobody = await gateway.execute(send)
         ann = await gateway.execute(send, headers=token_of(ANN))
     assert nobody.errors[0]["message"] == (
-        'sign in to begin SendHome: send a header "Authorization: Bearer …" with your token'
+        'sign in to begin this mutation: send a header "Authorization: Bearer …" with your token'
     )
-    assert ann.errors[0]["message"] == "your token does not let you begin SendHome"
+    assert ann.errors[0]["message"] == "this mutation is not yours to begin"
