@@ -24,6 +24,8 @@ class Person:
 
 CUSTOMER = Person("demo-customer", "c-001", "buys and cancels, and sees their own orders and sagas")
 SUPPORT = Person("demo-support", "support", "sees everybody's orders and sagas, buys and cancels for whom it names")
-OPERATOR = Person("demo-operator", "operator", "what support may; retries and resolves sagas, has answers explained")
+OPERATOR = Person(
+    "demo-operator", "operator", "what support may; retries and resolves sagas, has answers explained, reads /metrics"
+)
 
 PEOPLE = (CUSTOMER, SUPPORT, OPERATOR)

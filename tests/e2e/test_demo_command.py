@@ -49,6 +49,10 @@ class Command:
         return f"http://127.0.0.1:{self.base}"
 
     @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.base + 1 + len(NAMES)}"
+
+    @property
     def ports(self) -> list[int]:
         return list(range(self.base, self.base + 1 + len(NAMES)))
 
@@ -84,7 +88,7 @@ class Command:
 
 @contextmanager
 def sagaql_demo(data: Path, *arguments: str, base: int | None = None) -> Generator[Command]:
-    base = free_ports(1 + len(NAMES)) if base is None else base
+    base = free_ports(2 + len(NAMES)) if base is None else base
     output = data / "output.txt"
     environment = os.environ | {
         "SAGAQL_PORT": str(base),
@@ -134,6 +138,11 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
             assert person.may in demo.said
             assert f"{demo.url}/graphiql#token={person.token}" in demo.said
         assert httpx.get(f"{demo.url}/readyz").status_code == 200
+        told = [
+            httpx.get(f"{demo.admin_url}/metrics", headers={"authorization": f"Bearer {person.token}"}).status_code
+            for person in PEOPLE
+        ]
+        assert (told, httpx.get(f"{demo.url}/metrics").status_code) == ([401, 401, 200], 404)
         for title, _, look_for in tour.tour(f"{demo.url}/graphql"):
             assert title in demo.said
             assert look_for in demo.said
@@ -228,7 +237,7 @@ def test_ctrl_c_pressed_again_and_again_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_one_clear_line_before_anything_is_started(tmp_path: Path) -> None:
-    base = free_ports(1 + len(NAMES))
+    base = free_ports(2 + len(NAMES))
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", base))
         taken.listen()
@@ -241,7 +250,7 @@ def test_a_taken_port_is_one_clear_line_before_anything_is_started(tmp_path: Pat
 
 
 def test_two_children_on_one_port_are_told_apart_before_anything_is_started(tmp_path: Path) -> None:
-    base = free_ports(1 + len(NAMES))
+    base = free_ports(2 + len(NAMES))
     environment = os.environ | {"SAGAQL_PORT": str(base), "DEMO_PORT_BASE": str(base), "DEMO_DATA": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-m", "gateway", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
