@@ -263,7 +263,11 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
-        scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
+        scopes=SagaScopes(
+            operator=settings.sagas.operator_scope,
+            overseer=settings.sagas.overseer_scope,
+            signal=settings.sagas.signal_scope,
+        ),
         secret_keys=settings.secret_keys,
         clients=clients,
         is_strained=lambda: pressure.is_strained and settings.overload.shed_optional,

@@ -103,6 +103,24 @@ def _weak_tokens(settings: Settings) -> Iterator[Loc]:
             yield "identity", "tokens", index, "token"
 
 
+PUBLISHED = frozenset(
+    {
+        "e5c528ffab250743a38d8baf9990976d0f3e7a2bafe755dbe9244edf658be4b3",
+        "000bdb5e82644cece10760f442fb24856cd64333e041f2e23bef2bf924186fd3",
+        "9437e87fae95c03d3778f2575bb18ce30e647e51d86a8c37963364e1fc4f374e",
+    }
+)
+"""Digests of the tokens that the demo shows to everybody. They stand in the demo's gateway.toml, which is copied."""
+
+
+def _published_tokens(settings: Settings) -> Iterator[Loc]:
+    for index, each in enumerate(settings.identity.tokens):
+        if each.digest in PUBLISHED:
+            yield "identity", "tokens", index, "token" if each.sha256 is None else "sha256"
+    if settings.admin.digest in PUBLISHED:
+        yield "admin", "token" if settings.admin.sha256 is None else "sha256"
+
+
 def _unpinned_types(settings: Settings) -> Iterator[Loc]:
     for index, each in enumerate(settings.identity.issuers):
         if each.typ is None:
@@ -200,6 +218,12 @@ RULES: tuple[Rule, ...] = (
         _weak_tokens,
         f"the token has fewer than {SHORTEST_TOKEN} characters, so it can be found by trying",
         "take what `openssl rand -hex 32` prints",
+    ),
+    Rule(
+        Level.DANGER,
+        _published_tokens,
+        "the token is one of the demo's, which are printed where everybody reads them",
+        "take what `openssl rand -hex 32 | tee token | sagaql hash-token` prints, or take it out",
     ),
     Rule(
         Level.WARNING,

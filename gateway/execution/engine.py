@@ -80,9 +80,10 @@ class OperationLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaScopes:
-    """What a caller must have to operate sagas, and to send them signals."""
+    """What a caller must have to operate sagas, to see those of others, and to send them signals."""
 
     operator: str = "operator"
+    overseer: str | None = None
     signal: str = "signals"
 
 
@@ -439,6 +440,7 @@ class Engine:
             raw_variables=request.variables,
             saga_wait=self._limits.saga_wait,
             operator_scope=self._scopes.operator,
+            overseer_scope=self._scopes.overseer,
             signal_scope=self._scopes.signal,
             sheds=self._is_strained()
             and operation.kind is OperationType.QUERY

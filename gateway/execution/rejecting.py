@@ -157,5 +157,7 @@ def _stopping(place: str, rule: AccessRule[Any] | None) -> Iterator[tuple[str, A
 
 def _rejected(identity: Identity, place: str) -> RequestError:
     if identity.is_anonymous:
-        return Unauthenticated(f"sign in to run this operation, which asks for {place}: send an Authorization header")
+        return Unauthenticated(
+            f'sign in to run this operation, which asks for {place}: send a header "Authorization: Bearer …" with your token'
+        )
     return Forbidden(f"this operation asks for {place}, which is not yours; nothing of it was run")

@@ -206,6 +206,11 @@ def open_for(allow: Allow | None, identity: Identity) -> bool:
     return allow is None or (isinstance(allow, AccessRule) and allow.known(identity) is True)
 
 
+def closed_for(allow: Allow | None, identity: Identity) -> bool:
+    """Whether the caller may have the field of no parent, so that none is needed to refuse."""
+    return isinstance(allow, AccessRule) and allow.known(identity) is False
+
+
 def told(allow: Allow | None) -> str | None:
     """The rule in words, for an explanation."""
     return None if allow is None else rule_of(allow).text
@@ -215,7 +220,7 @@ def refusal(identity: Identity, asked: Literal["field", "object", "mutation"] = 
     """What a caller is told who may not have what was asked for."""
     to_do = f"begin this {asked}" if asked == "mutation" else f"read this {asked}"
     if identity.is_anonymous:
-        return Unauthenticated(f"sign in to {to_do}: send an Authorization header")
+        return Unauthenticated(f'sign in to {to_do}: send a header "Authorization: Bearer …" with your token')
     return Forbidden(f"this {asked} is not yours to {to_do.split()[0]}")
 
 

@@ -69,13 +69,17 @@ class ResolverField(StrawberryField):
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         ctx = context_of(info)
-        if self.allow is not None:
-            ensure_allowed(self.allow, source, ctx, is_write=_is_write(info))
-        checked(self.checks, kwargs)
+        self.admit(source, kwargs, ctx, info)
         if self.ctx_parameter is not None:
             kwargs[self.ctx_parameter] = ctx
         result = super().get_result(source, info, args, kwargs)
         return within_deadline(result, ctx) if inspect.isawaitable(result) else result
+
+    def admit(self, source: Any, arguments: Mapping[str, Any], ctx: Ctx, info: Info[Any, Any] | None) -> None:
+        """Raises: Unauthenticated or Forbidden for who may not have it, then BadUserInput for arguments that break a rule."""
+        if self.allow is not None:
+            ensure_allowed(self.allow, source, ctx, is_write=_is_write(info))
+        checked(self.checks, arguments)
 
     def __copy__(self) -> ResolverField:
         copy = super().__copy__()

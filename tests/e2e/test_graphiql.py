@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from demo import people
 from gateway.edge.pages import BUILT_PAGE
 from tests.e2e.conftest import Demo
 from tests.e2e.ordering import CUSTOMER
@@ -84,11 +85,32 @@ def test_the_headers_tab_signs_requests(page: "Browser") -> None:
     """The customer's own address is for the customer's token only: the server must have received it."""
     write_query(page, "Mine", f'{{ customer(id: "{CUSTOMER}") {{ name email }} }}')
     page.click(".graphiql-editor-tools button", containing="Headers")
-    page.write(HEADERS_EDITOR, json.dumps({"Authorization": "Bearer demo-customer"}))
+    page.write(HEADERS_EDITOR, json.dumps({"Authorization": f"Bearer {people.CUSTOMER.token}"}))
     page.click(".graphiql-execute-button")
     answer = page.wait_for(ANSWER, containing='"email"')
     assert "@" in answer.text
     assert '"errors"' not in answer.text
+
+
+def test_a_link_signs_the_page_in_and_the_token_is_neither_kept_in_the_address_nor_sent_in_one(
+    browser: "Browser", demo: Demo
+) -> None:
+    browser.open(f"{demo.url}/graphiql#token={people.SUPPORT.token}")
+    browser.wait_for(QUERY_EDITOR, containing="SagaQL: one graph over many services")
+    assert browser.driver.current_url == f"{demo.url}/graphiql"
+    write_query(browser, "Mine", f'{{ customer(id: "{CUSTOMER}") {{ email }} }}')
+    browser.click(".graphiql-execute-button")
+    assert "@" in browser.wait_for(ANSWER, containing='"email"').text
+
+    browser.driver.execute_script(f"window.location.hash = '#token={people.CUSTOMER.token}'")
+    browser.wait_until(lambda: browser.driver.current_url == f"{demo.url}/graphiql" or None, saying="it is loaded anew")
+    browser.wait_for(QUERY_EDITOR, containing="SagaQL: one graph over many services")
+    browser.click(".graphiql-execute-button")
+    browser.wait_for(ANSWER, containing='"products"')
+    shown = {each.headers.get("Authorization") for each in browser.requests if each.method == "POST"}
+    assert {f"Bearer {people.SUPPORT.token}", f"Bearer {people.CUSTOMER.token}"} <= shown
+    assert not any("token=" in each.url for each in browser.requests)
+    assert browser.complaints == []
 
 
 def test_a_broken_service_shows_what_is_missing_and_why(page: "Browser", demo: Demo) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from demo.people import PEOPLE
 from gateway.edge import hashed
 from gateway.services import Retry
 from gateway.settings import Settings, SettingsInvalid, load_settings
@@ -581,9 +582,13 @@ def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
     assert settings.journal == Path("/data/gateway/journal.sqlite3")
     assert {each.subject: each.scopes for each in settings.identity.tokens} == {
         "c-001": ("customer",),
-        "support": ("customer", "support"),
+        "support": ("support",),
         "operator": ("support", "operator", "explain"),
     }
+    assert {each.digest: each.subject for each in settings.identity.tokens} == {
+        hashed(person.token): person.subject for person in PEOPLE
+    }
+    assert not any(person.token in (ROOT / "gateway.toml").read_text(encoding="utf-8") for person in PEOPLE)
 
 
 def test_a_path_is_written_as_in_the_file() -> None:

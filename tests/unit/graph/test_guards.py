@@ -207,7 +207,8 @@ def test_a_rejecting_part_rejects_where_the_whole_refuses() -> None:
 
 def test_a_refusal_says_what_it_is_of() -> None:
     assert refusal(ANN, "mutation").message == "this mutation is not yours to begin"
-    assert refusal(ANONYMOUS, "mutation").message == "sign in to begin this mutation: send an Authorization header"
+    signed_out = refusal(ANONYMOUS, "mutation").message
+    assert signed_out == 'sign in to begin this mutation: send a header "Authorization: Bearer …" with your token'
     assert refusal(ANN, "object").message == "this object is not yours to read"
     assert refusal(ANN).message == "this field is not yours to read"
 
