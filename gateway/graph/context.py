@@ -145,7 +145,7 @@ class Ctx:
             raise Unauthenticated(f"sign in with a token that has the scope {scope!r}")
         raise Forbidden(f"this needs the scope {scope!r}")
 
-    def note(self, degraded: Degraded) -> None:
-        """Tell the client, and whoever reads the metrics, that a field was answered with less."""
-        self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc()
+    def note(self, degraded: Degraded, *, times: int = 1) -> None:
+        """Tell the client, and whoever reads the metrics, that a field was answered with less, in so many places."""
+        self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc(times)
         self.notes.add(degraded)
