@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import cast
 
@@ -37,6 +37,9 @@ GONE_AFTER = Seconds(60.0)
 """How long sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said so. Else
 the kernel tries for a quarter of an hour."""
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
+_ACCEPTS = 16
+"""Connections that are accepted in one turn of the event loop. libuv takes one a turn from each socket, and a turn of a busy process
+lasts tens of milliseconds: whoever connects then would wait for seconds before anybody could see how important it is."""
 _TICKS = 10
 """Of a tenth of a second each, between two looks for clients that take too long over a head."""
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
@@ -124,9 +127,10 @@ def serve(
         timeout_graceful_shutdown=math.ceil(drain),
         ssl_context_factory=None if context is None else _handing_out(context),
     )
-    with held:
+    with held, ExitStack() as ends:
+        others = [ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1)]
         try:
-            _Server(config, log=log, on_leave=on_leave).run(sockets=[held])
+            _Server(config, log=log, on_leave=on_leave).run(sockets=[held, *others])
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:

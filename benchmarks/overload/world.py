@@ -33,11 +33,11 @@ def services() -> Generator[tuple[subprocess.Popen[bytes], int]]:
 
 
 @contextmanager
-def gateway(folder: Path, port: int, *, services: int) -> Generator[subprocess.Popen[bytes]]:
-    """One that is ready."""
+def gateway(folder: Path, port: int, *, services: int, more: str = "") -> Generator[subprocess.Popen[bytes]]:
+    """One that is ready. `more`: of its settings."""
     folder.mkdir(exist_ok=True)
     file = folder / "gateway.toml"
-    file.write_text(_toml(port, services), encoding="utf-8")
+    file.write_text(_toml(port, services) + more, encoding="utf-8")
     command = [*on(GATEWAY_CPU), sys.executable, "-m", "gateway", "serve", "--config", str(file)]
     with started(*command, port=port) as process:
         # It listens before it answers, and lets whoever connects wait.
