@@ -22,10 +22,10 @@ help: ## this list
 demo: .stamps/venv web ## the shop's seven services and the gateway, until Ctrl-C
 	@exec $(BIN)/sagaql demo
 
-# Tests with real processes mostly wait for them, so two files of them go side by side as well, each with a demo of its own.
+# Tests with real processes mostly wait for them, so three files of them go side by side, each with a demo of its own.
 test: .stamps/venv web .stamps/clients .stamps/sdk-python .stamps/sdk-typescript ## all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/e2e
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/e2e
 
 check: .stamps/venv ## format, lint, strict types, import contracts: no test is run
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }

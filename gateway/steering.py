@@ -25,7 +25,7 @@ from .clock import Seconds
 from .control import Caller, Commands, ControlServer, FileWatch, Refused, signature
 from .services import ServiceClient, ServiceConfig, Services, UnknownService
 from .settings import ServiceSettings, Settings, SettingsInvalid
-from .settings_sources import Tree, merged, problems_of
+from .settings.sources import Tree, merged, problems_of
 from .telemetry import Telemetry
 
 T = TypeVar("T")

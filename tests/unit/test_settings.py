@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gateway.edge import hashed
 from gateway.services import Retry
 from gateway.settings import Settings, SettingsInvalid, load_settings
-from gateway.settings_sources import dotted, merged, size
+from gateway.settings.sources import dotted, merged, size
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = [{"token": "s3cret", "subject": "ada"}]

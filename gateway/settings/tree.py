@@ -1,0 +1,260 @@
+"""The whole tree of settings, and how it is read.
+
+Invariants: a tree that exists can be run; unknown keys are refused; all mistakes are reported at once, with their
+dotted paths. Order: `gateway.toml`, then the environment (`SAGAQL_SERVER__PORT`), then the command line; the later wins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ..control import Signature, signature
+from ..edge.tls import Tls
+from ..overload_limits import OverloadLimits
+from ..sagas.keeping import Keeping
+from ..sagas.secret_keys import KeyRing
+from ..sagas.signing import SigningKey
+from ..services import ServiceConfig
+from ..stream_limits import StreamLimits
+from .concern import AsWritten, Name
+from .discovery import discovery, nowhere, reason_of, unknown
+from .graph import GraphSettings
+from .identity import IdentitySettings
+from .operation import OperationSettings
+from .sagas import SagaSettings
+from .server import ServerSettings
+from .service import UNRESOLVED, ServiceSettings
+from .shared import SharedSettings
+from .sources import SettingsInvalid, Tree, environment_tree, merged, problems_of, toml_tree
+from .telemetry import TelemetrySettings
+
+DEFAULT_FILE = Path("gateway.toml")
+FILE_VARIABLE = "SAGAQL_CONFIG"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a tree was read, and how to read it again."""
+
+    file: Path
+    seen: Signature | None
+    load: Callable[[], Settings]
+
+
+class Settings(BaseSettings):
+    """The whole tree. Built directly it reads nothing from outside; `load_settings` reads file and environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    graph: GraphSettings = GraphSettings()
+    server: ServerSettings = ServerSettings()
+    operation: OperationSettings = OperationSettings()
+    streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
+    """How long subscriptions may be silent, stalled or idle."""
+    overload: Annotated[OverloadLimits, AsWritten()] = OverloadLimits()
+    """What happens when there is more to do than can be done."""
+    services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
+    """Every service that the graph names."""
+    discovery: Name | None = None
+    """A function, name -> url or urls, "module:name", asked for services that name no instance: at start, and whenever the settings
+    are read again."""
+    sagas: SagaSettings = SagaSettings()
+    shared: SharedSettings = SharedSettings()
+    identity: IdentitySettings = IdentitySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _origin: _Origin | None = PrivateAttr(default=None)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _proxies_show_certificates(self) -> Self:
+        if self.identity.proxy is not None and self.server.tls_client_ca is None:
+            raise ValueError(
+                "identity.proxy is given, and no server.tls_client_ca: anybody could say what the proxy says; "
+                "name who signs the proxy's certificate"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_writes_who_is_calling(self) -> Self:
+        """What tells one service who is calling is no client's header to another."""
+        telling = {name.lower() for each in self.services.values() for name in each.identity_headers}
+        for name, service in self.services.items():
+            for header in (each.lower() for each in service.send_headers):
+                if header in telling:
+                    raise ValueError(
+                        f"services.{name}.send_headers forwards the client's {header!r}, which tells another service who is "
+                        "calling (identity_headers): take another name for one of them"
+                    )
+        return self
+
+    @property
+    def tls(self) -> Tls | None:
+        """The door's certificate, with absolute paths; None for plain HTTP."""
+        server = self.server
+        if server.tls_certificate is None or server.tls_key is None:
+            return None
+        return Tls(
+            certificate=self._root / server.tls_certificate,
+            key=self._root / server.tls_key,
+            client_ca=None if server.tls_client_ca is None else self._root / server.tls_client_ca,
+            is_client_required=server.tls_client_required,
+        )
+
+    @property
+    def root(self) -> Path:
+        """The folder of gateway.toml: relative paths start there, and so does the search for the graph's modules."""
+        return self._root
+
+    @property
+    def file(self) -> Path | None:
+        """The file that was read; None for settings that were built by hand."""
+        return None if self._origin is None else self._origin.file
+
+    @property
+    def seen(self) -> Signature | None:
+        """What the file was when it was read."""
+        return None if self._origin is None else self._origin.seen
+
+    def read_again(self) -> Settings:
+        """What the same file, environment and command line say now. Settings that were built by hand say the same for ever.
+
+        Raises: SettingsInvalid.
+        """
+        return self if self._origin is None else self._origin.load()
+
+    def differences(self, other: Settings) -> Iterator[str]:
+        """Dotted names of the settings outside `services` and `discovery` in which the two differ; no values."""
+        return _differences(self, other, without={"services", "discovery"})
+
+    @property
+    def journal(self) -> Path:
+        """`sagas.journal`, absolute."""
+        return self._root / self.sagas.journal
+
+    @property
+    def control(self) -> Path | None:
+        """`server.control`, absolute: beside the journal, unless it says otherwise."""
+        return None if self.server.control is None else self.journal.parent / self.server.control
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the journal keeps itself: the plain value that the floor below is handed."""
+        sagas, key = self.sagas, self.sagas.signing_key
+        return Keeping(
+            every=sagas.checkpoint_every,
+            retention=sagas.retention or None,
+            anchor=None if sagas.anchor is None else self._root / sagas.anchor,
+            key=None if key is None else SigningKey.parse(key.get_secret_value()),
+        )
+
+    @property
+    def secret_keys(self) -> KeyRing | None:
+        """`sagas.secret_key` and the older ones; None without."""
+        return self.sagas.key_ring()
+
+    @property
+    def sdl(self) -> Path | None:
+        """`graph.sdl`, absolute."""
+        return None if self.graph.sdl is None else self._root / self.graph.sdl
+
+    @property
+    def trusted(self) -> Path | None:
+        """`operation.trusted`, absolute."""
+        return None if self.operation.trusted is None else self._root / self.operation.trusted
+
+    @property
+    def needs_saga_process(self) -> bool:
+        """Whether sagas, if the graph has any, run in a process of their own: two workers cannot both own the journal."""
+        return self.server.workers > 1 and self.graph.mutation is not None
+
+    @property
+    def callers(self) -> int:
+        """Processes that call services: the workers, and the one that runs the sagas."""
+        return self.server.workers + self.needs_saga_process
+
+    def service_configs(self, *, callers: int = 1) -> dict[str, ServiceConfig]:
+        """Every service with its address: its own url, or what `discovery` says. `callers`: processes that share the permits.
+
+        Raises: SettingsInvalid with every service whose address is not known.
+        """
+        find = discovery(self.discovery) if not all(each.addresses for each in self.services.values()) else unknown
+        configs: dict[str, ServiceConfig] = {}
+        problems: dict[str, list[str]] = {}
+        for name, service in self.services.items():
+            try:
+                config = service.config(service.addresses or find(name))
+                configs[name] = replace(config, bulkhead=config.bulkhead.shared_by(callers))
+            except Exception as error:  # discovery is foreign code: whatever it raises is a problem of that service
+                problems.setdefault(reason_of(error), []).append(name)
+        if problems:
+            raise SettingsInvalid([nowhere(names, reason=reason) for reason, names in problems.items()])
+        return configs
+
+    def service_policies(self) -> dict[str, ServiceConfig]:
+        """How every service is called, without asking `discovery`: addresses that are not written here are stood in for."""
+        return {
+            name: service.config(service.addresses or UNRESOLVED.instances) for name, service in self.services.items()
+        }
+
+    def redacted(self) -> Tree:
+        """The tree as plain JSON values, durations in seconds, without secrets: for logs and people."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def within(cls, root: Path, tree: Mapping[str, Any], *, origin: _Origin | None = None) -> Self:
+        """The tree of a project in the folder `root`. Raises: pydantic's ValidationError."""
+        settings = cls(**tree)
+        settings._root = root
+        settings._origin = origin
+        return settings
+
+
+def load_settings(
+    path: Path | None = None, *, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] = _NOTHING
+) -> Settings:
+    """The settings of the project whose file is `path`, or SAGAQL_CONFIG, or ./gateway.toml.
+
+    `overrides` is a tree as in the file, from the command line: it wins over file and environment.
+    Raises: SettingsInvalid with every mistake.
+    """
+    file = (path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)).absolute()
+    seen = signature(file)  # before it is read: what is written meanwhile is then seen to be another one
+    origin = _Origin(file, seen, partial(load_settings, file, environ=environ, overrides=overrides))
+    layers = (toml_tree(file, environ=environ), environment_tree(Settings, environ=environ), overrides)
+    try:
+        return Settings.within(file.parent, merged(*layers), origin=origin)
+    except ValidationError as error:
+        raise SettingsInvalid(problems_of(error, model=Settings, environ=environ)) from None
+
+
+def _differences(one: BaseModel, other: BaseModel, *, without: Set[str] = frozenset(), path: str = "") -> Iterator[str]:
+    for name in type(one).model_fields:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if isinstance(mine, BaseModel) and isinstance(theirs, BaseModel) and name not in without:
+            yield from _differences(mine, theirs, path=f"{path}{name}.")
+        elif mine != theirs and name not in without:
+            yield f"{path}{name}"
