@@ -38,8 +38,8 @@ GONE_AFTER = Seconds(60.0)
 the kernel tries for a quarter of an hour."""
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
 _ACCEPTS = 16
-"""Connections that are accepted in one turn of the event loop. libuv takes one a turn from each socket, and a turn of a busy process
-lasts tens of milliseconds: whoever connects then would wait for seconds before anybody could see how important it is."""
+"""Connections that are accepted in one turn of the event loop. libuv takes one a turn from each socket, and a turn of a busy
+process lasts tens of milliseconds: whoever connects then would wait for seconds before anybody could see how important it is."""
 _TICKS = 10
 """Of a tenth of a second each, between two looks for clients that take too long over a head."""
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard

@@ -51,6 +51,8 @@ class Pressure:
 
     def begin(self) -> None:
         """Measure from now on, whenever operations run."""
+        if self._limits.adaptive:
+            self._admission.learnt.begin(self._limits.start)
         self._admission.on_busy = self._wake
         if self._admission.in_flight:
             self._wake()
@@ -91,7 +93,7 @@ class Pressure:
     def _is_calm(self) -> bool:
         admission = self._admission
         return not (admission.in_flight or admission.waiting or self.is_strained or self.share.is_on) and (
-            admission.learnt.is_at_most
+            admission.learnt.knows_nothing
         )
 
     def _tell(self, window: _Window, now: float) -> None:
