@@ -100,9 +100,10 @@ class Pressure:
         lag, lasted = Seconds(window.late / window.count), Seconds(now - window.began)
         seen = self._admission.look()
         self._metrics.event_loop_lag.set(lag)
-        self._metrics.processor_utilisation.set((time.process_time() - window.processor) / lasted)
+        utilisation = (time.process_time() - window.processor) / lasted
+        self._metrics.processor_utilisation.set(utilisation)
         if self._limits.adaptive:
-            self._admission.learnt.tell(lag, used=seen.most)
+            self._admission.learnt.tell(lag, used=seen.most, held_back=seen.held_back, utilisation=utilisation)
         if self._limits.shed_early:
             self.share.tell(is_crowded=seen.refused > 0, taken=seen.given, window=lasted, now=Instant(now))
         self._judge(is_bad=seen.refused > 0 or self._admission.waiting > 0)
