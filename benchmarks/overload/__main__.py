@@ -41,7 +41,7 @@ from benchmarks.processes import ended, free_port
 
 TIMES, GREED = 10, 0.7
 """How much more is offered than can be served, and how much of it by one client."""
-WARM_FOR, PEAK_FOR, RECOVERY = 2.0, 8.0, 5.0
+WARM_FOR, PEAK_FOR, RECOVERY, WHOLE_FOR = 2.0, 8.0, 5.0, 20.0
 OVERLOAD_FOR = float(os.environ.get("OVERLOAD_FOR", "60"))
 """Seconds."""
 BUYS = 10.0
@@ -156,17 +156,24 @@ def peak_of(port: int, random: Random, watch: Watch) -> float:
     return phase.rate()
 
 
+def everybody() -> list[Client]:
+    clients = [Client(name, asking(name), connections=200 if name == NAMES[0] else 60) for name in NAMES]
+    return [*clients, Client(BUYER, buying(), connections=50)]
+
+
+def rates_of(peak: float) -> list[float]:
+    """Of the greedy one, the honest ones, and the buyer."""
+    return [TIMES * peak * GREED, *([TIMES * peak * (1 - GREED) / HONEST] * HONEST), BUYS]
+
+
 def overloaded(port: int, serving: int, standing_in: int, charged: Callable[[], dict[str, int]]) -> list[Figure]:
     """`serving`, `standing_in`: the processes of the gateway and of the services."""
     random, watch = Random(7), Watch({"gateway": serving, "services": standing_in, "crowd": os.getpid()})
     peak = peak_of(port, random, watch)
     before = resident(serving)
-    clients = [Client(name, asking(name), connections=200 if name == NAMES[0] else 60) for name in NAMES]
-    buyer = Client(BUYER, buying(), connections=50)
-    rates = [TIMES * peak * GREED, *([TIMES * peak * (1 - GREED) / HONEST] * HONEST)]
     calm = [peak / 2 / len(NAMES)] * len(NAMES)
-    with closing(Crowd([*clients, buyer], port, random)) as crowd:
-        storm = offered(crowd, [*rates, BUYS], OVERLOAD_FOR, watch)
+    with closing(Crowd(everybody(), port, random)) as crowd:
+        storm = offered(crowd, rates_of(peak), OVERLOAD_FOR, watch)
         tell("ten times as much", storm)
         print(
             f"    by client and second: {[round(storm.served[name] / storm.lasted, 1) for name in NAMES]}", flush=True
@@ -208,6 +215,22 @@ def of_overload() -> Iterator[Figure]:
         gateway(Path(folder), port, services=behind) as serving,
     ):
         yield from overloaded(port, serving.pid, standing_in.pid, lambda: charges(behind))
+
+
+def of_whole_answers() -> Iterator[Figure]:
+    """The same where optional joins are asked for: refusing has to be paid for by whole answers."""
+    port, random = free_port(), Random(7)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        services() as (standing_in, behind),
+        gateway(Path(folder), port, services=behind, more="[overload]\nshed_optional = false\n") as serving,
+    ):
+        watch = Watch({"gateway": serving.pid, "services": standing_in.pid, "crowd": os.getpid()})
+        peak = peak_of(port, random, watch)
+        with closing(Crowd(everybody(), port, random)) as crowd:
+            storm = offered(crowd, rates_of(peak), min(WHOLE_FOR, OVERLOAD_FOR), watch)
+    tell("ten times as much, nothing left out", storm)
+    yield at_least("goodput when nothing is left out, of peak", 0.9, storm.rate() / peak)
 
 
 def charges(port: int) -> dict[str, int]:
@@ -254,4 +277,4 @@ def _begun(place: Path, port: int, behind: int) -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {CROWD_CPU})
-    raise SystemExit(run("overload", {"overload": of_overload, "restarts": of_restarts}))
+    raise SystemExit(run("overload", {"overload": of_overload, "whole": of_whole_answers, "restarts": of_restarts}))
