@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         resolver,
         saga_field,
         scope,
+        sized,
         stale,
     )
     from .identity import Identity
@@ -114,6 +115,7 @@ __all__ = [
     "saga_field",
     "scope",
     "signal",
+    "sized",
     "stale",
     "step",
     "timer",

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from .execution.cost import CALL, Cost
 from .execution.explaining.explanation import (
     Call,
     Effect,
@@ -36,11 +37,11 @@ MAX_SHOWN = 60
 """Characters of one argument's value."""
 
 
-def explained(explanation: Explanation) -> RenderableType:
-    """The tree, then the summary."""
+def explained(explanation: Explanation, *, max_cost: int | None = None, is_enforced: bool = False) -> RenderableType:
+    """The tree, then the summary. `max_cost`: what an operation may cost, by the settings; None: there is no bound."""
     tree = Tree(_headline(explanation), guide_style="dim")
     _add_fields(tree, explanation.fields, above=None)
-    return Group(tree, Text(), _summary(explanation))
+    return Group(tree, Text(), _summary(explanation, _limit(explanation.cost, max_cost, is_enforced=is_enforced)))
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------
@@ -118,6 +119,8 @@ def _notes(field: ExplainedField, *, above: ExplainedField | None) -> Iterator[s
         yield f"only if {field.only_if}"
     if field.guard is not None:
         yield f"guarded by {field.guard}"
+    if field.weight:
+        yield f"declared to cost {field.weight} each"
 
 
 def _field_lines(field: ExplainedField) -> Iterator[Text]:
@@ -219,13 +222,14 @@ def _step_lines(step: ExplainedStep) -> Iterator[Text]:
 # -- summary -----------------------------------------------------------------------------------------------------------
 
 
-def _summary(explanation: Explanation) -> RenderableType:
+def _summary(explanation: Explanation, limit: str) -> RenderableType:
     told = explanation.summary
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("executed", _executed(explanation.not_compiled))
-    table.add_row("cost", _cost(told))
+    table.add_row("calls", _calls(told))
+    table.add_row("cost", f"{_cost(explanation.cost)}{limit}")
     if told.slowest.paths:
         table.add_row("slowest path", _slowest(told.slowest, explanation))
     for service, policies in _services(explanation.services):
@@ -255,7 +259,23 @@ def _executed(why_not: str | None) -> str:
     return f"by graphql-core, since {_WHY.get(why_not, f'it has no plan ({why_not})')}"
 
 
-def _cost(told: Summary) -> str:
+def _cost(cost: Cost) -> str:
+    """ "estimated 137: 3 calls at 10, 97 objects, 10 declared"."""
+    parts = [f"{_count(cost.calls + cost.saga_calls, 'call')} at {CALL}", _count(cost.objects, "object")]
+    declared = [f"{cost.declared} declared"] if cost.declared else []
+    return f"estimated {cost.total:,}: {', '.join((*parts, *declared))}"
+
+
+def _limit(cost: Cost, max_cost: int | None, *, is_enforced: bool) -> str:
+    """What the settings say of it."""
+    if max_cost is None:
+        return ""
+    if cost.total <= max_cost:
+        return f"; operation.max_cost is {max_cost:,}"
+    return f"; {'refused' if is_enforced else 'would be refused'}: operation.max_cost is {max_cost:,}"
+
+
+def _calls(told: Summary) -> str:
     parts: list[str] = []
     if told.saga_calls:
         parts.append(f"{_count(told.saga_calls, 'call')} of the saga's steps, when nothing fails")

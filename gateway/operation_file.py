@@ -6,14 +6,14 @@ Invariant: every mistake becomes sentences, and those about the document say whe
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
-from graphql import GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse, validate
+from graphql import GraphQLError
 
-from .execution.document import Operation, operations_of
+from .execution.document import DocumentRejected, Documents, Operation
 
 STANDARD_INPUT = "-"
 
@@ -26,23 +26,21 @@ class OperationUnreadable(Exception):
         self.problems = problems
 
 
-def read_operation(schema: GraphQLSchema, source: str, name: str | None, *, max_tokens: int) -> Operation:
+def read_operation(
+    documents: Documents, source: str, name: str | None, *, trusted: Container[str] = frozenset()
+) -> Operation:
     """The operation called `name`, or the only one, of the file `source` ("-": standard input), at once.
 
-    Raises: OperationUnreadable.
+    It is refused as a gateway refuses it; those whose texts are `trusted` have no bounds. Raises: OperationUnreadable.
     """
     where = "standard input" if source == STANDARD_INPUT else source
     text = _text(source, what="the document")
     try:
-        document = parse(text, max_lexical_tokens=max_tokens)
-        errors = validate(schema, document)
-    except GraphQLSyntaxError as error:
-        raise OperationUnreadable([_located(error, where)]) from error
-    except RecursionError:
-        raise OperationUnreadable([f"{where}: the document is nested too deeply"]) from None
-    if errors:
-        raise OperationUnreadable([_located(error, where) for error in errors])
-    return _chosen(operations_of(document), name, where=where).at_once
+        operations = documents.read(text, is_trusted=text in trusted)
+    except DocumentRejected as error:
+        bound = "" if error.setting is None else f" ({error.setting})"
+        raise OperationUnreadable([_located(each, where) + bound for each in error.errors]) from error
+    return _chosen(operations, name, where=where).at_once
 
 
 def read_variables(given: str | None) -> Mapping[str, Any] | None:

@@ -53,7 +53,7 @@ class Order(Node):
     status: OrderStatus = field("How far it is.")
     total: Money = field("Of all lines.")
     placed_at: datetime = field("When it was placed.")
-    lines: list[OrderLine] = field("What was bought.")
+    lines: list[OrderLine] = field("What was bought.", list_size=5)
     customer: Annotated["Customer", strawberry.lazy("resolvers.customer")] | None = join(
         customers_by_key, on="customer_key", description="Who bought it."
     )

@@ -43,6 +43,7 @@ class Product(Node):
         shelf_price_by_sku,
         on="sku",
         otherwise=(alternative(list_price_by_sku), stale("1h")),
+        cost=2,
         description="What the label on the shelf says; the list price while nobody can read it.",
     )
 

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -67,7 +68,7 @@ def figures() -> list[Figure]:
 
 async def _figures() -> list[Figure]:
     found: list[Figure] = []
-    async with _gateway(compiles=True) as ours, _gateway(compiles=False) as theirs:
+    async with gateway_of(compile=True) as ours, gateway_of(compile=False) as theirs:
         for workload in WORKLOADS:
             plan, core = await _turns([_operation(ours, workload), _operation(theirs, workload)], workload.count)
             ratio = statistics.median(slow / quick for quick, slow in zip(plan, core, strict=True))
@@ -82,9 +83,10 @@ def _ms(times: list[float]) -> str:
     return f"{statistics.median(times) * 1e3:8.3f} ms"
 
 
-def _gateway(*, compiles: bool) -> GatewayUnderTest:
+def gateway_of(**operation: Any) -> GatewayUnderTest:
+    """A gateway over services in memory, with these settings of operations."""
     services = {name: {"url": f"http://{name}.test"} for name in SERVICES}
-    settings = Settings.model_validate({"services": services, "operation": {"compile": compiles}})
+    settings = Settings.model_validate({"services": services, "operation": operation})
     provider = tracer_provider(service_name="bench", sample_ratio=0.0, exporter=None)
     return GatewayUnderTest(settings, graph, wires=wires(), telemetry=Telemetry(provider=provider))
 

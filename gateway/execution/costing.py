@@ -1,163 +1,200 @@
-"""What an operation is estimated to cost, before any call: calls to services are dear, objects are cheap, columns are free.
+"""What operations are estimated to cost, kept so that it is a look-up; what they really took; and what is refused.
 
-Read off its explanation, which knows calls, layers and arguments; so it holds for what will be run, with the variables at hand.
-Keys and pages are estimated by the sizes of the lists above: what the client asks for (`first`, `last`), else `ASSUMED`.
-Invariants: an estimate is pure, and kept for as long as its operation, `MAX_KEPT` of each, by the variables that can change it.
-Source: IBM's specification of GraphQL cost directives, as far as its weights come from types; no directive is read yet (0033).
+An operation becomes a formula, once for each setting of the variables that say what is skipped; those that say how long a list is
+are put into it. Of all other variables it holds for any value, so nobody can have a cheap operation estimated and send a dear one.
+Invariant: formulas and estimates are kept for as long as their operation, `MAX_KEPT` of each.
 """
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from graphql import NamedTypeNode, NonNullTypeNode
+from graphql import (
+    ArgumentNode,
+    ConstValueNode,
+    DirectiveNode,
+    FieldNode,
+    IntValueNode,
+    ListValueNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
 
 from ..errors import OperationTooExpensive
-from ..telemetry import Metrics
+from ..loading import Spent
+from ..telemetry import Children, Metrics, Span
+from .cost import Cost
 from .document import Operation
-from .explaining import Explanation
-from .explaining.explanation import Call, ExplainedField
+from .explaining import Formula
+
+V = TypeVar("V")
 
 CostMode = Literal["measure", "enforce"]
 
-CALL = 10
-"""Of a call to a service: sending, waiting for and reading one costs the gateway as much CPU as making ten objects."""
-OBJECT = 1
-ASSUMED = 10
-"""Items of a list of which the document does not say how long it is."""
-MOST = 10**12
-"""No estimate is larger, so that it is a number for everybody who reads it."""
 MAX_KEPT = 64
-"""Estimates of one operation, by its variables."""
+"""Estimates, and formulas, of one operation, by its variables."""
 
-_SIZES = ("first", "last")
-_DECIDING = frozenset({"Int", "Boolean"})
-"""Types of variables that can change an estimate: sizes, and conditions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """An estimate."""
-
-    calls: int
-    """To services, of sagas' steps too."""
-    objects: int
-
-    @property
-    def total(self) -> int:
-        return min(MOST, self.calls * CALL + self.objects * OBJECT)
-
-
-def estimated(explanation: Explanation) -> Cost:
-    """Of the whole operation."""
-    return _sum(_of(field, parents=1, sized=None) for field in explanation.fields)
-
-
-def _of(field: ExplainedField, *, parents: int, sized: int | None) -> Cost:
-    """`parents`: how many objects have the field; `sized`: how many items the connection above it was asked for."""
-    asked = _asked_size(field)
-    is_list = "[" in field.type
-    many = parents * (_size(asked, sized) if is_list else 1)
-    own = Cost(calls=_calls(field, parents), objects=many if field.types else 0)
-    below = asked if asked is not None and not is_list else None
-    return _sum((own, *(_of(each, parents=many, sized=below) for each in field.fields)))
-
-
-def _size(asked: int | None, sized: int | None) -> int:
-    return next((each for each in (asked, sized) if each is not None), ASSUMED)
-
-
-def _asked_size(field: ExplainedField) -> int | None:
-    """What the client says; None where it says nothing, or what is not known."""
-    given = (field.arguments.get(name, "") for name in _SIZES)
-    return next((int(each) for each in given if each.isascii() and each.isdigit()), None)
-
-
-def _calls(field: ExplainedField, parents: int) -> int:
-    calls = sum(_times(call, field, parents) for call in field.calls if call.same_as is None)
-    steps = () if field.saga is None else field.saga.steps
-    return calls + sum(len(step.calls) for step in steps)
-
-
-def _times(call: Call, field: ExplainedField, parents: int) -> int:
-    """A batch has so many keys; what code calls for each parent by itself is called as often."""
-    if call.max_batch is not None:
-        return math.ceil(parents / call.max_batch)
-    return parents if field.kind == "resolver" or call.max_page is not None else 1
-
-
-def _sum(costs: Iterable[Cost]) -> Cost:
-    calls = objects = 0
-    for each in costs:
-        calls, objects = calls + each.calls, objects + each.objects
-    return Cost(calls=calls, objects=objects)
+MakeFormula = Callable[[Operation, Mapping[str, Any], Collection[str]], Formula]
+"""Of an operation, its variables, and the names of those that are to be looked at."""
 
 
 class Costs:
-    """Estimates of one application's operations, and what may be spent."""
+    """Costs of one application's operations, and what may be spent."""
 
     def __init__(
         self,
         *,
         limit: int | None,
         mode: CostMode | None,
-        explained: Callable[[Operation, Mapping[str, Any]], Explanation],
+        slicing: Collection[str],
+        formula: MakeFormula,
         metrics: Metrics,
     ) -> None:
-        """`limit`: of one operation; None: there is none. `mode`: None where nobody wants to know but clients that ask."""
+        """`limit`: of one operation; None: there is none. `mode`: None where nobody wants to know but clients that ask.
+
+        `slicing`: names of the arguments that say how long a list is.
+        """
         self.limit = limit
         self._mode = mode
-        self._metrics = metrics
-        self._explained = explained
-        self._kept: WeakKeyDictionary[Operation, OrderedDict[Hashable, Cost]] = WeakKeyDictionary()
-        self._deciding: WeakKeyDictionary[Operation, tuple[str, ...]] = WeakKeyDictionary()
+        self._slicing = slicing
+        self._formula = formula
+        self._observed = Children(metrics.operation_cost)
+        self._known: WeakKeyDictionary[Operation, _Known] = WeakKeyDictionary()
 
-    def of(self, operation: Operation, variables: Mapping[str, Any]) -> Cost:
-        """Cost of it: a look-up, or an explanation (some 0.1 ms a field) for variables that are new. Raises: RequestError."""
-        key = tuple(_plain(variables.get(name)) for name in self._names(operation))
-        kept = self._kept.setdefault(operation, OrderedDict())
-        found = kept.get(key)
+    def estimate(self, operation: Operation, variables: Mapping[str, Any]) -> Cost:
+        """What it will cost. Cost: a look-up; for lengths that are new some µs; for new conditions a walk, 0.04 ms a field.
+
+        Raises: RequestError, where it opens to too much to be explained.
+        """
+        known = self._known.get(operation)
+        if known is None:
+            known = self._known[operation] = _Known(operation, self._slicing)
+        return known.estimate(variables, lambda: self._formula(operation, variables, known.conditions))
+
+    def charge(self, operation: Operation, variables: Mapping[str, Any], span: Span | None) -> Cost | None:
+        """The estimate, before anything is called; None where nobody wants to know. `span`: of the operation, if it is one.
+
+        Raises: OperationTooExpensive; RequestError where it opens to too much to be estimated.
+        """
+        if self._mode is None:
+            return None
+        estimate = self.estimate(operation, variables)
+        self._tell("estimated", estimate, span)
+        if self._mode == "enforce" and self.limit is not None and estimate.total > self.limit:
+            raise OperationTooExpensive(estimated=estimate.total, limit=self.limit)
+        return estimate
+
+    def settle(self, spent: Spent, estimate: Cost | None, span: Span) -> Cost | None:
+        """What it really took, when it has ended, however it has; None where there is no estimate to compare it with."""
+        if estimate is None:
+            return None
+        actual = actual_of(spent, estimate)
+        if self._mode is not None:
+            self._tell("actual", actual, span)
+        return actual
+
+    def _tell(self, kind: str, cost: Cost, span: Span | None) -> None:
+        self._observed[kind,].observe(cost.total)
+        if span is not None and span.is_recording():
+            span.set_attribute(f"sagaql.operation.cost.{kind}", cost.total)
+
+    def as_json(self, estimate: Cost, actual: Cost) -> dict[str, Any]:
+        """What a client is shown that asks for it."""
+        both = {"estimated": estimate, "actual": actual}
+        return {
+            **{kind: cost.total for kind, cost in both.items()},
+            "limit": self.limit,
+            "calls": {kind: cost.calls + cost.saga_calls for kind, cost in both.items()},
+            "objects": {kind: cost.objects for kind, cost in both.items()},
+            "declared": {kind: cost.declared for kind, cost in both.items()},
+        }
+
+
+def actual_of(spent: Spent, estimate: Cost) -> Cost:
+    """What was counted, in the units of estimates. The calls of sagas are those of the estimate, if one was begun: they are made by
+    whoever runs it, and perhaps later.
+    """
+    of_sagas = estimate.saga_calls if spent.sagas else 0
+    return Cost(calls=spent.calls, saga_calls=of_sagas, objects=spent.objects, declared=spent.weights)
+
+
+class _Known:
+    """What is known of one operation."""
+
+    __slots__ = ("_defaults", "_estimates", "_formulas", "_names", "conditions")
+
+    def __init__(self, operation: Operation, slicing: Collection[str]) -> None:
+        asked = _Asked(slicing)
+        visit(operation.document, asked)
+        definitions = {each.variable.name.value: each for each in operation.node.variable_definitions or ()}
+        self.conditions = tuple(sorted(asked.conditions & definitions.keys()))
+        """The variables that say what is skipped."""
+        sizes = sorted(asked.sizes & definitions.keys())
+        self._names = (*self.conditions, *(name for name in sizes if name not in self.conditions))
+        defaults = ((name, definitions[name].default_value) for name in sizes)
+        self._defaults = {name: _default(given) for name, given in defaults if given is not None}
+        self._formulas: dict[Hashable, Formula] = {}
+        self._estimates: dict[Hashable, Cost] = {}
+
+    def estimate(self, variables: Mapping[str, Any], make: Callable[[], Formula]) -> Cost:
+        key = tuple([_plain(variables[name]) if name in variables else None for name in self._names])
+        found = self._estimates.get(key)
         if found is None:
-            found = kept[key] = estimated(self._explained(operation, variables))
-            if len(kept) > MAX_KEPT:
-                kept.popitem(last=False)
+            formula = self._formula(key[: len(self.conditions)], make)
+            found = formula.cost({**self._defaults, **variables})
+            _keep(self._estimates, key, found)
         return found
 
-    def ensure_affordable(self, operation: Operation, variables: Mapping[str, Any]) -> None:
-        """Raises: OperationTooExpensive; RequestError where it opens to too much to be estimated."""
-        if self._mode is None:
-            return
-        cost = self.of(operation, variables).total
-        self._metrics.estimated_cost.observe(cost)
-        if self._mode == "enforce" and self.limit is not None and cost > self.limit:
-            raise OperationTooExpensive(estimated=cost, limit=self.limit)
-
-    def as_json(self, operation: Operation, variables: Mapping[str, Any]) -> dict[str, int | None]:
-        """What a client is shown that asks for it."""
-        cost = self.of(operation, variables)
-        return {"estimated": cost.total, "calls": cost.calls, "objects": cost.objects, "limit": self.limit}
-
-    def _names(self, operation: Operation) -> tuple[str, ...]:
-        names = self._deciding.get(operation)
-        if names is None:
-            names = self._deciding[operation] = tuple(_deciding(operation))
-        return names
+    def _formula(self, conditions: Hashable, make: Callable[[], Formula]) -> Formula:
+        found = self._formulas.get(conditions)
+        if found is None:
+            found = make()
+            _keep(self._formulas, conditions, found)
+        return found
 
 
-def _plain(value: object) -> int | None:
-    """A variable that does not fit its type decides nothing: execution refuses it."""
-    return value if isinstance(value, int) else None
+def _keep(kept: dict[Hashable, V], key: Hashable, value: V) -> None:
+    """The oldest leaves: what is asked for again is made again."""
+    kept[key] = value
+    if len(kept) > MAX_KEPT:
+        del kept[next(iter(kept))]
 
 
-def _deciding(operation: Operation) -> list[str]:
-    found: list[str] = []
-    for each in operation.node.variable_definitions or ():
-        kind = each.type.type if isinstance(each.type, NonNullTypeNode) else each.type
-        if isinstance(kind, NamedTypeNode) and kind.name.value in _DECIDING:
-            found.append(each.variable.name.value)
-    return found
+def _plain(value: object) -> Hashable:
+    """What tells the values of numbers, lengths and conditions apart. Whatever else there may be says nothing, or is refused."""
+    if isinstance(value, list):
+        return list, len(value)
+    return (type(value), value) if isinstance(value, bool | int | float) else ()
+
+
+def _default(given: ConstValueNode) -> object:
+    """Of a variable, as far as it says a length."""
+    if isinstance(given, ListValueNode):
+        return [None] * len(given.values)
+    return int(given.value) if isinstance(given, IntValueNode) else None
+
+
+class _Asked(Visitor):
+    """Which variables of a document say how long a list is, and what is skipped."""
+
+    def __init__(self, slicing: Collection[str]) -> None:
+        super().__init__()
+        self.sizes: set[str] = set()
+        self.conditions: set[str] = set()
+        self._slicing = slicing
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        self.sizes.update(_given(each for each in node.arguments or () if each.name.value in self._slicing))
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        self.conditions.update(_given(node.arguments or ()))
+
+
+def _given(arguments: Iterable[ArgumentNode]) -> Iterator[str]:
+    """The variables that arguments are."""
+    for each in arguments:
+        if isinstance(each.value, VariableNode):
+            yield each.value.name.value

@@ -31,7 +31,8 @@ from ..sagas import Host, KeyRing
 from ..services import Priority, Services
 from ..services.timers import Timers
 from ..telemetry import Children, Span, SpanKind, Telemetry
-from .costing import CostMode, Costs
+from .cost import Cost
+from .costing import CostMode, Costs, actual_of
 from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
@@ -128,10 +129,9 @@ class Engine:
         self.costs = Costs(
             limit=limits.max_cost,
             mode=limits.cost,
+            slicing=graph.slicing,
             metrics=telemetry.metrics,
-            explained=lambda operation, variables: self._explainer.explanation(
-                operation, variables, deadline=limits.granted(operation.kind, None)
-            ),
+            formula=self._explainer.cost_formula,
         )
 
     async def answer(self, request: GraphQLRequest) -> GraphQLResult:
@@ -143,12 +143,12 @@ class Engine:
                 async with self.admission.permit(
                     rank, client=request.client, deadline=self._patience(request, started)
                 ):
-                    operation = self.documents.operation(request.text, request.operation_name).at_once
+                    operation = self._document(request).at_once
                     kind, name = operation.kind.value, operation.name
                     _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
-                    self.costs.ensure_affordable(operation, request.variables)
-                    result = await self._run(operation, request, since=started)
+                    charged = self._charge(operation, request, span)
+                    result = await self._run(operation, request, charged, span=span, since=started)
             except GatewayError as error:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
@@ -183,9 +183,12 @@ class Engine:
         operation = self._found(request) if "defer" in request.text or "stream" in request.text else None
         return operation is not None and comes_in_parts(operation, request)
 
+    def _document(self, request: GraphQLRequest) -> Operation:
+        return self.documents.operation(request.text, request.operation_name, introspects=request.introspects)
+
     def _found(self, request: GraphQLRequest) -> Operation | None:
         try:
-            return self.documents.operation(request.text, request.operation_name)
+            return self._document(request)
         except GatewayError:
             return None
 
@@ -199,7 +202,7 @@ class Engine:
         `begun`: called when a subscription was taken, since its first event may be far.
         """
         try:
-            operation = self.documents.operation(request.text, request.operation_name)
+            operation = self._document(request)
         except GatewayError as error:
             yield self.results.refused(error)
             return
@@ -222,17 +225,19 @@ class Engine:
             started = self._clock.now()
             ctx = self._context(operation, request, since=started)
             parts = Parts(self.results, ctx, request.incremental)
+            charged: Cost | None = None
             try:
                 rank = self._rank(request)
                 async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
                     ensure_permitted(operation, request, self.graph)
-                    self.costs.ensure_affordable(operation.at_once, request.variables)
+                    charged = self._charge(operation.at_once, request, span)
                     async with aclosing(self._payloads(operation, request, ctx)) as payloads:
                         while (payload := await next_within(ctx.deadline, payloads)) is not None:
                             await _give(parts.shaped(payload), give)
             except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
                 await _give(parts.ended(error), give)
             finally:
+                self._settle(ctx, charged, span)
                 await ctx.loads.close()
             lasted = Seconds(self._clock.now() - started)
             self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
@@ -251,7 +256,7 @@ class Engine:
         ctx = self._context(operation, request, deadline=Deadline())
         try:
             with self.admission.stream():
-                self.costs.ensure_affordable(operation, request.variables)
+                charged = self._charge(operation, request, None)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
@@ -259,7 +264,7 @@ class Engine:
                 begun()
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
-                        yield await self._answer_event(operation, request, event)
+                        yield await self._answer_event(operation, request, event, charged)
         except GatewayError as error:
             yield self.results.refused(error)
         except Exception as error:  # the author's stream, or a bug of ours: masked, logged, and told to the client
@@ -282,9 +287,11 @@ class Engine:
         source = create_source_event_stream(executor)
         return await source if inspect.isawaitable(source) else source
 
-    async def _answer_event(self, operation: Operation, request: GraphQLRequest, event: Any) -> GraphQLResult:
-        with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace):
-            result = await self._run(operation, request, root=event)
+    async def _answer_event(
+        self, operation: Operation, request: GraphQLRequest, event: Any, charged: Cost | None
+    ) -> GraphQLResult:
+        with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace) as span:
+            result = await self._run(operation, request, charged, span=span, root=event)
         event_id = event_id_of(event)
         return result if event_id is None else replace(result, event_id=event_id)
 
@@ -307,12 +314,34 @@ class Engine:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
+    def _charge(self, operation: Operation, request: GraphQLRequest, span: Span | None) -> Cost | None:
+        """The one place where the estimated cost is known before anything is called; of a subscription, that of an event.
+
+        None where nobody wants to know. Raises: OperationTooExpensive; RequestError.
+        """
+        estimate = self.costs.charge(operation, request.variables, span)
+        if estimate is None and request.tells_cost:
+            return self.costs.estimate(operation, request.variables)
+        return estimate
+
+    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span) -> Cost | None:
+        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has. None
+        where nobody wants to know, or it was refused.
+        """
+        return self.costs.settle(ctx.loads.reading.spent, charged, span)
+
     async def _run(
-        self, operation: Operation, request: GraphQLRequest, *, root: Any = None, since: Instant | None = None
+        self,
+        operation: Operation,
+        request: GraphQLRequest,
+        charged: Cost | None,
+        *,
+        span: Span,
+        root: Any = None,
+        since: Instant | None = None,
     ) -> GraphQLResult:
-        """`since`: when the request arrived; None: now."""
+        """`charged`: its estimated cost, if anybody wants to know. `since`: when the request arrived; None: now."""
         explanation = self._explanation(operation, request) if request.is_explained else None
-        cost = self.costs.as_json(operation, request.variables) if request.tells_cost else None
         ctx = self._context(operation, request, since=since)
         found = self.plans.find(operation, request.variables)
         try:
@@ -325,7 +354,8 @@ class Engine:
                 run = Run(program, self.graph.core, ctx, variables, on_error=request.on_error)
                 finished = await run.result()
             result = self.results.executed(finished, ctx)
-            if cost is not None:
+            if request.tells_cost and charged is not None:
+                cost = self.costs.as_json(charged, actual_of(ctx.loads.reading.spent, charged))
                 result = replace(result, extensions={**result.extensions, "cost": cost})
             recording = ctx.loads.reading.recording
             if request.tells_freshness and recording is not None and not (result.errors or result.extensions):
@@ -335,9 +365,11 @@ class Engine:
             if explanation is None or recording is None:
                 return result
             why_not = found.reason if isinstance(found, NotPlanned) else None
-            explained = measured(explanation, recording, ctx.begun or {}, not_compiled=why_not)
+            actual = actual_of(ctx.loads.reading.spent, explanation.cost)
+            explained = measured(explanation, recording, ctx.begun or {}, cost=actual, not_compiled=why_not)
             return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
+            self._settle(ctx, charged, span)
             await ctx.loads.close()
 
     def _explanation(self, operation: Operation, request: GraphQLRequest) -> Explanation:

@@ -16,6 +16,7 @@ from graphql.execution.incremental import IncrementalExecutor
 from ..clock import Deadline, Instant
 from ..errors import DeadlineExceeded
 from ..graph import Ctx
+from .counting import counted
 from .document import Operation
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
@@ -88,7 +89,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = kind.build(
+    executor = counted(kind, schema).build(
         schema,
         operation.document,
         root_value=root,

@@ -67,6 +67,7 @@ class Run:
         self._plan = program.plan
         self._schema = schema
         self._ctx = ctx
+        self._spent = ctx.loads.reading.spent
         self._variables = variables
         self._arguments = Arguments(schema, variables, program.argument_names)
         self._failing = Failing(on_error)
@@ -142,10 +143,13 @@ class Run:
 
     def open(self, stage: Stage, objects: Sequence[Any], *, up: Layer, field: PlannedField) -> Layer:
         """The layer of these objects, found at `field` of the layer above, all that is known of them at once written."""
+        self._spent.objects += len(objects)
         return self._opened(stage, objects, up=up, field=field)
 
     def _opened(self, stage: Stage, objects: Sequence[Any], *, up: Layer | None, field: PlannedField | None) -> Layer:
         layer = Layer(stage, objects, up=up, field=field)
+        if stage.weight:
+            self._spent.weights += stage.weight * len(objects)
         certain = stage.declared.of(objects)
         copied = None if certain.copy is None else certain.copy(objects)
         if copied is not None:

@@ -14,6 +14,8 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import get_strawberry_type_cast
 from strawberry.types.field import StrawberryField
 
+from ..graph.pricing import weight_of
+from ..graph.schema import definition_of
 from ..loading.records import Origin, origin_of
 from .answer import Write, members_of, writer
 from .declared import Declared
@@ -75,6 +77,8 @@ class Stage:
     """Whether a field's value is nullable, then the items of its list, then theirs."""
     trusts: Trusted
     declared: Declared
+    weight: int
+    """What the fields are declared to cost for each object."""
 
 
 class Trusted:
@@ -178,6 +182,7 @@ def stage_of(selection: Selection) -> Stage:
         levels={field: tuple(_levels(field.shape)) for field in fields},
         trusts=Trusted(selection),
         declared=Declared(selection),
+        weight=sum(weight_of(definition_of(field.definition)) for field in fields),
     )
 
 

@@ -9,6 +9,7 @@ from .degradation import Alternative, Default, Degradation, Degraded, Stale, alt
 from .entity import entity, field, input_type
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
+from .pricing import ListSize, sized
 from .resolver import resolver
 from .resuming import event_id_of
 from .rules import Between, Items, Length, Pattern, Rule
@@ -34,6 +35,7 @@ __all__ = [
     "Items",
     "JoinField",
     "Length",
+    "ListSize",
     "Node",
     "Pattern",
     "Rule",
@@ -69,6 +71,7 @@ __all__ = [
     "resolver",
     "saga_field",
     "scope",
+    "sized",
     "stale",
     "window",
 ]

@@ -24,6 +24,7 @@ from strawberry.types.info import Info
 
 from .access import Allow, open_for
 from .context import Ctx
+from .pricing import ListSize, pricing
 from .resolver import CtxResolver, context_of, declare_rules, ensure_allowed, first_paragraph, within_deadline
 from .rules import Check, checked
 
@@ -40,16 +41,31 @@ class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
     """The decorator. On an instance it is a function of one parent, for tests and for other resolvers."""
 
     def __init__(
-        self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]], *, allow: Allow | None = None
+        self,
+        method: Callable[Concatenate[list[A], P], Awaitable[list[R]]],
+        *,
+        allow: Allow | None = None,
+        directives: Sequence[object] = (),
     ) -> None:
+        """`directives`: what the schema says of it besides its rules."""
         self.method: Callable[..., Awaitable[list[Any]]] = _function(method)
         self.element = _element(self.method)
         self.allow = allow
+        self.directives = directives
 
     @staticmethod
-    def guarded(allow: Allow) -> Guarding:
+    def guarded(allow: Allow) -> Declaring:
         """`@batched.guarded(scope("support"))`: the parents for which the caller may not have the field are not handed over."""
-        return Guarding(allow)
+        return Declaring(allow)
+
+    @staticmethod
+    def priced(
+        cost: int | None = None, *, list_size: ListSize | int | None = None, allow: Allow | None = None
+    ) -> Declaring:
+        """`@batched.priced(5)`: each parent costs 5, besides the calls that are named; `list_size`: how long the list is taken to
+        be.
+        """
+        return Declaring(allow, pricing(cost, list_size))
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> batched[A, P, R]: ...
@@ -67,17 +83,18 @@ class batched(Generic[A, P, R]):  # noqa: N801 - a decorator
         return one
 
     def as_field(self) -> BatchedField:
-        return BatchedField(self.method, self.element, allow=self.allow)
+        return BatchedField(self.method, self.element, allow=self.allow, directives=self.directives)
 
 
-class Guarding:
-    """`batched`, with an access rule."""
+class Declaring:
+    """`batched`, with an access rule, or what the schema says of it."""
 
-    def __init__(self, allow: Allow) -> None:
+    def __init__(self, allow: Allow | None, directives: Sequence[object] = ()) -> None:
         self.allow = allow
+        self.directives = directives
 
     def __call__(self, method: Callable[Concatenate[list[A], P], Awaitable[list[R]]]) -> batched[A, P, R]:
-        return batched(method, allow=self.allow)
+        return batched(method, allow=self.allow, directives=self.directives)
 
 
 class BatchedField(StrawberryField):
@@ -89,6 +106,7 @@ class BatchedField(StrawberryField):
         element: Any,
         *,
         allow: Allow | None = None,
+        directives: Sequence[object] = (),
         origin: Any = None,
         type_annotation: StrawberryAnnotation | None = None,
     ) -> None:
@@ -97,6 +115,7 @@ class BatchedField(StrawberryField):
             python_name=method.__name__,
             type_annotation=type_annotation or StrawberryAnnotation(element, namespace=namespace),
             description=first_paragraph(method.__doc__),
+            directives=directives,
             origin=origin,
         )
         self.init = self.repr = self.compare = False
@@ -187,7 +206,12 @@ class BatchedField(StrawberryField):
 
     def __copy__(self) -> BatchedField:
         return BatchedField(
-            self.method, self.element, allow=self.allow, origin=self.origin, type_annotation=self.type_annotation
+            self.method,
+            self.element,
+            allow=self.allow,
+            directives=self.directives,
+            origin=self.origin,
+            type_annotation=self.type_annotation,
         )
 
 

@@ -17,6 +17,7 @@ from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
 from .batched import batched
 from .join import JoinField, Unresolved, join
+from .pricing import ListSize, pricing
 from .resolver import first_paragraph
 from .rules import constraints, raw_annotation
 from .secrets import holds_secret, sealed_when_made, without_secrets
@@ -24,9 +25,22 @@ from .secrets import holds_secret, sealed_when_made, without_secrets
 T = TypeVar("T")
 
 
-def field(description: str = "", *, default: Any = dataclasses.MISSING, deprecated: str | None = None) -> Any:
-    """A plain field with its description: `name: str = field("Shown to shoppers.")`."""
-    return strawberry.field(description=description, default=default, deprecation_reason=deprecated)
+def field(
+    description: str = "",
+    *,
+    default: Any = dataclasses.MISSING,
+    deprecated: str | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
+) -> Any:
+    """A plain field with its description: `name: str = field("Shown to shoppers.")`.
+
+    `cost`: what it costs for each object that has it; `list_size`: how long its list is taken to be.
+    """
+    directives = pricing(cost, list_size)
+    return strawberry.field(
+        description=description, default=default, deprecation_reason=deprecated, directives=directives
+    )
 
 
 @overload

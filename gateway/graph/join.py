@@ -31,6 +31,7 @@ from .context import Ctx
 from .degradation import Alternative, Default, Degradation, Degraded, Otherwise, Stale, directives_of, fallbacks_of
 from .fallback import Asked, instead, left_out
 from .join_mistakes import mistake
+from .pricing import ListSize, pricing
 from .resolver import context_of, ensure_allowed
 from .rules import Between, Check, check_for, checked, constraints
 
@@ -61,6 +62,8 @@ class JoinField(StrawberryField):
         consistency: Consistency = "eventual",
         join_arguments: Mapping[str, Argument] | None = None,
         allow: Allow | None = None,
+        cost: int | None = None,
+        list_size: ListSize | int | None = None,
         description: str | None = None,
         **rest: Any,
     ) -> None:
@@ -76,6 +79,8 @@ class JoinField(StrawberryField):
         """The rule for what several sources say; None where there is one source."""
         self.consistency: Consistency = consistency
         """"strong": only what the service says now, and none of the fallbacks."""
+        self.cost = cost
+        self.list_size = list_size
         super().__init__(description=description, directives=self._directives(), **rest)
         self.init = self.repr = self.compare = False
         self.join_arguments = dict(join_arguments or {})
@@ -92,7 +97,7 @@ class JoinField(StrawberryField):
         several = len(self.declared_sources) > 1
         degrades = directives_of(self.fallbacks, has_several_sources=several)
         strong = [ConsistencyDirective(level=ConsistencyLevel.STRONG)] if self.consistency == "strong" else []
-        return [*degrades, *strong]
+        return [*degrades, *strong, *pricing(self.cost, self.list_size)]
 
     @property
     def is_basic_field(self) -> bool:
@@ -191,6 +196,8 @@ class JoinField(StrawberryField):
             consistency=self.consistency,
             join_arguments=self.join_arguments,
             allow=self.allow,
+            cost=self.cost,
+            list_size=self.list_size,
             description=self.description,
             python_name=self.python_name,
             graphql_name=self.graphql_name,
@@ -212,6 +219,8 @@ def join(
     otherwise: tuple[Stale, Default[Page[T]]],
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> Connection[T]: ...
@@ -223,6 +232,8 @@ def join(
     otherwise: Default[Page[T]],
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> Connection[T]: ...
@@ -235,6 +246,8 @@ def join(
     consistency: Consistency = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> Connection[T] | None: ...
@@ -247,6 +260,8 @@ def join(
     reconcile: Reconciliation | None = None,
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> V: ...
@@ -259,6 +274,8 @@ def join(
     reconcile: Reconciliation | None = None,
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> V: ...
@@ -271,6 +288,8 @@ def join(
     reconcile: Reconciliation | None = None,
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> V: ...
@@ -284,6 +303,8 @@ def join(
     consistency: Consistency = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> V | None: ...
@@ -296,6 +317,8 @@ def join(
     consistency: Any = "eventual",
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
     init: Literal[False] = False,
     **arguments: Argument,
 ) -> Any:
@@ -309,6 +332,7 @@ def join(
     Keyword arguments become GraphQL arguments, as in `first=(int, 10)`: they are part of the batch key and go to the
     service by the names in the loader's `params`. A loader of pages makes a connection, with `first` and `after`.
     `allow`, an access rule or a function of the parent and the identity, guards the field.
+    `cost`: what each key costs besides its call; `list_size`: how long the list is taken to be (`50`, or `sized(20, by="limit")`).
     Cost: one call a layer, source and distinct argument set.
     """
     if isinstance(loader, Loader) and loader.page:
@@ -321,6 +345,8 @@ def join(
         consistency=consistency,
         join_arguments=arguments,
         allow=allow,
+        cost=cost,
+        list_size=list_size,
         description=description,
     )
 

@@ -7,7 +7,7 @@ domain rules are checked before the body runs, and an asynchronous body ends wit
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from strawberry.types.field import StrawberryField
@@ -19,7 +19,8 @@ from ..loading.records import camel
 from ..services.timers import Expiry
 from .access import Allow
 from .context import Ctx
-from .rules import Check, check_for, checked, constraints
+from .pricing import ListSize, pricing
+from .rules import Check, as_written, check_for, checked, constraints
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,12 +45,21 @@ class ResolverField(StrawberryField):
     ctx_parameter: str | None = None
 
     @classmethod
-    def of(cls, method: Callable[..., Any], *, description: str | None, allow: Allow | None) -> ResolverField:
+    def of(
+        cls,
+        method: Callable[..., Any],
+        *,
+        description: str | None,
+        allow: Allow | None,
+        directives: Sequence[object] = (),
+    ) -> ResolverField:
+        """`directives`: what the schema says of it besides its rules."""
         resolver = CtxResolver(method)
         made = cls(
             python_name=method.__name__,
             base_resolver=resolver,
             description=description or first_paragraph(method.__doc__),
+            directives=directives,
         )
         made.allow = allow
         made.ctx_parameter = resolver.ctx_parameter
@@ -74,16 +84,32 @@ class ResolverField(StrawberryField):
 @overload
 def resolver(method: F, /) -> F: ...
 @overload
-def resolver(*, description: str | None = None, allow: Allow | None = None) -> Callable[[F], F]: ...
-def resolver(method: Any = None, *, description: str | None = None, allow: Allow | None = None) -> Any:
+def resolver(
+    *,
+    description: str | None = None,
+    allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
+) -> Callable[[F], F]: ...
+def resolver(
+    method: Any = None,
+    *,
+    description: str | None = None,
+    allow: Allow | None = None,
+    cost: int | None = None,
+    list_size: ListSize | int | None = None,
+) -> Any:
     """Make a method a field of the graph; its docstring's first paragraph is the field's description.
 
     `allow`, an access rule or a function of the parent and the identity, guards it: an anonymous caller gets UNAUTHENTICATED, a
     known one FORBIDDEN, for this field only.
+
+    `cost`: what it costs for each parent, besides the calls that it names; `list_size`: how long its list is taken to be.
     """
+    directives = pricing(cost, list_size)
 
     def declare(declared: Callable[..., Any]) -> Any:
-        return ResolverField.of(declared, description=description, allow=allow)
+        return ResolverField.of(declared, description=description, allow=allow, directives=directives)
 
     return declare if method is None else declare(method)
 
@@ -140,7 +166,7 @@ def declare_rules(made: StrawberryField, method: Callable[..., Any]) -> dict[str
     checks: dict[str, tuple[str, Check]] = {}
     annotations = {name: parameter.annotation for name, parameter in inspect.signature(method).parameters.items()}
     for argument in made.arguments:
-        annotation = annotations.get(argument.python_name)
+        annotation = as_written(annotations.get(argument.python_name), method)
         argument.directives = (*argument.directives, *constraints(annotation))
         check = check_for(annotation)
         if check is not None:

@@ -246,6 +246,19 @@ def raw_annotation(owner: type[Any], name: str) -> Any:
     raise LookupError(f"{owner.__name__} has no field {name!r}")
 
 
+def as_written(annotation: Any, function: Callable[..., Any]) -> Any:
+    """The annotation of a parameter of `function`, where `from __future__ import annotations` has made a text of it.
+
+    It stays a text where it names something further down its module, which no rule does.
+    """
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return _resolved(annotation, vars(sys.modules[function.__module__]))
+    except NameError:
+        return annotation
+
+
 def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
     """`annotation` without names in quotes, as in list["Line"]: what is quoted must be checked, too."""
     holder = types.SimpleNamespace(__annotations__={"it": annotation})

@@ -45,6 +45,7 @@ from ..sagas import (
 )
 from .access import Allow
 from .context import BegunSaga, Ctx
+from .pricing import pricing
 from .resolver import ResolverField
 from .rules import Length, Pattern
 
@@ -137,6 +138,7 @@ def saga_field(
     older: Sequence[type[Saga[Any, Any]]] = (),
     description: str | None = None,
     allow: Allow | None = None,
+    cost: int | None = None,
 ) -> Any:
     """The mutation that begins `saga` and waits for it, a bounded time.
 
@@ -145,6 +147,8 @@ def saga_field(
 
     `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the root of mutations, so it
     decides by the identity: `allow=authenticated`.
+
+    `cost`: what it costs besides the calls of its steps.
 
     Arguments in the graph: `input` and `idempotencyKey`. Raises in the answer: BAD_USER_INPUT for broken rules or a missing
     key, SAGAS_UNAVAILABLE when nothing could be begun.
@@ -174,7 +178,12 @@ def saga_field(
         )
 
     begin.__annotations__.update({"input": definition.input_type, "idempotency_key": _KEY, "return": payload.union})
-    made = SagaField.of(begin, description=description or definition.description, allow=allow)
+    made = SagaField.of(
+        begin,
+        description=description or definition.description,
+        allow=allow,
+        directives=pricing(cost, None),
+    )
     assert isinstance(made, SagaField)  # noqa: S101 - `of` makes its own class
     made.python_name = _snake(definition.name)
     made.definition = definition
@@ -207,6 +216,7 @@ async def _run(
     )
     if isinstance(ticket, IdempotencyConflict):
         return await _conflict(ticket, ctx)
+    ctx.loads.reading.spent.sagas += ticket.created
     view = await host.wait(ticket.saga_id, timeout=NEVER if mode is SagaMode.ASYNC else _patience(ctx))
     if ctx.begun is not None:
         ctx.begun[response_key] = BegunSaga(view, is_new=ticket.created)

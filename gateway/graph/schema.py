@@ -24,6 +24,7 @@ from ..sagas import Definition
 from .batched import BatchedField
 from .context import Ctx
 from .join import JoinField
+from .pricing import list_size_of, pricing_problem
 from .resolver import ResolverField, within_deadline
 from .saga_field import SagaField
 
@@ -33,6 +34,9 @@ where it is executed."""
 
 DEFINITION = "strawberry-definition"
 """Under this name a field of graphql-core's schema has strawberry's in its `extensions`, and so what the author declared."""
+
+SLICING = ("first", "last")
+"""Arguments that say how long a list is, wherever nothing else is declared."""
 
 
 class GraphInvalid(Exception):
@@ -79,6 +83,12 @@ class Graph:
         """Names of the services that joins cross to."""
         return frozenset(loader.service for field in self.joins.values() for loader in field.loaders)
 
+    @cached_property
+    def slicing(self) -> frozenset[str]:
+        """Names of all arguments that say how long a list is."""
+        declared = (list_size_of(field) for _, (_, field) in _fields(self.core))
+        return frozenset(SLICING).union(*(each.by for each in declared if each is not None))
+
     def problems(self) -> list[str]:
         """Mistakes that show only once all of the graph is there."""
         return list(self._problems())
@@ -91,6 +101,9 @@ class Graph:
                 problem = str(error)
             if problem is not None:
                 yield f"{name}: {problem}"
+        for name, (core_field, definition) in _fields(self.core):
+            if (mistake := pricing_problem(core_field, definition)) is not None:
+                yield f"{name}: {mistake}"
         for name, times in Counter(definition.name for definition in self.sagas.values()).items():
             if times > 1:
                 yield f"saga {name} is the field of {times} mutations: one saga, one mutation"
@@ -140,6 +153,12 @@ def _built(query: type[Any], mutation: type[Any] | None, subscription: type[Any]
 
 def core_of(schema: strawberry.Schema) -> GraphQLSchema:
     return schema._schema  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - strawberry has no public name for it
+
+
+def definition_of(field: GraphQLField) -> StrawberryField | None:
+    """Strawberry's field behind one of graphql-core's; None for those of the schema itself."""
+    found = field.extensions.get(DEFINITION)
+    return found if isinstance(found, StrawberryField) else None
 
 
 def _fields(core: GraphQLSchema) -> Iterator[tuple[str, tuple[GraphQLField, StrawberryField]]]:

@@ -10,6 +10,7 @@ from .reconcile import Authority, Newest, Quorum, Reconciliation, authority, new
 from .recording import Read, Recording
 from .refreshes import Refreshes
 from .service import Service
+from .spent import Spent
 
 __all__ = [
     "Authority",
@@ -30,6 +31,7 @@ __all__ = [
     "Recording",
     "Refreshes",
     "Service",
+    "Spent",
     "authority",
     "lazy_loader",
     "newest",

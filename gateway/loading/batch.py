@@ -142,7 +142,9 @@ class BoundLoader(Generic[V]):
         self._sizes.observe(len(keys))
         asked_at = self._clock.now()
         try:
-            response = await _called(self._client, self._request(keys, arguments, reading), told)
+            request = self._request(keys, arguments, reading)
+            reading.spent.calls += 1
+            response = await _called(self._client, request, told)
             codec = self._codec_for(wanted)
             rows = self._by_key(response, keys, codec)
         except GatewayError as error:
@@ -411,6 +413,7 @@ class BoundPages(Generic[V]):
             query=_query([(pages.params[name], value) for name, value in arguments if value is not None]),
             **on_behalf_of(reading, pages.sharing, sent=self._sent(reading), generation=self.cache.generation),
         )
+        reading.spent.calls += 1
         response = await _called(self._client, request, told)
         ensure_success(response, pages.service, pages.endpoint)
         return response

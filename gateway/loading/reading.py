@@ -7,13 +7,14 @@ goes with the call.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..clock import Clock, Deadline, Seconds
 from ..identity import Identity
 from ..services import HttpClient, OnBehalf, Priority, ServiceClient, ServiceConfig, Sharing, told
 from .recording import Recording
+from .spent import Spent
 
 REFRESH_WITHIN = Seconds(10.0)
 """Seconds that a refresh of a cached answer may take: nobody waits for it, so it may take as long as a query by default."""
@@ -38,6 +39,8 @@ class Reading:
     """Faults of a game day, verified: what is read with them is neither shared nor cached."""
     recording: Recording | None = None
     """Where reads are written down, if the operation is explained or its answer may be kept."""
+    spent: Spent = field(default_factory=Spent, compare=False)
+    """Where calls are counted."""
 
     @property
     def asks_anew(self) -> bool:
@@ -53,7 +56,7 @@ class Reading:
             faults=self.faults,
         )
         call = client.call if self.recording is None else self.recording.calls_of(client)
-        return client.http_of(on_behalf, call=call)
+        return client.http_of(on_behalf, call=self.spent.counting(call))
 
     def strongly(self) -> Reading:
         """The same for whom only what the service says now will do: nothing cached or shared, no second attempt elsewhere."""
@@ -63,7 +66,13 @@ class Reading:
         """The same on the same behalf, when nobody waits for the answer any more: dropped first, tried once, its own deadline."""
         deadline = Deadline.after(REFRESH_WITHIN, clock=clock)
         return replace(
-            self, deadline=deadline, priority=Priority.SHEDDABLE, may_retry=False, may_hedge=False, recording=None
+            self,
+            deadline=deadline,
+            priority=Priority.SHEDDABLE,
+            may_retry=False,
+            may_hedge=False,
+            recording=None,
+            spent=Spent(),
         )
 
 

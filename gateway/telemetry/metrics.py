@@ -74,9 +74,10 @@ class Metrics:
             buckets=_LATENCY,
             registry=registry,
         )
-        self.estimated_cost = Histogram(
-            "sagaql_operation_estimated_cost",
-            "Estimated costs of operations, refused ones too, where they are estimated.",
+        self.operation_cost = Histogram(
+            "sagaql_operation_cost",
+            "Costs of operations, where they are measured: estimated (of refused ones, too), and counted at their end.",
+            ["kind"],  # estimated | actual
             buckets=_COST,
             registry=registry,
         )

@@ -39,7 +39,7 @@ from gateway.graph.node import global_id
 from gateway.sagas import new_secret_key
 from gateway.services import ServiceRequest, ServiceResponse
 from gateway.settings import Settings
-from gateway.telemetry import Metrics
+from gateway.telemetry import Metrics, Telemetry
 from gateway.testing import (
     Answer,
     GatewayUnderTest,
@@ -233,7 +233,12 @@ def settings(**concerns: Any) -> Settings:
 
 
 def depot(
-    *, post: ScriptedWire | None = None, store: ScriptedWire | None = None, configured: Settings | None = None
+    *,
+    post: ScriptedWire | None = None,
+    store: ScriptedWire | None = None,
+    configured: Settings | None = None,
+    journal: MemoryJournal | None = None,
+    telemetry: Telemetry | None = None,
 ) -> GatewayUnderTest:
     usual = ScriptedWire(otherwise=said)
     return GatewayUnderTest(
@@ -241,7 +246,8 @@ def depot(
         GRAPH,
         wires={"store": store or usual, "post": post or usual},
         clock=VirtualClock(),
-        journal=MemoryJournal(),
+        journal=journal or MemoryJournal(),
+        telemetry=telemetry,
     )
 
 

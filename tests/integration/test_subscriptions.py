@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any
 
 import orjson
 import pytest
@@ -71,9 +72,13 @@ class Inventory:
         return answer([{"sku": "a", "quantity": self.quantity}])
 
 
-def gateway_over(shop: Inventory, *, most: int = 10) -> GatewayUnderTest:
+def gateway_over(shop: Inventory, *, most: int = 10, operation: Mapping[str, Any] | None = None) -> GatewayUnderTest:
     settings = Settings.model_validate(
-        {"services": {"inventory": {"url": "http://inventory"}}, "server": {"max_subscriptions": most}}
+        {
+            "services": {"inventory": {"url": "http://inventory"}},
+            "server": {"max_subscriptions": most},
+            "operation": operation or {},
+        }
     )
     return GatewayUnderTest(settings, build_graph(Query, None, Subscription), wires={"inventory": shop.wire})
 

@@ -29,7 +29,7 @@ from gateway.execution.plans import Plans
 from gateway.execution.run import Run
 from gateway.graph import Ctx
 from gateway.identity import Identity
-from gateway.loading import Loaders, Loads, Reading
+from gateway.loading import Loaders, Loads, Reading, Spent
 from gateway.services import ServiceConfig, Services
 from gateway.services.policies import BreakerSettings, Retry
 from gateway.telemetry import Telemetry
@@ -79,13 +79,16 @@ def compared(case: Case) -> str:
     if isinstance(found, NotPlanned):
         return "not compiled"
     program, variables = found
-    theirs = _by_graphql_core(case, operation)
+    spent: list[Spent] = []
+    theirs = _by_graphql_core(case, operation, spent)
     ours = run_virtual(
-        executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables, on_error=case.on_error)))
+        executed(case, lambda ctx: _by_plan(Run(program, graph.core, ctx, variables, on_error=case.on_error)), spent)
     )
     try:
         assert _bytes(theirs.data) == _bytes(ours.data), "data differ"
         agree(case, operation, theirs, ours)
+        if not (theirs.errors or ours.errors):
+            assert len({(each.objects, each.weights) for each in spent}) == 1, f"costs differ: {spent}"
     except AssertionError as error:
         raise Differs(f"{case!r}\n{error}\ngraphql-core: {said(theirs)}\nthe plan:     {said(ours)}") from None
     return "compiled"
@@ -120,9 +123,9 @@ def agree(
         assert told <= set(possible), f"nobody else tells {told - set(possible)}"
 
 
-def _by_graphql_core(case: Case, operation: Operation) -> ExecutionResult:
+def _by_graphql_core(case: Case, operation: Operation, spent: list[Spent] | None = None) -> ExecutionResult:
     """Its result. What it leaves behind unawaited where something became null is its own; what we leave fails the test."""
-    return quietly(lambda: run_virtual(executed(case, lambda ctx: _interpreted(operation, case, ctx))))
+    return quietly(lambda: run_virtual(executed(case, lambda ctx: _interpreted(operation, case, ctx), spent)))
 
 
 def quietly(execute: Callable[[], ExecutionResult]) -> ExecutionResult:
@@ -183,8 +186,8 @@ async def _interpreted(operation: Operation, case: Case, ctx: Ctx) -> ExecutionR
     return ExecutionResult(finished.data, [*finished.errors] or None)
 
 
-async def executed(case: Case, run: Any) -> ExecutionResult:
-    """The result in a context of its own, over services that begin anew."""
+async def executed(case: Case, run: Any, spent: list[Spent] | None = None) -> ExecutionResult:
+    """The result in a context of its own, over services that begin anew. `spent`: is told what it took."""
     telemetry, clock = Telemetry(), VirtualClock()
     config = {
         name: ServiceConfig(
@@ -210,4 +213,6 @@ async def executed(case: Case, run: Any) -> ExecutionResult:
             result: ExecutionResult = await run(ctx)
         finally:
             await ctx.loads.close()
+            if spent is not None:
+                spent.append(ctx.loads.reading.spent)
         return result

@@ -143,7 +143,7 @@ class Place:
 
     key: str = field()
     name: str = field()
-    height: float | None = field()
+    height: float | None = field(cost=2)
     opened: datetime = field()
     closed: datetime | None = field()
     data: JSON | None = field()
@@ -230,12 +230,14 @@ class Person(Being):
     boss_key: strawberry.Private[str | None]
     place_key: strawberry.Private[str | None]
 
-    boss: Annotated["Person", strawberry.lazy(LAZY)] | None = join(people_by_key, on="boss_key")
+    boss: Annotated["Person", strawberry.lazy(LAZY)] | None = join(people_by_key, on="boss_key", cost=3)
     servants: list[Robot] = join(
         robots_by_owner, on="key", otherwise=default([]), most=(Annotated[int, Between(0, 3)], 2)
     )
     place: Place | None = join(places_by_key, on="place_key", otherwise=(alternative(new_places_by_key), stale("15m")))
-    newest_place: Place | None = join([places_by_key, new_places_by_key], on="place_key", reconcile=newest("opened"))
+    newest_place: Place | None = join(
+        [places_by_key, new_places_by_key], on="place_key", reconcile=newest("opened"), cost=5
+    )
     now_at: Place | None = join(places_by_key, on="place_key", consistency="strong")
     secret_place: Place | None = join(places_by_key, on="place_key", allow=may_see)
     open_place: Place | None = join(places_by_key, on="place_key", allow=authenticated)
@@ -258,7 +260,7 @@ class Person(Being):
         fails("Person.whisper", self.key)
         return twisted(self.key, "Person.whisper", self.key)  # type: ignore[no-any-return]
 
-    @resolver(allow=may_see)
+    @resolver(allow=may_see, cost=7)
     def secret(self, ctx: Ctx) -> str | None:
         """Is guarded, and told the request."""
         fails("Person.secret", self.key)
@@ -336,7 +338,7 @@ class Person(Being):
     def grid_of_beings(self) -> list[list[Being | None]]:
         return [[thing("Person.gridOfBeings", self.key, each) for each in range(2)] for _ in range(2)]
 
-    @batched
+    @batched.priced(11)
     @staticmethod
     async def luck(persons: list["Person"], ctx: Ctx, salt: int = 1) -> list[int | None]:
         """One call for all."""

@@ -39,6 +39,7 @@ from gateway import (
     resolver,
     scope,
     signal,
+    sized,
     stale,
     step,
     timer,
@@ -118,6 +119,26 @@ class Product:
         [stock_by_sku, elsewhere, translated], on="sku", reconcile=quorum(), otherwise=default(Stock(quantity=0))
     )
 
+    dear: Stock | None = join(stock_by_sku, on="sku", cost=5)
+    few: list[Review] = join(
+        reviews_by_product,
+        on="id",
+        otherwise=default([]),
+        most=(int, 3),
+        cost=1,
+        list_size=sized(3, by="most"),
+    )
+    tags: list[str] = field("A few.", default=(), cost=1, list_size=4)
+
+    @batched.priced(3, list_size=sized(by="most"))
+    @staticmethod
+    async def parts(products: list["Product"], ctx: Ctx, most: int) -> list[list[str]]:
+        return [[] for _ in products]
+
+    @resolver(cost=2, list_size=5)
+    def words(self) -> list[str]:
+        return [self.sku]
+
     @batched
     @staticmethod
     async def delivery_days(products: list["Product"], ctx: Ctx, country: str) -> list[int | None]:
@@ -157,6 +178,7 @@ class Refused:
     default_wrong: Stock = join(stock_by_sku, on="sku", otherwise=(stale("5m"), default(3)))  # type: ignore  # refused
     strong_needed: Stock = join(stock_by_sku, on="sku", consistency="strong")  # type: ignore  # refused
     strong_default: Stock = join(stock_by_sku, on="sku", consistency="strong", otherwise=default(Stock(quantity=0)))  # type: ignore  # refused
+    dear_wrong: Stock | None = join(stock_by_sku, on="sku", cost="5")  # type: ignore  # refused
     no_such_level: Stock | None = join(stock_by_sku, on="sku", consistency="weak")  # type: ignore  # refused
     unlike: Stock | None = join([stock_by_sku, review_by_sku], on="sku", reconcile=newest("quantity"))  # type: ignore  # refused
     no_rule: Stock | None = join([stock_by_sku, elsewhere], on="sku", reconcile="newest")  # type: ignore  # refused

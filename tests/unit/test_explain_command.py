@@ -11,18 +11,21 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.execution.cost import Cost
 from gateway.execution.explaining import explanation
+from gateway.execution.explaining.as_json import is_told
 from gateway.loading.records import camel
 from gateway.terminal import INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "explain.md").read_text(encoding="utf-8")
+EXAMPLE = re.findall(r"^```graphql\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)[0]
 TWO = "query A { products { totalCount } } query B($id: ID!) { product(id: $id) { sku } }"
 
 
-def explain(*arguments: str, stdin: str | None = None) -> Result:
+def explain(*arguments: str, stdin: str | None = None, environment: dict[str, str] | None = None) -> Result:
     config = ("--config", str(ROOT / "gateway.toml"))
-    runner = CliRunner(env={"SAGAQL_CONFIG": None, "COLUMNS": None})
+    runner = CliRunner(env={"SAGAQL_CONFIG": None, "COLUMNS": None, **(environment or {})})
     return runner.invoke(app, ["explain", *arguments, *config], input=stdin)
 
 
@@ -122,6 +125,48 @@ def test_a_document_of_more_tokens_than_are_served_is_refused() -> None:
     assert "2000" in result.stderr.replace(",", "")
 
 
+@pytest.mark.parametrize(
+    ("document", "setting"),
+    [
+        ("{" + " __typename" * 2_001 + "}", "operation.max_tokens"),
+        ("{" + "".join(f" a{each}: __typename" for each in range(51)) + "}", "operation.bounds.aliases"),
+        ("{ product(id: 1)" + " { stock" * 20 + " { sku }" + " }" * 21, "operation.bounds.depth"),
+        ("query A { __typename }\n" * 1 + "fragment F on Query { __typename }\n" * 101, "operation.bounds.definitions"),
+        ("{ a: __schema { __typename } }".replace("a:", "") * 6, "operation.bounds.introspections"),
+        ("{" + " ... @defer { __typename }" * 33 + "}", "operation.max_deferrals"),
+    ],
+)
+def test_what_a_gateway_refuses_is_refused_by_the_name_of_the_bound(document: str, setting: str) -> None:
+    result = explain("-", stdin=document)
+
+    assert (result.exit_code, result.stdout) == (INVALID, "")
+    assert setting in result.stderr
+
+
+def test_a_trusted_document_has_no_bounds_here_either(tmp_path: Path) -> None:
+    text = "{" + "".join(f" a{each}: __typename" for each in range(60)) + "}"
+    (tmp_path / "wide.graphql").write_text(text, encoding="utf-8")
+    trusting = {"SAGAQL_OPERATION__TRUSTED": str(tmp_path)}
+
+    assert explain("-", stdin=text).exit_code == INVALID
+    assert explain("-", stdin=text, environment=trusting).exit_code == 0
+    assert explain("-", stdin=text.replace("a0", "other"), environment=trusting).exit_code == INVALID
+
+
+@pytest.mark.parametrize(
+    ("mode", "most", "said"),
+    [
+        ("enforce", "51", "estimated 51: 4 calls at 10, 11 objects; operation.max_cost is 51"),
+        ("enforce", "50", "estimated 51: 4 calls at 10, 11 objects; refused: operation.max_cost is 50"),
+        ("measure", "50", "11 objects; would be refused: operation.max_cost is 50"),
+    ],
+)
+def test_what_an_operation_may_cost_stands_beside_its_estimate(mode: str, most: str, said: str) -> None:
+    environment = {"SAGAQL_OPERATION__COST": mode, "SAGAQL_OPERATION__MAX_COST": most}
+
+    assert said in " ".join(explain("-", stdin=EXAMPLE, environment=environment).stdout.split())
+
+
 def test_a_file_that_is_no_text_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff\xfe")
 
@@ -159,4 +204,9 @@ def test_the_example_of_the_guide_is_what_is_printed() -> None:
     ],
 )
 def test_the_guide_names_every_member_of_the_json(data: type) -> None:
-    assert [name for each in fields(data) if f"`{(name := camel(each.name))}`" not in GUIDE] == []
+    assert [name for each in fields(data) if is_told(each) and f"`{(name := camel(each.name))}`" not in GUIDE] == []
+
+
+@pytest.mark.parametrize("member", ["total", *map(camel, Cost.__struct_fields__)])
+def test_the_guide_names_every_part_of_a_cost(member: str) -> None:
+    assert f"`{member}`" in GUIDE

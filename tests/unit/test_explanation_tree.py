@@ -85,13 +85,13 @@ def test_conditions_types_guards_and_shared_calls_are_told() -> None:
     assert "named in its code: customers /customers, one of NODES" in " ".join(found.split())
 
 
-def test_the_cost_says_what_it_supposes() -> None:
+def test_the_number_of_calls_says_what_it_supposes() -> None:
     one = "{ products { edges { node { stock { quantity } } } } }"
     two = '{ a: product(id: "x") { stock { quantity } } b: product(id: "y") { stock { quantity } } }'
 
-    assert row(one, "cost") == "at most 2 calls, in 2 layers, as long as every batch fits in one call"
-    assert row(two, "cost").endswith("; only 2, where the fields of a layer are asked for at the same time")
-    assert row("{ __typename }", "cost") == "no call to any service"
+    assert row(one, "calls") == "at most 2 calls, in 2 layers, as long as every batch fits in one call"
+    assert row(two, "calls").endswith("; only 2, where the fields of a layer are asked for at the same time")
+    assert row("{ __typename }", "calls") == "no call to any service"
 
 
 def test_the_slowest_path_is_held_against_the_deadline() -> None:

@@ -2,7 +2,8 @@
 
 from .as_json import as_json
 from .calls import ServiceMissing
-from .explain import explain
+from .estimating import Formula
+from .explain import cost_formula, explain
 from .explanation import Call, ExplainedField, Explanation
 from .measured import measured
 from .selections import TooLarge
@@ -12,10 +13,12 @@ __all__ = [
     "Call",
     "ExplainedField",
     "Explanation",
+    "Formula",
     "ServiceMissing",
     "TooLarge",
     "VariablesUnfit",
     "as_json",
+    "cost_formula",
     "explain",
     "measured",
 ]

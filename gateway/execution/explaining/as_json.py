@@ -7,11 +7,12 @@ the name does not say milliseconds. Bounded: a value of an argument is cut after
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
 from ...loading.records import camel
+from ..cost import Cost
 from .explanation import Call, Explanation
 
 VERSION = 1
@@ -27,9 +28,16 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {"version": VERSION, **_plain(explanation)}
 
 
+def is_told(member: Field[Any]) -> bool:
+    """Whether it is data that is shown."""
+    return bool(member.metadata.get("is_told", True))
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Cost):
+        return {"total": value.total, **{_camel(name): getattr(value, name) for name in Cost.__struct_fields__}}
     if is_dataclass(value):
-        members = {_camel(each.name): _plain(getattr(value, each.name)) for each in fields(value)}
+        members = {_camel(each.name): _plain(getattr(value, each.name)) for each in fields(value) if is_told(each)}
         return {**members, "formula": value.formula} if isinstance(value, Call) else members
     if isinstance(value, tuple):
         return list(map(_plain, value))  # a comprehension would be one more frame at each level of the tree

@@ -7,7 +7,7 @@ get the same number for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import GraphQLField
@@ -17,13 +17,15 @@ from ...clock import Seconds
 from ...graph import JoinField, SagaField
 from ...graph.access import told
 from ...graph.batched import BatchedField
+from ...graph.pricing import weight_of
 from ...graph.resolver import ResolverField
-from ...graph.schema import DEFINITION
+from ...graph.schema import DEFINITION, definition_of
 from .calls import Calls
 from .declared import Fallback, declared
 from .explanation import Call, ExplainedFallback, ExplainedJoin, ExplainedSaga, Kind
 from .named import Named, named_in
 from .sagas import explained_saga
+from .sizes import Sizes, sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,36 @@ class Description:
     guard: str | None = None
     is_async: bool = False
     """Whether its value is not there in the tick in which it is asked for."""
+    weight: int = 0
+    """What it is declared to cost for each parent."""
+    sizes: Sizes = Sizes({})
 
 
 @dataclass(slots=True)
 class Descriptions:
-    """Describes fields. State: the numbers of questions, so that equal ones are told; what was read of each function."""
+    """Describes fields. State: the numbers of questions, so that equal ones are told; what was read of each function, and
+    said of each field."""
 
     calls: Calls
     saga_wait: Seconds
     _questions: dict[Hashable, int] = field(default_factory=dict[Hashable, int], init=False)
     _named: dict[Any, tuple[Named, ...]] = field(default_factory=dict[Any, tuple[Named, ...]], init=False)
+    _described: dict[int, Description] = field(default_factory=dict[int, Description], init=False)
 
     def of(self, name: str, core: GraphQLField) -> Description:
         """The field that types have under `name`."""
+        found = self._described.get(id(core))
+        if found is None:
+            found = self._described[id(core)] = self._priced(name, core)
+        return found
+
+    def _priced(self, name: str, core: GraphQLField) -> Description:
         definition = core.extensions.get(DEFINITION)
+        described, weight, sizes = self._of(name, definition), weight_of(definition_of(core)), sizes_of(core)
+        identity = (described.identity, weight, repr(sizes))  # what costs differently is not told together
+        return replace(described, identity=identity, weight=weight, sizes=sizes)
+
+    def _of(self, name: str, definition: object) -> Description:
         match definition:
             case JoinField():
                 return self._join(definition)

@@ -32,6 +32,7 @@ from ...services import ServiceConfig
 from ..document import Operation
 from .calls import Calls
 from .describe import Asking, Description, Descriptions
+from .estimating import Formula, estimated
 from .executing import why_not_compiled
 from .explanation import Call, ExplainedField, Explanation, Path
 from .selections import Conditions, Selected, Selections, TooLarge
@@ -76,7 +77,25 @@ def explain(
         fields=fields,
         services=tuple(calls.service(name, is_discovered=name in discovered) for name in told.services),
         summary=told,
+        cost=estimated(fields),
     )
+
+
+def cost_formula(
+    graph: Graph,
+    operation: Operation,
+    variables: Mapping[str, Any] | None,
+    *,
+    services: Mapping[str, ServiceConfig],
+    only: Collection[str],
+) -> Formula:
+    """What `operation` costs, by the lengths of its lists: of an explanation no more is made than is needed for it.
+
+    `only`: names of the variables that are looked at; the others may be anything. Raises: as `explain`.
+    """
+    values = values_of(graph.core, operation.node, variables, only=only)
+    descriptions = Descriptions(Calls(services), saga_wait=Seconds(0.0))
+    return Formula(_Walk(graph.core, operation, values, descriptions).roots())
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +194,10 @@ class _Walk:
             arguments=arguments,
             only_if=group.selected.only_if,
             guard=group.description.guard,
+            weight=group.description.weight,
+            list_size=group.description.sizes.said(arguments),
+            sized_fields=group.description.sizes.of,
+            sizes=group.description.sizes,
             layer=layer,
             waits_for=place.waits_for,
             join=asked.join,

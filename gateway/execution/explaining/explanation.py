@@ -9,12 +9,17 @@ only when it runs; nothing of a payload, a key that was loaded, or an address is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ...clock import Seconds
 from ...loading.recording import ReadKind
 from ...sagas import SagaState, StepState
+from ..cost import Cost
+from .sizes import Sizes
+
+UNTOLD = {"is_told": False}
+"""Metadata of a member that is none of the data that is shown."""
 
 Path = tuple[str, ...]
 
@@ -171,6 +176,14 @@ class ExplainedField:
     """The condition by @skip and @include on variables that are not known: "$full and not $brief"."""
     guard: str | None = None
     """The rule that decides who may have it."""
+    weight: int = 0
+    """What its author says that it costs for each parent, besides calls and objects."""
+    list_size: int | None = None
+    """Items that its list is estimated to have, by arguments, rules and what its author says; None: nobody says."""
+    sized_fields: tuple[str, ...] = ()
+    """The fields of its value whose lists are so long; empty: its own list, or all of its value's."""
+    sizes: Sizes = field(default=Sizes({}), metadata=UNTOLD)
+    """What decides how long."""
     layer: int
     """How many rounds of calls must be made for it, its own included; 0: it is there from the beginning."""
     waits_for: int | None = None
@@ -189,8 +202,8 @@ class ExplainedField:
     def below(self) -> Iterator[ExplainedField]:
         """This field and all below it, depth first."""
         yield self
-        for field in self.fields:
-            yield from field.below()
+        for each in self.fields:
+            yield from each.below()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +366,8 @@ class MeasuredRun:
     """From the operation's start to its end, the way in and out left aside."""
     not_compiled: str | None
     """None: this time its own plan executed it. Else why not, "first sight" the first time."""
+    cost: Cost
+    """What it has really taken."""
     reads: tuple[MeasuredRead, ...]
     """In the order in which they began."""
     reads_beyond: int
@@ -374,9 +389,11 @@ class Explanation:
     fields: tuple[ExplainedField, ...]
     services: tuple[ExplainedService, ...]
     summary: Summary
+    cost: Cost
+    """What it is estimated to cost, as `operation.cost` counts it."""
     run: MeasuredRun | None = None
 
     def all_fields(self) -> Iterator[ExplainedField]:
         """Every field, depth first."""
-        for field in self.fields:
-            yield from field.below()
+        for each in self.fields:
+            yield from each.below()

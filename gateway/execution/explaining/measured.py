@@ -13,6 +13,7 @@ from ...clock import Epoch, Seconds
 from ...graph import BegunSaga
 from ...loading import Read, Recording
 from ...sagas import StepView
+from ..cost import Cost
 from .explanation import (
     Call,
     ExplainedField,
@@ -31,12 +32,18 @@ MAX_NAMED = 100
 
 
 def measured(
-    explanation: Explanation, recording: Recording, begun: Mapping[str, BegunSaga], *, not_compiled: str | None
+    explanation: Explanation,
+    recording: Recording,
+    begun: Mapping[str, BegunSaga],
+    *,
+    cost: Cost,
+    not_compiled: str | None,
 ) -> Explanation:
     """`explanation`, and what was recorded. `begun`: sagas by the response keys of their fields."""
     run = MeasuredRun(
         milliseconds=_milliseconds(recording.elapsed()),
         not_compiled=not_compiled,
+        cost=cost,
         reads=tuple(_read(each, recording) for each in recording.reads),
         reads_beyond=recording.beyond,
     )

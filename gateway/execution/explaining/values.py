@@ -6,7 +6,7 @@ for all values: what is not known stands as "$name". A secret (`Secret[str]` in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,19 @@ class Values:
         return None if value is None or value is Undefined else _shown(value, argument, node)
 
 
-def values_of(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> Values:
-    """The values that `variables` make. None: any; defaults of the operation then hold. Raises: VariablesUnfit."""
+def values_of(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any] | None,
+    *,
+    only: Collection[str] | None = None,
+) -> Values:
+    """The values that `variables` make. None: any; defaults of the operation then hold. `only`: the names of those that are looked
+    at, the others may be anything. Raises: VariablesUnfit.
+    """
     definitions = list(operation.variable_definitions or ())
+    if only is not None:
+        definitions = [each for each in definitions if each.variable.name.value in only]
     names = {each.variable.name.value for each in definitions}
     if variables is None:
         definitions = [each for each in definitions if each.default_value is not None]

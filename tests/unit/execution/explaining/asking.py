@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.clock import Seconds
-from gateway.execution.document import Documents
-from gateway.execution.explaining import ExplainedField, Explanation, explain
+from gateway.execution.document import Documents, Operation
+from gateway.execution.explaining import ExplainedField, Explanation, Formula, cost_formula, explain
 from gateway.graph import Graph, build_graph
 from gateway.services import ServiceConfig
 from gateway.telemetry import Metrics
@@ -43,6 +43,13 @@ def explained(
         deadline=Seconds(deadline),
         saga_wait=Seconds(10.0),
     )
+
+
+def formula_of(
+    operation: Operation, variables: Mapping[str, Any], only: Collection[str], *, graph: Graph = reference
+) -> Formula:
+    given = {name: value for name, value in variables.items() if name in only}
+    return cost_formula(graph, operation, given, services=configured(), only=only)
 
 
 def at(explanation: Explanation, path: str) -> ExplainedField:

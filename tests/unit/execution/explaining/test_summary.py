@@ -155,7 +155,18 @@ def test_json_has_every_member_in_camel_case_and_nothing_that_is_no_json() -> No
 
     assert json.loads(json.dumps(told)) == told
     assert told["version"] == 1
-    members = {"version", "operation", "name", "deadline", "notCompiled", "fields", "services", "summary", "run"}
+    members = {
+        "version",
+        "operation",
+        "name",
+        "deadline",
+        "notCompiled",
+        "fields",
+        "services",
+        "summary",
+        "cost",
+        "run",
+    }
     assert set(told) == members
     assert set(told["summary"]) == {
         "services", "joins", "calls", "callsAtMost", "sagaCalls", "layers", "slowest", "outages",
