@@ -21,6 +21,9 @@ class OverloadLimits:
     """How late the event loop may be. 50 ms: what a person does not notice, and more than a busy neighbour makes it."""
     least: int = 16
     """The least that the learnt limit falls to: enough to keep the processor busy while most wait for services."""
+    start: int = 64
+    """The limit while nothing is known, and after a calm: so many of a sudden crowd are let in before the loop can be seen to be
+    late. 64: a fifth of a second of pages of 3 ms; where operations only wait for services, 512 are reached in 1.5 s."""
     queue: int = 256
     """Operations that may wait for a permit, in each process. 256: half a second of what one process answers."""
     wait: Seconds = Seconds(0.25)
@@ -40,6 +43,10 @@ class OverloadLimits:
             raise ValueError(f"overload.lag is {self.lag:g} s: it must be longer than nothing")
         if self.least < 1:
             raise ValueError(f"overload.least is {self.least}: it must be at least 1")
+        if self.start < self.least:
+            raise ValueError(
+                f"overload.start is {self.start}: it must be at least overload.least, which is {self.least}"
+            )
         if self.queue < 0:
             raise ValueError(f"overload.queue is {self.queue}: it must not be negative; 0 lets nobody wait")
         for name in ("wait", "mutation_wait", "critical_wait"):

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import cast
 
@@ -43,6 +43,9 @@ the kernel tries for a quarter of an hour."""
 MOVES_CLIENTS = "set SAGAQL_PORT or give --port"
 MOVES_ADMINS = "set SAGAQL_ADMIN__PORT"
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
+_ACCEPTS = 16
+"""Connections that are accepted in one turn of the event loop. libuv takes one a turn from each socket, and a turn of a busy
+process lasts tens of milliseconds: whoever connects then would wait for seconds before anybody could see how important it is."""
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
 
@@ -140,12 +143,13 @@ def serve(
         ssl_context_factory=None if context is None else _handing_out(context),
     )
     beside = None if admin is None else AdminServer(admin, tls=config.ssl_context_factory)
-    with held:
+    with held, ExitStack() as ends:
+        others = [ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1)]
         try:
             server = Server(
                 config, log=log, departure=departure, on_announce=on_announce, on_leave=on_leave, admin=beside
             )
-            server.run(sockets=[held])
+            server.run(sockets=[held, *others])
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:

@@ -6,12 +6,14 @@ clients offer ten times that, for a minute, one of them most of it. OVERLOAD_FOR
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,25 +22,26 @@ from statistics import median
 from typing import Any
 
 import httpx
-import uvloop
 
 from benchmarks.figures import Figure, at_least, at_most, run
-from benchmarks.overload.crowd import Client, posted
+from benchmarks.overload.crowd import Client, Crowd, posted
 from benchmarks.overload.world import (
     BUYER,
     CROWD_CPU,
     HONEST,
     NAMES,
+    Took,
     balancer,
     gateway,
     resident,
     services,
+    taken,
 )
 from benchmarks.processes import ended, free_port
 
 TIMES, GREED = 10, 0.7
 """How much more is offered than can be served, and how much of it by one client."""
-WARM_FOR, PEAK_FOR, RECOVERY = 2.0, 8.0, 5.0
+WARM_FOR, PEAK_FOR, RECOVERY, WHOLE_FOR = 2.0, 8.0, 5.0, 20.0
 OVERLOAD_FOR = float(os.environ.get("OVERLOAD_FOR", "60"))
 """Seconds."""
 BUYS = 10.0
@@ -66,6 +69,8 @@ class Phase:
     waits: list[float] = field(default_factory=list[float])
     refused: int = 0
     degraded: int = 0
+    processors: dict[str, Took] = field(default_factory=dict[str, Took])
+    """What each process had and waited for, in parts of the time: how full the cores were."""
 
     def rate(self, names: list[str] = NAMES) -> float:
         return sum(self.served.get(name, 0) for name in names) / self.lasted
@@ -75,8 +80,8 @@ class Phase:
 
 
 def asking(name: str) -> Callable[[], bytes]:
-    request = posted(PAGE, token=name)
-    return lambda: request
+    page = posted(PAGE, token=name)
+    return lambda: page
 
 
 def buying() -> Callable[[], bytes]:
@@ -89,7 +94,7 @@ def buying() -> Callable[[], bytes]:
     return request
 
 
-def gathered(clients: list[Client], lasted: float) -> Phase:
+def gathered(clients: Sequence[Client], lasted: float) -> Phase:
     phase = Phase(lasted)
     for client in clients:
         told = client.look()
@@ -101,6 +106,20 @@ def gathered(clients: list[Client], lasted: float) -> Phase:
     return phase
 
 
+class Watch:
+    """What each of some processes takes of a processor, between two looks."""
+
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._pids = pids
+        self._before = {name: taken(pid) for name, pid in pids.items()}
+        self._at = time.perf_counter()
+
+    def look(self) -> dict[str, Took]:
+        before, at = self._before, self._at
+        self._before, self._at = {name: taken(pid) for name, pid in self._pids.items()}, time.perf_counter()
+        return {name: (now - before[name]) / (self._at - at) for name, now in self._before.items()}
+
+
 def tell(name: str, phase: Phase) -> None:
     waits = sorted(phase.waits) or [0.0]
     print(
@@ -109,50 +128,60 @@ def tell(name: str, phase: Phase) -> None:
         f"refused, {phase.degraded} degraded; else {dict(phase.others.most_common(3))}",
         flush=True,
     )
+    if phase.processors:
+        shares = (f"{each} {took.had:.2f} (waited {took.waited:.2f})" for each, took in phase.processors.items())
+        print(f"    processors: {', '.join(shares)}", flush=True)
 
 
-async def offered(clients: list[Client], rates: list[float], seconds: float) -> Phase:
-    until = asyncio.get_running_loop().time() + seconds
-    await asyncio.gather(*(client.send(rate, until) for client, rate in zip(clients, rates, strict=True)))
-    await asyncio.sleep(1.0)  # what is still under way
-    return gathered(clients, seconds)
+def offered(crowd: Crowd, rates: list[float], seconds: float, watch: Watch) -> Phase:
+    watch.look()
+    crowd.send(rates, seconds)
+    processors = watch.look()
+    crowd.wait(1.0)  # for what is still under way
+    phase = gathered(crowd.clients, seconds)
+    phase.processors = processors
+    return phase
 
 
-async def peak_of(port: int, random: Random) -> float:
+def peak_of(port: int, random: Random, watch: Watch) -> float:
     """Queries a second that one client is served which never has less than sixteen under way."""
-    client = Client(NAMES[1], port, asking(NAMES[1]), connections=16, random=random)
-    await client.connect()
-    loop = asyncio.get_running_loop()
-    await client.keep_asking(loop.time() + WARM_FOR)
-    client.look()
-    await client.keep_asking(loop.time() + PEAK_FOR)
-    phase = gathered([client], PEAK_FOR)
+    with closing(Crowd([Client(NAMES[1], asking(NAMES[1]), connections=16)], port, random)) as crowd:
+        crowd.keep_asking(WARM_FOR)
+        gathered(crowd.clients, WARM_FOR)
+        watch.look()
+        crowd.keep_asking(PEAK_FOR)
+        phase = gathered(crowd.clients, PEAK_FOR)
+        phase.processors = watch.look()
     tell("peak", phase)
-    client.close()
     return phase.rate()
 
 
-async def overloaded(port: int, pid: int, charged: Callable[[], dict[str, int]]) -> list[Figure]:
-    random = Random(7)
-    clients = [
-        Client(name, port, asking(name), connections=200 if name == NAMES[0] else 60, random=random) for name in NAMES
-    ]
-    buyer = Client(BUYER, port, buying(), connections=50, random=random)
-    peak = await peak_of(port, random)
-    before = resident(pid)
-    for client in (*clients, buyer):
-        await client.connect()
-    rates = [TIMES * peak * GREED, *([TIMES * peak * (1 - GREED) / HONEST] * HONEST)]
-    storm = await offered([*clients, buyer], [*rates, BUYS], OVERLOAD_FOR)
-    tell("ten times as much", storm)
-    print(f"    by client and second: {[round(storm.served[name] / storm.lasted, 1) for name in NAMES]}", flush=True)
-    held = resident(pid) - before
+def everybody() -> list[Client]:
+    clients = [Client(name, asking(name), connections=200 if name == NAMES[0] else 60) for name in NAMES]
+    return [*clients, Client(BUYER, buying(), connections=50)]
+
+
+def rates_of(peak: float) -> list[float]:
+    """Of the greedy one, the honest ones, and the buyer."""
+    return [TIMES * peak * GREED, *([TIMES * peak * (1 - GREED) / HONEST] * HONEST), BUYS]
+
+
+def overloaded(port: int, serving: int, standing_in: int, charged: Callable[[], dict[str, int]]) -> list[Figure]:
+    """`serving`, `standing_in`: the processes of the gateway and of the services."""
+    random, watch = Random(7), Watch({"gateway": serving, "services": standing_in, "crowd": os.getpid()})
+    peak = peak_of(port, random, watch)
+    before = resident(serving)
     calm = [peak / 2 / len(NAMES)] * len(NAMES)
-    tell("half of peak, just after", await offered(clients, calm, RECOVERY - 1.0))
-    after = await offered(clients, calm, PEAK_FOR)
-    tell("half of peak, 5 s after", after)
-    for client in (*clients, buyer):
-        client.close()
+    with closing(Crowd(everybody(), port, random)) as crowd:
+        storm = offered(crowd, rates_of(peak), OVERLOAD_FOR, watch)
+        tell("ten times as much", storm)
+        print(
+            f"    by client and second: {[round(storm.served[name] / storm.lasted, 1) for name in NAMES]}", flush=True
+        )
+        held = resident(serving) - before
+        tell("half of peak, just after", offered(crowd, calm, RECOVERY - 1.0, watch))
+        after = offered(crowd, calm, PEAK_FOR, watch)
+        tell("half of peak, 5 s after", after)
     bought = charged()
     shares = [storm.served[name] for name in NAMES]
     return [
@@ -182,10 +211,26 @@ def of_overload() -> Iterator[Figure]:
     port = free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
-        services() as behind,
+        services() as (standing_in, behind),
         gateway(Path(folder), port, services=behind) as serving,
     ):
-        yield from uvloop.run(overloaded(port, serving.pid, lambda: charges(behind)))
+        yield from overloaded(port, serving.pid, standing_in.pid, lambda: charges(behind))
+
+
+def of_whole_answers() -> Iterator[Figure]:
+    """The same where optional joins are asked for: refusing has to be paid for by whole answers."""
+    port, random = free_port(), Random(7)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        services() as (standing_in, behind),
+        gateway(Path(folder), port, services=behind, more="[overload]\nshed_optional = false\n") as serving,
+    ):
+        watch = Watch({"gateway": serving.pid, "services": standing_in.pid, "crowd": os.getpid()})
+        peak = peak_of(port, random, watch)
+        with closing(Crowd(everybody(), port, random)) as crowd:
+            storm = offered(crowd, rates_of(peak), min(WHOLE_FOR, OVERLOAD_FOR), watch)
+    tell("ten times as much, nothing left out", storm)
+    yield at_least("goodput when nothing is left out, of peak", 0.9, storm.rate() / peak)
 
 
 def charges(port: int) -> dict[str, int]:
@@ -196,9 +241,9 @@ def charges(port: int) -> dict[str, int]:
 def of_restarts() -> Iterator[Figure]:
     """Two gateways behind a balancer that retries; each is told to leave, and started again, under load."""
     ports = [free_port(), free_port()]
-    with tempfile.TemporaryDirectory() as root, services() as behind, balancer(Path(root), ports) as port:
+    with tempfile.TemporaryDirectory() as root, services() as (_, behind), balancer(Path(root), ports) as port:
         places = [Path(root) / name for name in ("one", "two")]
-        phase = uvloop.run(_restarting(port, places, ports, behind))
+        phase = _restarting(port, places, ports, behind)
         bought = charges(behind)
     tell("while both are restarted, twice", phase)
     yield at_most("requests that failed", 0, sum(phase.offered.values()) - sum(phase.served.values()))
@@ -207,24 +252,19 @@ def of_restarts() -> Iterator[Figure]:
     )
 
 
-async def _restarting(port: int, places: list[Path], ports: list[int], behind: int) -> Phase:
-    random = Random(7)
-    clients = [
-        Client(NAMES[1], port, asking(NAMES[1]), connections=60, random=random),
-        Client(BUYER, port, buying(), connections=60, random=random),
-    ]
+def _restarting(port: int, places: list[Path], ports: list[int], behind: int) -> Phase:
+    clients = [Client(NAMES[1], asking(NAMES[1]), connections=60), Client(BUYER, buying(), connections=60)]
     both = list(zip(places, ports, strict=True))
     running: list[tuple[Any, Any]] = [_begun(place, at, behind) for place, at in both]
     try:
-        for client in clients:
-            await client.connect()
-        sending = asyncio.ensure_future(offered(clients, [RESTARTED_AT, BUYS], 20.0))
-        for number in (0, 1, 0, 1):
-            await asyncio.sleep(1.0)
-            await asyncio.to_thread(ended, running[number][1])
-            running[number][0].__exit__(None, None, None)
-            running[number] = await asyncio.to_thread(_begun, *both[number], behind)
-        return await sending
+        with closing(Crowd(clients, port, Random(7))) as crowd, ThreadPoolExecutor(1) as beside:
+            sending = beside.submit(offered, crowd, [RESTARTED_AT, BUYS], 20.0, Watch({}))
+            for number in (0, 1, 0, 1):
+                time.sleep(1.0)  # the load goes on: there is nothing to be woken by
+                ended(running[number][1])
+                running[number][0].__exit__(None, None, None)
+                running[number] = _begun(*both[number], behind)
+            return sending.result()
     finally:
         for block, _ in running:
             block.__exit__(None, None, None)
@@ -237,4 +277,4 @@ def _begun(place: Path, port: int, behind: int) -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {CROWD_CPU})
-    raise SystemExit(run("overload", {"overload": of_overload, "restarts": of_restarts}))
+    raise SystemExit(run("overload", {"overload": of_overload, "whole": of_whole_answers, "restarts": of_restarts}))

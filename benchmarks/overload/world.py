@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -23,19 +24,20 @@ NGINX = shutil.which("nginx", path="/usr/sbin:" + os.environ.get("PATH", ""))
 
 
 @contextmanager
-def services() -> Generator[int]:
-    """The port of them all."""
+def services() -> Generator[tuple[subprocess.Popen[bytes], int]]:
+    """All of them in one process, and their port."""
     port = free_port()
-    with started(*on(CROWD_CPU), sys.executable, "-m", "benchmarks.overload.services", str(port), port=port):
-        yield port
+    command = [*on(CROWD_CPU), sys.executable, "-m", "benchmarks.overload.services", str(port)]
+    with started(*command, port=port) as process:
+        yield process, port
 
 
 @contextmanager
-def gateway(folder: Path, port: int, *, services: int) -> Generator[subprocess.Popen[bytes]]:
-    """One that is ready."""
+def gateway(folder: Path, port: int, *, services: int, more: str = "") -> Generator[subprocess.Popen[bytes]]:
+    """One that is ready. `more`: of its settings."""
     folder.mkdir(exist_ok=True)
     file = folder / "gateway.toml"
-    file.write_text(_toml(port, services), encoding="utf-8")
+    file.write_text(_toml(port, services) + more, encoding="utf-8")
     command = [*on(GATEWAY_CPU), sys.executable, "-m", "gateway", "serve", "--config", str(file)]
     with started(*command, port=port) as process:
         # It listens before it answers, and lets whoever connects wait.
@@ -73,6 +75,27 @@ def resident(pid: int) -> float:
     """MiB of memory that a process holds now."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds of a processor."""
+
+    had: float
+    waited: float
+    """For one, while it could have run."""
+
+    def __sub__(self, other: Took) -> Took:
+        return Took(self.had - other.had, self.waited - other.waited)
+
+    def __truediv__(self, seconds: float) -> Took:
+        return Took(self.had / seconds, self.waited / seconds)
+
+
+def taken(pid: int) -> Took:
+    """What all threads of a process have had so far."""
+    each = [path.read_text(encoding="utf-8").split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return Took(sum(int(had) for had, _, _ in each) / 1e9, sum(int(waited) for _, waited, _ in each) / 1e9)
 
 
 def _toml(port: int, services: int) -> str:

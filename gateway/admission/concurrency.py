@@ -38,11 +38,13 @@ _SWEEP = 0.01
 
 @dataclass(slots=True)
 class Seen:
-    """What has happened since somebody looked: permits given, operations refused, and the most that ran at once."""
+    """What has happened since somebody looked: permits given, operations refused, the most that ran at once, and whether any had to
+    wait for a permit."""
 
     given: int = 0
     refused: int = 0
     most: int = 0
+    held_back: bool = False
 
 
 class _Permit(AbstractAsyncContextManager[None]):
@@ -146,7 +148,7 @@ class Admission:
 
     def look(self) -> Seen:
         """What has happened since the last look."""
-        seen, self.seen = self.seen, Seen(most=self.in_flight)
+        seen, self.seen = self.seen, Seen(most=self.in_flight, held_back=bool(self._room))
         return seen
 
     def _give(self) -> None:
@@ -158,6 +160,7 @@ class Admission:
 
     async def _turn(self, rank: Rank, client: Hashable, deadline: Deadline) -> None:
         """Wait for a permit, and have it. Raises: Overloaded."""
+        self.seen.held_back = True
         began = self._clock.now()
         expires = Instant(min(began + self._waits[rank], deadline.at))
         waiter: Waiter = asyncio.get_running_loop().create_future()

@@ -33,6 +33,10 @@ _LEARNS = 0.3
 """How much of what is thought of the capacity is the newest window's."""
 
 
+_CORRECTS, _LEAST, _MOST = 0.2, 0.25, 1.5
+"""How fast the share follows what has really passed, as a power of the ratio; and how far it goes."""
+
+
 class _Rate:
     __slots__ = ("at", "value")
 
@@ -61,6 +65,8 @@ class FairShare:
         self.share = inf
         self._rates: OrderedDict[Hashable, _Rate] = OrderedDict()
         self._capacity = 0.0
+        self._passed = 0
+        self._correction = 1.0
 
     def __repr__(self) -> str:
         return f"<FairShare {self.share:.0f} requests/s of {len(self._rates)} clients>"
@@ -74,20 +80,32 @@ class FairShare:
                 self._rates.popitem(last=False)
         else:
             self._rates.move_to_end(client)
-        return dice * rate.seen(now) < self.share * weight
+        passes = dice * rate.seen(now) < self.share * weight
+        self._passed += passes
+        return passes
 
     def tell(self, *, is_crowded: bool, taken: int, window: Seconds, now: Instant) -> None:
         """A window has ended, of so many seconds: whether anybody was refused a permit, and how many permits were given."""
+        passed, self._passed = self._passed / window, 0
+        if self.is_on:
+            self._correct(passed)
         if is_crowded:
             newest = taken / window
-            self._capacity = newest if not self.is_on else (1 - _LEARNS) * self._capacity + _LEARNS * newest
-            self.is_on = True
-            self.share = self._fair(max(1.0, _SLACK * self._capacity), now)
+            if self.is_on:
+                self._capacity = (1 - _LEARNS) * self._capacity + _LEARNS * newest
+            else:
+                self._capacity, self._correction, self.is_on = newest, 1.0, True
+            self.share = self._fair(max(1.0, _SLACK * self._capacity * self._correction), now)
         elif self.is_on:
             self.share *= _GROWS
             if all(rate.by(now) < self.share for rate in self._rates.values()):
                 self.is_on, self.share = False, inf
                 self._rates.clear()
+
+    def _correct(self, passed: float) -> None:
+        """Rates are estimates, kinds have several shares, and what is judged in vain costs as much as some answers do."""
+        ratio = _SLACK * self._capacity / max(passed, 1.0)
+        self._correction = min(_MOST, max(_LEAST, self._correction * ratio**_CORRECTS))
 
     def _fair(self, capacity: float, now: Instant) -> float:
         """The share at which all rates, cut to it, add up to the capacity: who needs less leaves the rest to the others."""

@@ -51,6 +51,8 @@ class Pressure:
 
     def begin(self) -> None:
         """Measure from now on, whenever operations run."""
+        if self._limits.adaptive:
+            self._admission.learnt.begin(self._limits.start)
         self._admission.on_busy = self._wake
         if self._admission.in_flight:
             self._wake()
@@ -91,16 +93,17 @@ class Pressure:
     def _is_calm(self) -> bool:
         admission = self._admission
         return not (admission.in_flight or admission.waiting or self.is_strained or self.share.is_on) and (
-            admission.learnt.is_at_most
+            admission.learnt.knows_nothing
         )
 
     def _tell(self, window: _Window, now: float) -> None:
         lag, lasted = Seconds(window.late / window.count), Seconds(now - window.began)
         seen = self._admission.look()
         self._metrics.event_loop_lag.set(lag)
-        self._metrics.processor_utilisation.set((time.process_time() - window.processor) / lasted)
+        utilisation = (time.process_time() - window.processor) / lasted
+        self._metrics.processor_utilisation.set(utilisation)
         if self._limits.adaptive:
-            self._admission.learnt.tell(lag, used=seen.most)
+            self._admission.learnt.tell(lag, used=seen.most, held_back=seen.held_back, utilisation=utilisation)
         if self._limits.shed_early:
             self.share.tell(is_crowded=seen.refused > 0, taken=seen.given, window=lasted, now=Instant(now))
         self._judge(is_bad=seen.refused > 0 or self._admission.waiting > 0)

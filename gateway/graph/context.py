@@ -153,7 +153,7 @@ class Ctx:
         if not lets(allow, parent, self.identity):
             raise refusal(self.identity, "object")
 
-    def note(self, degraded: Degraded) -> None:
-        """Tell the client, and whoever reads the metrics, that a field was answered with less."""
-        self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc()
+    def note(self, degraded: Degraded, *, times: int = 1) -> None:
+        """Tell the client, and whoever reads the metrics, that a field was answered with less, in so many places."""
+        self.telemetry.metrics.degraded.labels(degraded.service or "gateway", degraded.to.value).inc(times)
         self.notes.add(degraded)

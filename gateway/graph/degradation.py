@@ -132,11 +132,14 @@ class Degraded:
     """One field that was answered with less than was asked."""
 
     path: Sequence[str | int]
+    """Without places in lists, if it `is_everywhere`."""
     to: Degradation
     error: GatewayError
     age: Seconds | None = None
     served_by: str | None = None
     """The service whose answer stands in, if it is another's."""
+    is_everywhere: bool = False
+    """It holds for all places that have no entry of their own: told once."""
 
     @property
     def service(self) -> str | None:
@@ -164,8 +167,15 @@ class Notes:
 
     told: list[Degraded] = field(default_factory=list[Degraded])
     beyond: int = 0
+    everywhere: set[tuple[str | int, ...]] = field(default_factory=set[tuple[str | int, ...]])
+    """Paths of what is told once; at most the fields of the operation."""
 
     def add(self, degraded: Degraded) -> None:
+        if degraded.is_everywhere:
+            path = tuple(degraded.path)
+            if path in self.everywhere:
+                return
+            self.everywhere.add(path)
         if len(self.told) < MAX_NOTES:
             self.told.append(degraded)
         else:

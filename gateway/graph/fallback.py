@@ -1,6 +1,7 @@
 """What a join serves when it cannot serve what was asked: its fallbacks in their order, the first that can.
 
-Invariant: whatever is served stands in the report, with the reason of the failure that led here and not that of a fallback.
+Invariant: whatever is served stands in the report, with the reason of the failure that led here and not that of a fallback. What is
+left out for want of time is told once for all places: hundreds of notes would cost more than what was left out.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ def left_out() -> Overloaded:
     return Overloaded("this gateway is overloaded, and leaves out what it can do without")
 
 
+def served_everywhere(stands_in: Default[Any], error: GatewayError, asked: Asked, *, places: int) -> list[Any]:
+    """The same for so many places, of which `asked` is one."""
+    asked.ctx.note(Degraded(_names(asked.info), Degradation.DEFAULT, error, is_everywhere=True), times=places)
+    return [_copy(stands_in.value) for _ in range(places)]
+
+
 async def instead(error: GatewayError, field: JoinField, asked: Asked) -> Any:
     """What the first fallback that can serves in place of the answer. Raises: `error`, where none can."""
     path = asked.info.path.as_list()
@@ -56,7 +63,9 @@ async def instead(error: GatewayError, field: JoinField, asked: Asked) -> Any:
             continue  # it would be one more call
         served = await _served(fallback, field, asked)
         if served is not None and (served.value is not None or field.is_nullable):
-            asked.ctx.note(Degraded(path, served.to, error, served.age, served.by))
+            is_everywhere = isinstance(error, Overloaded) and served.to is Degradation.DEFAULT
+            where = _names(asked.info) if is_everywhere else path
+            asked.ctx.note(Degraded(where, served.to, error, served.age, served.by, is_everywhere))
             return served.value
     asked.ctx.note(Degraded(path, Degradation.NULL, error))
     raise error
@@ -66,11 +75,20 @@ async def _served(fallback: Fallback, field: JoinField, asked: Asked) -> Served 
     """What this fallback can serve; None if nothing."""
     match fallback:
         case Default(value):
-            return Served(list(value) if isinstance(value, list) else value, Degradation.DEFAULT)
+            return Served(_copy(value), Degradation.DEFAULT)
         case Stale(max_age=max_age):
             return _last_known(field, asked, max_age)
         case Alternative():
             return await _of_another(fallback, field, asked)
+
+
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+def _names(info: Info[Any, Any]) -> list[str | int]:
+    """A path without places in lists."""
+    return [each for each in info.path.as_list() if isinstance(each, str)]
 
 
 def _last_known(field: JoinField, asked: Asked, max_age: Seconds) -> Served | None:

@@ -127,6 +127,12 @@ class JoinField(StrawberryField):
         return isinstance(self.type, StrawberryOptional)
 
     @property
+    def stands_in(self) -> Default[Any] | None:
+        """What an overloaded gateway serves without asking anybody nor looking for what is known; None where it has to look."""
+        first = next((each for each in self.fallbacks if not isinstance(each, Alternative)), None)
+        return first if isinstance(first, Default) and (first.value is not None or self.is_nullable) else None
+
+    @property
     def stale_age(self) -> Seconds:
         """How old an answer this join may want; 0 when it never does."""
         return max((each.max_age for each in self.fallbacks if isinstance(each, Stale)), default=NEVER)

@@ -22,7 +22,7 @@ from .access import open_for
 from .connection import Window, connection, window
 from .context import Ctx
 from .degradation import Alternative
-from .fallback import Asked, instead, left_out
+from .fallback import Asked, instead, left_out, served_everywhere
 from .join import JoinField
 from .resolver import ensure_allowed
 from .rules import checked
@@ -164,9 +164,15 @@ class _Loading:
 
     def _left_out(self, places: Sequence[int], keys: Sequence[Any]) -> Column:
         """Nobody is asked: each parent has what the declaration serves instead."""
-        error = left_out()
-        for place, key in zip(places, keys, strict=True):
-            self._column[place] = self._instead(place, key, error)
+        error, stands_in = left_out(), self._field.stands_in
+        if stands_in is None:
+            for place, key in zip(places, keys, strict=True):
+                self._column[place] = self._instead(place, key, error)
+        else:
+            asked = self._asked(places[0], keys[0])
+            values = served_everywhere(stands_in, error, asked, places=len(places))
+            for place, value in zip(places, values, strict=True):
+                self._column[place] = self._shown(value)
         return _at_once(self._column)
 
     def _keys(self, places: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
@@ -231,14 +237,16 @@ class _Loading:
         return await value if asyncio.iscoroutine(value) else value
 
     async def _instead(self, place: int, key: Any, error: GatewayError) -> Any:
-        asked = Asked(
+        return self._shown(await instead(error, self._field, self._asked(place, key)))
+
+    def _asked(self, place: int, key: Any) -> Asked:
+        return Asked(
             parent=self._parents[place],
             key=key,
             arguments=self._wanted.arguments,
             ctx=self._asking.ctx,
             info=self._asking.info(place),
         )
-        return self._shown(await instead(error, self._field, asked))
 
     def _shown(self, value: Any) -> Any:
         """The value in the shape that clients know: a page as a connection of this parent's own."""

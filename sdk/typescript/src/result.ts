@@ -11,7 +11,7 @@ export type Degradation = 'NULL' | 'DEFAULT' | 'STALE' | 'ALTERNATIVE' | 'PARTIA
 
 /** One field that was answered with less than was asked, as the schema's `@degrades` announces. */
 export interface Degraded {
-  /** As in `errors`: names of the answer, and places in lists. */
+  /** As in `errors`: names of the answer, and places in lists, without which OVERLOADED holds for all. */
   readonly path: readonly (string | number)[];
   readonly to: Degradation;
   /** Of the failure behind it; the codes are those of `errors`. */

@@ -85,3 +85,19 @@ def test_a_kind_with_more_shares_passes_where_another_does_not() -> None:
     share.tell(is_crowded=True, taken=30, window=WINDOW, now=Instant(1.0))
     assert not share.passes("a", now=Instant(1.001), dice=0.8)
     assert share.passes("a", now=Instant(1.002), dice=0.8, weight=4.0)
+
+
+def test_kinds_that_have_more_shares_leave_the_others_less_so_that_no_more_pass_in_all() -> None:
+    share, dice, passed = FairShare(), Random(3), 0
+    arrivals = sorted((at, client) for client in "abcd" for at in _arrivals(500.0, 10.0, Random(client)))
+    window_ends, in_window = WINDOW, 0
+    for at, client in arrivals:
+        while at > window_ends:
+            taken = min(in_window, 10)
+            share.tell(is_crowded=in_window > taken, taken=taken, window=WINDOW, now=Instant(window_ends))
+            window_ends, in_window = Seconds(window_ends + WINDOW), 0
+        weight = 4.0 if client == "a" else 1.0
+        if not share.is_on or share.passes(client, now=Instant(at), dice=dice.random(), weight=weight):
+            in_window += 1
+            passed += at > 5.0
+    assert passed / 5 == pytest.approx(100 * 1.15, rel=0.25)

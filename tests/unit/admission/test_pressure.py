@@ -66,15 +66,15 @@ async def test_an_operation_that_only_waits_strains_nothing() -> None:
     pressure.begin()
     await busy(admission, seconds=5.0, held_up=0.0)
     pressure.end()
-    assert (admission.limit, pressure.is_strained, pressure.share.is_on) == (100, False, False)
+    assert (admission.limit, pressure.is_strained, pressure.share.is_on) == (64, False, False)
 
 
 @in_virtual_time
 async def test_refusals_strain_and_turn_the_shares_on() -> None:
     limits = OverloadLimits(queue=0)
     admission, pressure, _ = pressed(limits)
-    admission.learnt.tell(Seconds(1.0), used=1)
     pressure.begin()
+    admission.learnt.tell(Seconds(1.0), used=1)
     runs = [asyncio.ensure_future(busy(admission, seconds=0.6, held_up=0.0)) for _ in range(60)]
     for _ in range(4):
         await asyncio.sleep(0.1)

@@ -22,7 +22,7 @@ class Degraded:
     """One field that was answered with less than was asked, as the schema's `@degrades` announces."""
 
     path: tuple[str | int, ...]
-    """As in `errors`: names of the answer, and places in lists."""
+    """As in `errors`: names of the answer, and places in lists, without which OVERLOADED holds for all."""
     to: Degradation
     code: str
     """Of the failure behind it; the codes are those of `errors`."""
