@@ -326,6 +326,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Level.WARNING,
+        at("server.drain_delay", lambda s: _is_public(s) and not s.server.drain_delay),
+        "at each restart a balancer still sends requests to a port that is closed already",
+        "set it to longer than your balancer takes to notice, 5 to 15 s; or accept it where there is none",
+    ),
+    Rule(
+        Level.WARNING,
         at("server.workers", lambda s: s.server.workers == 1),
         "the one process answers nobody while it starts again, and uses one processor",
         "set workers to the number of processors; or accept it where several gateways stand behind a balancer",

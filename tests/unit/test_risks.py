@@ -24,6 +24,7 @@ SOUND: Mapping[str, Any] = {
     "server": {
         "host": "0.0.0.0",
         "workers": 2,
+        "drain_delay": "10s",
         "tls_certificate": "here.pem",
         "tls_key": "here.key",
         "cors_origins": ["https://app.example"],
@@ -82,6 +83,7 @@ BAD: list[tuple[Mapping[str, Any], list[tuple[Level, str]]]] = [
     ({"limits": {"rate": None}}, [(WARNING, "limits.rate")]),
     ({"overload": {"adaptive": False}}, [(WARNING, "overload.adaptive")]),
     ({"overload": {"shed_early": False}}, [(WARNING, "overload.shed_early")]),
+    ({"server": {"drain_delay": 0}}, [(WARNING, "server.drain_delay")]),
     ({"server": {"workers": 1}}, [(WARNING, "server.workers")]),
     ({"services": {"catalog": {"url": "http://catalog"}}}, [(DANGER, "services.catalog.url")]),
     (
