@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
@@ -72,13 +72,9 @@ class Inventory:
         return answer([{"sku": "a", "quantity": self.quantity}])
 
 
-def gateway_over(shop: Inventory, *, most: int = 10, operation: Mapping[str, Any] | None = None) -> GatewayUnderTest:
+def gateway_over(shop: Inventory, *, most: int = 10, **concerns: Any) -> GatewayUnderTest:
     settings = Settings.model_validate(
-        {
-            "services": {"inventory": {"url": "http://inventory"}},
-            "server": {"max_subscriptions": most},
-            "operation": operation or {},
-        }
+        {"services": {"inventory": {"url": "http://inventory"}}, "server": {"max_subscriptions": most}, **concerns}
     )
     return GatewayUnderTest(settings, build_graph(Query, None, Subscription), wires={"inventory": shop.wire})
 
