@@ -16,13 +16,14 @@ import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from .admission import Admission, Pressure
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .documents import documents_of
 from .edge import (
+    AdminDoor,
     Compression,
     Doorstep,
     FaultsHeader,
@@ -40,6 +41,7 @@ from .edge import (
     health_routes,
     landing,
     signal_route,
+    status_routes,
 )
 from .execution import Engine
 from .execution.engine import OperationLimits, SagaScopes
@@ -184,6 +186,7 @@ def create_app(
         lifespan=_lifespan(settings, gateway, keys, steered=steered),
     )
     app.state.gateway = gateway
+    app.state.admin = _admin(settings, gateway)  # another application, for a port of its own
     return app
 
 
@@ -320,6 +323,7 @@ def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requ
         forwards=gateway.services.forwards,
         critical_scope=settings.operation.critical_scope,
         explain_scope=settings.operation.explain_scope,
+        introspection_scope=settings.operation.introspection_scope,
         http_caching=settings.server.http_caching,
         faults=FaultsHeader(
             settings.operation.secret_of_game_days,
@@ -400,11 +404,24 @@ def _routes(
         Route(GRAPHQL_PATH, endpoint),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         *_signal_routes(settings, gateway, authenticator),
-        *health_routes(
-            status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)
-        ),
+        *(_status_routes(gateway) if settings.shows_itself else ()),
+        *health_routes(status=lambda: _status(gateway)),
         *pages,
     ]
+
+
+def _status_routes(gateway: Application) -> list[BaseRoute]:
+    return status_routes(
+        status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)
+    )
+
+
+def _admin(settings: Settings, gateway: Application) -> AdminDoor | None:
+    """What is served at `admin.port`; None: there is none."""
+    digest = settings.admin.digest
+    if settings.admin.port is None or digest is None:
+        return None
+    return AdminDoor(_status_routes(gateway), digest=digest, metrics=gateway.telemetry.metrics)
 
 
 def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
@@ -436,7 +453,12 @@ def _lifespan(
                 await gateway.siblings.attach(gateway.telemetry.metrics.exposition)
             if gateway.shared is not None:
                 gateway.shared.start()
-            gateway.telemetry.log.info("started", services=sorted(gateway.services), sagas=sorted(gateway.graph.sagas))
+            gateway.telemetry.log.info(
+                "started",
+                profile=settings.profile,
+                services=sorted(gateway.services),
+                sagas=sorted(gateway.graph.sagas),
+            )
             try:
                 if steered:
                     gateway.pressure.begin()

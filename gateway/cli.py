@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ from .terminal import (
     INVALID,
     ConfigOption,
     JsonOption,
+    ProfileOption,
     Refused,
     SocketOption,
     as_text,
@@ -88,17 +90,19 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Processes that answer, beside one that runs the sagas; else server.workers.")
     ] = None,
+    profile: ProfileOption = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
     part: Annotated[str | None, typer.Option(hidden=True)] = None,
     siblings: Annotated[int, typer.Option(hidden=True)] = -1,
     listening: Annotated[int, typer.Option(hidden=True)] = -1,
+    admin_listening: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the gateway until SIGINT or SIGTERM, then drain: in this process, or supervised by it in several."""
     with told(context):
-        given = _given(host=host, port=port, workers=workers)
+        given = _given(profile, host=host, port=port, workers=workers)
         settings = settings_of(config, overrides=given)
         if part is not None:
-            _play(part, settings, siblings=siblings, listening=listening)
+            _play(part, settings, siblings=siblings, listening=_Listening(listening, admin_listening))
         elif settings.server.workers > 1:
             _supervise(settings, arguments=_arguments(config, given), ends_with_stdin=lifeline)
         else:
@@ -139,14 +143,22 @@ def schema(
 
 
 @app.command()
-def check(context: typer.Context, config: ConfigOption = None) -> None:
-    """Wire everything without serving, and report every mistake: settings, graph, services, sagas, schema file."""
+def check(context: typer.Context, config: ConfigOption = None, profile: ProfileOption = None) -> None:
+    """Wire everything without serving, and report every mistake: settings, graph, services, sagas, schema file.
+
+    With profile production every risk is listed, a line each: how grave, which setting, who said it, what may happen, what to do.
+    """
     with told(context, invalid=FAILED):
-        settings = settings_of(config)
+        from .cli_risks import tell_risks
+
+        settings = settings_of(config, overrides=_given(profile))
+        dangers = tell_risks(settings)
         graph = _graph(settings)
         _require_none(_problems(settings, graph))
         _wire(settings, graph)
         typer.echo(graph.summary())
+        if dangers:
+            raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -359,26 +371,52 @@ def _wire(settings: Settings, graph: Graph, *, steered: bool = False) -> Any:
         raise Refused(error.problems, exit_code=INVALID) from error
 
 
+class _Listening(NamedTuple):
+    """File descriptors of the ports that a supervisor holds. `admins`: None where there is no such port."""
+
+    clients: int
+    admins: int | None
+
+
+@contextmanager
+def _held(settings: Settings) -> Generator[tuple[socket.socket, socket.socket | None]]:
+    """The clients' port, and the admins' if there is one. Raises: PortTaken."""
+    from . import server
+
+    admin = settings.admin
+    with ExitStack() as both:
+        clients = both.enter_context(server.hold_port(settings.server.host, settings.server.port))
+        yield (
+            clients,
+            None
+            if admin.port is None
+            else both.enter_context(server.hold_port(admin.host, admin.port, moved_by=server.MOVES_ADMINS)),
+        )
+
+
 def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
     from . import server
+    from .cli_risks import warn_of_dangers
     from .telemetry import json_log
 
     try:
-        with server.hold_port(settings.server.host, settings.server.port) as held:  # before the slow part
+        with _held(settings) as (held, admin):  # before the slow part
             if ends_with_stdin:
                 server.end_with_stdin()
             graph = _graph(settings)
             _require_none(_standing_in_the_way(settings, graph))
             log = json_log(level=settings.telemetry.log_level)
             app = _wire(settings, graph, steered=True)
-            _answer(app, held, settings, log=log)
+            warn_of_dangers(settings, log=log)
+            _answer(app, held, settings, log=log, admin=admin)
     except (server.PortTaken, server.StartFailed) as error:
         raise Refused([str(error)], exit_code=FAILED) from error
 
 
-def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log) -> None:
+def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log, admin: socket.socket | None) -> None:
     """Serve until a signal comes, as the settings have it. Raises: StartFailed, PortTaken."""
     from . import server
+    from .admin_server import AdminPort
 
     gateway = app.state.gateway
     server.serve(
@@ -391,6 +429,7 @@ def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log) -> N
         tls=settings.tls,
         doorstep=gateway.doorstep,
         heads=settings.server.heads,
+        admin=None if admin is None else AdminPort(app=app.state.admin, held=admin, tls=settings.admin.tls),
     )
 
 
@@ -399,21 +438,20 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
     import asyncio
 
     from . import server
+    from .cli_risks import warn_of_dangers
     from .supervisor import ChildFailed, Supervisor
     from .telemetry import json_log
 
     address = settings.server.host, settings.server.port
     try:
-        with server.hold_port(*address) as held:
+        with _held(settings) as (held, admin):
             if ends_with_stdin:
                 server.end_with_stdin()
             log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
+            warn_of_dangers(settings, log=log)
             parts = _parts(settings, arguments=("serve", *arguments))
-            asyncio.run(
-                Supervisor(
-                    parts, held=held, log=log, url=server.url_of(*address, is_tls=settings.tls is not None)
-                ).run()
-            )
+            url = server.url_of(*address, is_tls=settings.tls is not None)
+            asyncio.run(Supervisor(parts, held=held, log=log, url=url, admin=admin).run())
     except server.PortTaken as error:
         raise Refused([str(error)], exit_code=FAILED) from error
     except ChildFailed as error:
@@ -434,7 +472,7 @@ def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
     return parts
 
 
-def _play(part: str, settings: Settings, *, siblings: int, listening: int) -> None:
+def _play(part: str, settings: Settings, *, siblings: int, listening: _Listening) -> None:
     """One of the processes of a supervisor, which is told why it cannot start: it says so once for all of them."""
     from . import server
     from .siblings import Failing, Siblings
@@ -450,7 +488,7 @@ def _play(part: str, settings: Settings, *, siblings: int, listening: int) -> No
         ) from error  # no Exit: the supervisor has the words, so nothing is printed here
 
 
-def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> None:
+def _play_with(supervisor: Siblings, settings: Settings, *, listening: _Listening) -> None:
     from . import processes, server
     from .settings import SettingsInvalid
     from .siblings import SAGAS
@@ -465,7 +503,8 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
             processes.run_sagas(settings, graph, siblings=supervisor)
             return
         app = processes.worker_app(settings, graph, siblings=supervisor)
-        _answer(app, server.inherited(listening), settings, log=log)
+        admin = None if listening.admins is None else server.inherited(listening.admins)
+        _answer(app, server.inherited(listening.clients), settings, log=log, admin=admin)
     except SettingsInvalid as error:
         raise Refused(error.problems, exit_code=INVALID) from error
     except server.StartFailed as error:
@@ -477,8 +516,9 @@ def _play_with(supervisor: Siblings, settings: Settings, *, listening: int) -> N
 def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:
     """The arguments of `serve`, for processes that shall read the same settings."""
     options = [] if config is None else ["--config", str(config.absolute())]
-    for name, value in given["server"].items():
-        options += [f"--{name}", str(value)]
+    for name, value in {**given, **given["server"]}.items():
+        if name != "server":
+            options += [f"--{name}", str(value)]
     return options
 
 
@@ -575,8 +615,10 @@ def _require_none(problems: Sequence[str]) -> None:
         raise Refused(problems, exit_code=INVALID)
 
 
-def _given(**server: str | int | None) -> dict[str, Any]:
-    return {"server": {name: value for name, value in server.items() if value is not None}}
+def _given(profile: str | None, **server: str | int | None) -> dict[str, Any]:
+    """What the command line says, as a tree of settings."""
+    said: dict[str, Any] = {} if profile is None else {"profile": profile}
+    return {**said, "server": {name: value for name, value in server.items() if value is not None}}
 
 
 def _version() -> str:

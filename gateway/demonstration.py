@@ -274,7 +274,8 @@ def _welcome(plan: _Plan) -> None:
         if plan.settings.server.graphiql:
             say(f"  GraphiQL   {base}/graphiql   (open it in a browser)")
         say(f"  endpoint   {plan.endpoint}")
-        say(f"  metrics    {base}/metrics")
+        if plan.settings.shows_itself:
+            say(f"  metrics    {base}/metrics")
     say("\nServices, each with /__fault, /__calls and /health:\n")
     for child in services:
         say(f"  {child.name:<10} {_base(child)}")

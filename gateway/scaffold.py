@@ -33,6 +33,9 @@ FILES: Mapping[str, str] = {
     "gateway.toml": """
 # One graph over the services below. `sagaql check` says what does not fit; `sagaql serve` serves it.
 
+# For this machine only. Where others reach it: SAGAQL_PROFILE=production; `sagaql check --profile production` lists the risks.
+profile = "dev"
+
 [graph]
 query = "resolvers:Query"
 mutation = "mutations:Mutation"

@@ -23,7 +23,8 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import collector
-from .clock import Instant, Seconds
+from .admin_server import TICKS, AdminPort, AdminServer, end_late_heads
+from .clock import Seconds
 from .connections import USUAL, Connection, SocketConnection
 from .edge import Doorstep
 from .edge.tls import Tls
@@ -36,9 +37,9 @@ _KEEP_ALIVE = (
 GONE_AFTER = Seconds(60.0)
 """How long sent bytes may stay unacknowledged, or the other end's window closed: then the peer is gone, though nobody said so. Else
 the kernel tries for a quarter of an hour."""
+MOVES_CLIENTS = "set SAGAQL_PORT or give --port"
+MOVES_ADMINS = "set SAGAQL_ADMIN__PORT"
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own default
-_TICKS = 10
-"""Of a tenth of a second each, between two looks for clients that take too long over a head."""
 _LIBRARIES = "WARNING"  # what other people's code has to say to be heard
 
 
@@ -50,10 +51,12 @@ class StartFailed(Exception):
     """The application's start raised; `__cause__` is what it raised."""
 
 
-def hold_port(host: str, port: int, *, gone_after: Seconds = GONE_AFTER) -> socket.socket:
+def hold_port(
+    host: str, port: int, *, gone_after: Seconds = GONE_AFTER, moved_by: str = MOVES_CLIENTS
+) -> socket.socket:
     """A socket that listens on the address: whoever connects waits until `serve` answers. Raises: PortTaken.
 
-    Peers that acknowledge nothing for `gone_after` seconds are cut off.
+    Peers that acknowledge nothing for `gone_after` seconds are cut off. `moved_by`: how another port is chosen.
 
     Bound is not enough: two processes may bind one port as long as neither listens, and would find out after their slow start.
     """
@@ -61,7 +64,7 @@ def hold_port(host: str, port: int, *, gone_after: Seconds = GONE_AFTER) -> sock
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         held = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _taken(host, port, error) from error
+        raise _taken(host, port, error, moved_by=moved_by) from error
     # Connections of an earlier run that linger in TIME_WAIT do not count; a listener does.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections that are accepted have it too
@@ -71,7 +74,7 @@ def hold_port(host: str, port: int, *, gone_after: Seconds = GONE_AFTER) -> sock
         held.listen(_BACKLOG)
     except OSError as error:
         held.close()
-        raise _taken(host, port, error) from error
+        raise _taken(host, port, error, moved_by=moved_by) from error
     return held
 
 
@@ -91,10 +94,11 @@ def serve(
     tls: Tls | None = None,
     doorstep: Doorstep | None = None,
     heads: HeadLimits = USUAL,
+    admin: AdminPort | None = None,
 ) -> None:
     """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds. `tls`: None speaks plain HTTP.
 
-    `doorstep`: judges requests before they are read. `heads`: what they may send until then.
+    `doorstep`: judges requests before they are read. `heads`: what they may send until then. `admin`: a second port, for admins.
 
     Raises: StartFailed, PortTaken.
     """
@@ -124,9 +128,10 @@ def serve(
         timeout_graceful_shutdown=math.ceil(drain),
         ssl_context_factory=None if context is None else _handing_out(context),
     )
+    beside = None if admin is None else AdminServer(admin, tls=config.ssl_context_factory)
     with held:
         try:
-            _Server(config, log=log, on_leave=on_leave).run(sockets=[held])
+            _Server(config, log=log, on_leave=on_leave, admin=beside).run(sockets=[held])
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:
@@ -154,15 +159,27 @@ def end_with_stdin() -> None:
 class _Server(uvicorn.Server):
     """A server for which a signal is a request to leave: uvicorn's own dies of the signal once it has left."""
 
-    def __init__(self, config: uvicorn.Config, *, log: Log, on_leave: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, log: Log, on_leave: Callable[[], None], admin: AdminServer | None
+    ) -> None:
         super().__init__(config)
+        self._admin = admin
         self._log = log
         self._on_leave = on_leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._admin is not None:
+            await self._admin.open()
         collector.leave_what_is_there()
-        self._log.info("listening", url=url_of(self.config.host, self.config.port, is_tls=self.config.is_ssl))
+        self._log.info(
+            "listening", url=_url(self.config), admin=None if self._admin is None else _url(self._admin.config)
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._admin is not None:
+            await self._admin.close(at_once=self.force_exit)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -172,11 +189,10 @@ class _Server(uvicorn.Server):
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % _TICKS == 0:
-            now = Instant(asyncio.get_running_loop().time())
-            for each in list(self.server_state.connections):
-                if isinstance(each, Connection):
-                    each.end_if_late(now)
+        if counter % TICKS == 0:
+            end_late_heads(self)
+        if self._admin is not None:
+            await self._admin.on_tick(counter)
         return await super().on_tick(counter)
 
     def _leave(self, number: signal.Signals) -> None:
@@ -236,8 +252,11 @@ def url_of(host: str, port: int, *, is_tls: bool = False) -> str:
     return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
-def _taken(host: str, port: int, error: OSError) -> PortTaken:
+def _url(config: uvicorn.Config) -> str:
+    return url_of(config.host, config.port, is_tls=config.is_ssl)
+
+
+def _taken(host: str, port: int, error: OSError, *, moved_by: str = MOVES_CLIENTS) -> PortTaken:
     return PortTaken(
-        f"port {port} on {host} cannot be used ({error.strerror or error}): "
-        "set SAGAQL_PORT or give --port to take another one"
+        f"port {port} on {host} cannot be used ({error.strerror or error}): {moved_by} to take another one"
     )

@@ -90,9 +90,12 @@ class _Child:
 class Supervisor:
     """Runs `parts` until a signal comes. State: one child a part, questions for metrics under way."""
 
-    def __init__(self, parts: Sequence[Part], *, held: socket.socket, log: Log, url: str) -> None:
+    def __init__(
+        self, parts: Sequence[Part], *, held: socket.socket, log: Log, url: str, admin: socket.socket | None = None
+    ) -> None:
+        """`held`: the clients' port; `admin`: the admins', if there is one. Workers accept from both."""
         self._children = [_Child(part) for part in parts]
-        self._held = held
+        self._held = {"listening": held} if admin is None else {"listening": held, "admin-listening": admin}
         self._log = log
         self._url = url
         self._random = SystemRandom()
@@ -145,13 +148,13 @@ class Supervisor:
         """One life of it, from its birth to its exit code."""
         ours, theirs = socket.socketpair()
         child.is_ready, child.failing = False, None
-        port = () if child.part.runs_sagas else (self._held.fileno(),)
+        ports = {} if child.part.runs_sagas else {name: held.fileno() for name, held in self._held.items()}
         with theirs:
             process = child.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway", *child.part.arguments, "--lifeline"),
                 *("--part", child.part.name, "--siblings", str(theirs.fileno())),
-                *(f"--listening={fd}" for fd in port),
-                pass_fds=(theirs.fileno(), *port),
+                *(f"--{name}={fd}" for name, fd in ports.items()),
+                pass_fds=(theirs.fileno(), *ports.values()),
                 stdin=PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C reaches us only, and children leave in order
             )
@@ -200,7 +203,8 @@ class Supervisor:
     async def _leave(self) -> None:
         """Workers first, so that whoever waits for a saga is answered by it; the saga process last."""
         self._is_leaving = True
-        self._held.close()  # the workers' own ends are closed as they leave: then connections are refused
+        for held in self._held.values():
+            held.close()  # the workers' own ends are closed as they leave: then connections are refused
         try:
             for is_last in (False, True):
                 await self._end([child for child in self._children if child.part.runs_sagas is is_last])

@@ -26,6 +26,12 @@ SocketOption = Annotated[
     Path | None,
     typer.Option("--socket", metavar="FILE", help="The gateway's control socket; else server.control of the settings."),
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="NAME", help="dev or production; else SAGAQL_PROFILE, else profile of the settings."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 

@@ -1,5 +1,6 @@
 """The clients' side: GraphQL over HTTP, identity, health, pages. Start with `graphql_http.py`."""
 
+from .admin import AdminDoor
 from .authentication import BearerTokens, FetchedKeys, FileOfKeys, Issuer, KeySet, StaticTokens, TrustedProxy, hashed
 from .compression import Compression
 from .documents import KnownDocuments, document_id
@@ -8,7 +9,7 @@ from .front import Front
 from .game_day import FaultsHeader
 from .graphql_http import GraphQLEndpoint
 from .graphql_ws import GraphQLWebSocket
-from .health import health_routes
+from .health import health_routes, status_routes
 from .origins import Origins
 from .pages import graphiql_routes, landing
 from .requests import Requests
@@ -18,6 +19,7 @@ from .signals import signal_route
 from .streaming import HttpStreams
 
 __all__ = [
+    "AdminDoor",
     "BearerTokens",
     "Compression",
     "Doorstep",
@@ -43,4 +45,5 @@ __all__ = [
     "health_routes",
     "landing",
     "signal_route",
+    "status_routes",
 ]

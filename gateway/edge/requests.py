@@ -39,7 +39,8 @@ class Requests:
     forwards: Callable[[str], bool] = frozenset[str]().__contains__
     """Whether a client header, named in lower case, may go to a service."""
     critical_scope: str = "critical"
-    explain_scope: str = "explain"
+    explain_scope: str | None = "explain"
+    introspection_scope: str | None = None
     faults: FaultsHeader | None = None
     documents: KnownDocuments = KnownDocuments()
     http_caching: bool = True
@@ -74,6 +75,7 @@ class Requests:
             trace={name: headers[name] for name in _TRACE_HEADERS if name in headers},
             tells_cost=bool(optional(extensions, "cost", bool, "true or false")),
             on_error=_on_error(parameters),
+            introspects=self.introspection_scope is not None and identity.has(self.introspection_scope),
             is_explained=self._is_explained(extensions, identity),
             tells_freshness=only_queries and self.http_caching,
             last_event_id=headers.get("last-event-id"),
@@ -102,7 +104,7 @@ class Requests:
         """Raises: RequestError, Unauthenticated, Forbidden."""
         if not optional(extensions, "explain", bool, "true or false"):
             return False
-        if identity.has(self.explain_scope):
+        if self.explain_scope is None or identity.has(self.explain_scope):
             return True
         if identity.is_anonymous:
             raise Unauthenticated(

@@ -39,6 +39,9 @@ from .overlapping import ComparesLittle, are_plainly_the_same
 MAX_KEPT = 64 * 1024
 """Characters of a document beyond which it is not cached."""
 
+MAX_ASKING = 100
+"""Documents kept that ask for the schema where only some may: tools send the same few."""
+
 USUAL = 500
 """Characters of a document that counts as one among those kept; a longer one counts as several, or a thousand of the largest would
 be a gigabyte."""
@@ -127,7 +130,7 @@ class Documents:
     ) -> None:
         """`is_incremental`: whether @defer and @stream are heeded; if not, every operation asks for all at once.
 
-        `introspection`: whether a document may ask for the schema; `suggestions`: whether errors name what was perhaps meant.
+        `introspection`: whether anybody may ask for the schema; `suggestions`: whether errors name what was perhaps meant.
         """
         self._schema = schema
         self._max_tokens = max_tokens
@@ -138,10 +141,11 @@ class Documents:
         self._suggestions = suggestions and introspection
         self._kept: dict[str, Operations] = {}
         self._entries: LRUCache[str, _Entry] = LRUCache(max_entries, getsizeof=_weight)
+        self._asking: LRUCache[str, _Entry] = LRUCache(MAX_ASKING, getsizeof=_weight)
         self._look_ups = Children(metrics.documents)
 
-    def operation(self, text: str, name: str | None) -> Operation:
-        """The operation called `name`, or the only one.
+    def operation(self, text: str, name: str | None, *, introspects: bool = False) -> Operation:
+        """The operation called `name`, or the only one. `introspects`: whoever sends it may ask for the schema in any case.
 
         Raises: DocumentRejected for syntax and validation; RequestError when the name does not choose one.
         """
@@ -150,10 +154,21 @@ class Documents:
         self._look_ups["miss" if entry is None else "hit",].inc()
         if entry is None:
             entry = self._read(text)
-            self._remember(text, entry)
+            _remember(self._entries, text, entry)
+        if introspects and isinstance(entry, DocumentRejected) and entry.reason is Forbidden:
+            entry = self._asked(text)
         if isinstance(entry, DocumentRejected):
             raise entry.with_traceback(None)
         return _chosen(entry, name)
+
+    def _asked(self, text: str) -> Operations | DocumentRejected:
+        """A document that asks for the schema, of somebody who may: kept apart, so that nobody else is ever given it."""
+        found = self._asking.get(text)
+        if found is not None:
+            return found.holds
+        entry = self._read(text, may_ask=True)
+        _remember(self._asking, text, entry)
+        return entry
 
     def kind(self, text: str, name: str | None) -> OperationType | None:
         """Of an operation that is known; None for others. Cost: a look-up."""
@@ -176,12 +191,7 @@ class Documents:
             raise entry
         return entry
 
-    def _remember(self, text: str, holds: Operations | DocumentRejected) -> None:
-        entry = _Entry(holds, weight=1 + len(text) // USUAL)
-        if len(text) <= MAX_KEPT and entry.weight <= self._entries.maxsize:
-            self._entries[text] = entry
-
-    def _read(self, text: str, *, is_trusted: bool = False) -> Operations | DocumentRejected:
+    def _read(self, text: str, *, is_trusted: bool = False, may_ask: bool = False) -> Operations | DocumentRejected:
         """A document that is trusted has no bounds."""
         if not is_trusted and (excess := of_text(text, self._bounds, max_tokens=self._max_tokens)) is not None:
             return _beyond(excess)
@@ -191,15 +201,15 @@ class Documents:
             return DocumentRejected(ParseFailed, [error])
         except RecursionError:
             return DocumentRejected(ParseFailed, [GraphQLError("the document is nested too deeply")])
-        refusal = None if is_trusted else self._refusal(document)
+        refusal = None if is_trusted else self._refusal(document, may_ask=may_ask)
         return refusal or self._validated(document, is_trusted=is_trusted)
 
-    def _refusal(self, document: DocumentNode) -> DocumentRejected | None:
+    def _refusal(self, document: DocumentNode, *, may_ask: bool) -> DocumentRejected | None:
         """Of one that is not worth validating."""
         excess = of_document(document, self._bounds)
         if excess is not None:
             return _beyond(excess)
-        asked = [] if self._introspection else introspections(document)
+        asked = [] if self._introspection or may_ask else introspections(document)
         if asked:
             errors = [GraphQLError("the schema cannot be asked for here", asked)]
             return DocumentRejected(Forbidden, errors, setting="operation.introspection")
@@ -235,6 +245,12 @@ class Documents:
     def __repr__(self) -> str:
         kept = f", {len(self._kept)} kept" if self._kept else ""
         return f"<Documents {len(self._entries)}/{self._entries.maxsize:.0f}{kept}>"
+
+
+def _remember(entries: LRUCache[str, _Entry], text: str, holds: Operations | DocumentRejected) -> None:
+    entry = _Entry(holds, weight=1 + len(text) // USUAL)
+    if len(text) <= MAX_KEPT and entry.weight <= entries.maxsize:
+        entries[text] = entry
 
 
 def _weight(entry: _Entry) -> int:

@@ -143,7 +143,7 @@ class Engine:
                 async with self.admission.permit(
                     rank, client=request.client, deadline=self._patience(request, started)
                 ):
-                    operation = self.documents.operation(request.text, request.operation_name).at_once
+                    operation = self._document(request).at_once
                     kind, name = operation.kind.value, operation.name
                     _describe(span, operation)
                     ensure_permitted(operation, request, self.graph)
@@ -183,9 +183,12 @@ class Engine:
         operation = self._found(request) if "defer" in request.text or "stream" in request.text else None
         return operation is not None and comes_in_parts(operation, request)
 
+    def _document(self, request: GraphQLRequest) -> Operation:
+        return self.documents.operation(request.text, request.operation_name, introspects=request.introspects)
+
     def _found(self, request: GraphQLRequest) -> Operation | None:
         try:
-            return self.documents.operation(request.text, request.operation_name)
+            return self._document(request)
         except GatewayError:
             return None
 
@@ -199,7 +202,7 @@ class Engine:
         `begun`: called when a subscription was taken, since its first event may be far.
         """
         try:
-            operation = self.documents.operation(request.text, request.operation_name)
+            operation = self._document(request)
         except GatewayError as error:
             yield self.results.refused(error)
             return

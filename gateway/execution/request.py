@@ -39,6 +39,8 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Client headers that may be forwarded to services."""
     trace: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     """W3C headers of the caller's span."""
+    introspects: bool = False
+    """Who asks may ask for the schema, also where nobody else may."""
     is_explained: bool = False
     """The answer says in `extensions.explain` how it came about; who asks for it may know."""
     tells_cost: bool = False

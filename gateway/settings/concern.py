@@ -31,6 +31,7 @@ Words: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
 
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
 Scope: TypeAlias = Annotated[str, Field(pattern=r"^[^\s,]+$")]
+OptionalScope: TypeAlias = Annotated[Scope | None, BeforeValidator(lambda text: None if text == "" else text)]
 
 Name: TypeAlias = Annotated[str, AfterValidator(python_name)]
 """Where something is in Python: "package.module:name"."""

@@ -14,6 +14,19 @@ from .concern import Concern, Duration, OptionalPath, Scope, Size, Words
 _IS_DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
+def ensure_digest(sha256: SecretStr) -> None:
+    """Raises: ValueError for what `sagaql hash-token` never prints."""
+    if not _IS_DIGEST(sha256.get_secret_value().lower()):
+        raise ValueError("sha256 is no SHA-256: it is 64 hexadecimal digits, as `sagaql hash-token` prints them")
+
+
+def digest_of(token: SecretStr | None, sha256: SecretStr | None) -> str:
+    """What a token is known by, of which one is given."""
+    if sha256 is not None:
+        return sha256.get_secret_value().lower()
+    return hashed("" if token is None else token.get_secret_value())
+
+
 class TokenSettings(Concern):
     """A caller that shows this token is this identity. For demos and machines; people come with signed tokens."""
 
@@ -32,17 +45,15 @@ class TokenSettings(Concern):
     def _is_somebody_s(self) -> Self:
         if (self.token is None) == (self.sha256 is None):
             raise ValueError("write either token or sha256: what `sagaql hash-token` prints of the token")
-        if self.sha256 is not None and not _IS_DIGEST(self.sha256.get_secret_value().lower()):
-            raise ValueError("sha256 is no SHA-256: it is 64 hexadecimal digits, as `sagaql hash-token` prints them")
+        if self.sha256 is not None:
+            ensure_digest(self.sha256)
         self.identity()
         return self
 
     @property
     def digest(self) -> str:
         """What the token is known by."""
-        if self.sha256 is not None:
-            return self.sha256.get_secret_value().lower()
-        return hashed("" if self.token is None else self.token.get_secret_value())
+        return digest_of(self.token, self.sha256)
 
     def identity(self) -> Identity:
         """Raises: ValueError for names that nobody may have."""

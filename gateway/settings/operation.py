@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from ..clock import Seconds
 from ..execution.bounds import Bounds
 from ..execution.costing import CostMode
-from .concern import AsWritten, Concern, LongerThanZero, OptionalPath, Positive, Scope, Size
+from .concern import AsWritten, Concern, LongerThanZero, OptionalPath, OptionalScope, Positive, Scope, Size
 
 _SHORTEST_KEY = 32
 """Characters: half of what SHA-256 is wide, in hexadecimal."""
@@ -26,8 +26,9 @@ class OperationSettings(Concern):
     """The most that a client's own deadline header may ask for."""
     critical_scope: Scope = "critical"
     """The scope without which a client's X-Request-Priority: critical is taken as normal: else everybody is critical."""
-    explain_scope: Scope = "explain"
-    """The scope without which `extensions: {explain: true}` in a request is refused: the answer tells what services are called."""
+    explain_scope: OptionalScope = "explain"
+    """The scope without which `extensions: {explain: true}` in a request is refused: the answer tells what services are called.
+    "": whoever asks is told, as profile dev has it."""
     game_day_key: SecretStr | None = None
     """What headers with faults (X-SagaQL-Faults) are signed with: 32 characters or more. None: such headers are refused."""
     max_tokens: Positive = 2_000
@@ -45,9 +46,12 @@ class OperationSettings(Concern):
     introspection: bool = True
     """Whether clients may ask for the schema. Off: `__schema` and `__type` are FORBIDDEN, but in trusted documents, and errors
     suggest nothing. On: what is served is no secret by its name, and IDEs and build tools need it."""
+    introspection_scope: OptionalScope = None
+    """The scope with which a caller may ask for the schema although `introspection` is off, such as developers' and build tools'.
+    None: then nobody may."""
     suggestions: bool = True
     """Whether errors in a document name what was perhaps meant. On: they help whoever writes one, and tell no
-    more than introspection."""
+    more than introspection. Profile production has both off."""
     documents: Positive = 1_000
     """Parsed and validated documents kept; one of more than 500 characters counts as several. 1 000: more than a client
     application has, and at most some 120 MB."""

@@ -18,7 +18,8 @@ class ServerSettings(Concern):
     """The listening side."""
 
     host: str = "127.0.0.1"
-    """The address to listen on. Loopback: who may reach a gateway is decided on purpose; 0.0.0.0 in a container."""
+    """The address to listen on. Loopback: who may reach a gateway is decided on purpose; 0.0.0.0 in a container, which needs
+    profile production."""
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     """The TCP port."""
     max_body: Size = 1024 * 1024
@@ -60,7 +61,7 @@ class ServerSettings(Concern):
     """Whether answers to queries by GET may be kept by browsers and proxies, for as long as all that they read is declared `fresh`.
     Off: none is, as with answers by POST."""
     graphiql: bool = True
-    """Whether the IDE is served to browsers. It shows nothing that introspection does not."""
+    """Whether the IDE is served to browsers. It shows nothing that introspection does not. Profile production has it off."""
     watch: Annotated[Duration, Field(ge=0)] = Seconds(2.0)
     """Seconds between two looks at gateway.toml: a changed one is applied to the services while they run. 0 looks never."""
     control: OptionalPath = Path("control.sock")

@@ -1,7 +1,7 @@
 """Where settings come from and what is said when they are wrong: TOML and environment to one tree, errors to sentences.
 
 Invariants: reading never stops at the first mistake of its kind; a sentence begins with the dotted path, and never
-repeats a secret: a value from below `identity`, `shared` or `set_headers`, or of `game_day_key`. Nothing here knows which
+repeats a secret: a value from below `identity`, `shared` or `set_headers`, or of a key or token. Nothing here knows which
 settings there are: the model is handed in.
 """
 
@@ -31,7 +31,7 @@ NESTING = "__"
 SHORT_NAMES = {"SAGAQL_PORT": "SAGAQL_SERVER__PORT"}
 """Names worth typing by hand; the long one wins where both are set."""
 
-_SECRETS = frozenset({"identity", "game_day_key", "set_headers", "shared"})
+_SECRETS = frozenset({"identity", "game_day_key", "set_headers", "shared", "token", "sha256"})
 """Sections and settings whose values are repeated nowhere."""
 
 _LONGEST_SHOWN = 80  # characters of a wrong value
@@ -59,13 +59,13 @@ class SettingsInvalid(Exception):
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def toml_tree(path: Path, *, environ: Mapping[str, str]) -> Tree:
+def toml_tree(parsed: Tree, *, environ: Mapping[str, str]) -> Tree:
     """The file's tables, with `${NAME}` and `${NAME:-default}` filled in; `$${` stands for a plain `${`.
 
-    Raises: SettingsInvalid for a file that is missing or is not TOML, and for all names that are not set.
+    Raises: SettingsInvalid for all names that are not set.
     """
     unset: list[str] = []
-    tree = filled(_parsed(path), environ=environ, unset=unset)
+    tree = filled(parsed, environ=environ, unset=unset)
     if unset:
         raise SettingsInvalid(unset)
     return cast("Tree", tree)
@@ -117,7 +117,13 @@ def merged(*layers: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _parsed(path: Path) -> Tree:
+def refers_to(text: str) -> Iterator[str]:
+    """The names in the references of a text, defaults or not."""
+    return (found["name"] for found in _REFERENCE.finditer(text) if found["name"] is not None)
+
+
+def parsed(path: Path) -> Tree:
+    """The file's tables, as they are written. Raises: SettingsInvalid for a file that is missing or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -172,7 +178,8 @@ def _sentence(details: ErrorDetails, *, model: type[BaseModel]) -> str:
         case "missing":
             return f"{dotted(path)} is missing: {_expected(details, fallback='it must be given')}"
         case "value_error":
-            return f"{dotted(path)}: {details['msg'].removeprefix('Value error, ')}"
+            said = details["msg"].removeprefix("Value error, ")
+            return f"{dotted(path)}: {said}" if path else said
         case _:
             return f"{dotted(path)} {_found(details)}: {_expected(details, fallback=details['msg'])}"
 

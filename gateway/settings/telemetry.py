@@ -10,7 +10,7 @@ from .concern import Concern
 
 
 class TelemetrySettings(Concern):
-    """What the gateway says of itself. `/metrics` and JSON logs are always there."""
+    """What the gateway says of itself. Metrics and JSON logs are always there; who reads the former, `[admin]` says."""
 
     service_name: Annotated[str, Field(min_length=1)] = "sagaql"
     """`service.name` of spans."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,22 +19,26 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ..control import Signature, signature
 from ..edge.tls import Tls
+from ..loopback import is_loopback
 from ..overload_limits import OverloadLimits
 from ..sagas.keeping import Keeping
 from ..sagas.secret_keys import KeyRing
 from ..sagas.signing import SigningKey
 from ..services import ServiceConfig
 from ..stream_limits import StreamLimits
-from .concern import AsWritten, Name
+from .admin import AdminSettings
+from .concern import AsWritten, Name, Words
 from .discovery import discovery, nowhere, reason_of, unknown
 from .graph import GraphSettings
 from .identity import IdentitySettings
 from .operation import OperationSettings
+from .profiles import DEV, Profile, completed
+from .provenance import Provenance, provenance
 from .sagas import SagaSettings
 from .server import ServerSettings
 from .service import UNRESOLVED, ServiceSettings
 from .shared import SharedSettings
-from .sources import SettingsInvalid, Tree, environment_tree, merged, problems_of, toml_tree
+from .sources import Loc, SettingsInvalid, Tree, environment_tree, merged, parsed, problems_of, toml_tree
 from .telemetry import TelemetrySettings
 
 DEFAULT_FILE = Path("gateway.toml")
@@ -48,7 +52,8 @@ class _Origin:
 
     file: Path
     seen: Signature | None
-    load: Callable[[], Settings]
+    load: Callable[[], Settings] = field(repr=False)  # it holds the environment
+    said: Provenance
 
 
 class Settings(BaseSettings):
@@ -58,8 +63,12 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
     )
 
+    profile: Profile = DEV
+    """What holds where nothing else is said: "dev", on this machine only, shows whoever develops what there is; "production" shows
+    nothing that was not switched on. dev: a gateway that others reach has been made to on purpose, and then it says so here."""
     graph: GraphSettings = GraphSettings()
     server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
     operation: OperationSettings = OperationSettings()
     streams: Annotated[StreamLimits, AsWritten()] = StreamLimits()
     """How long subscriptions may be silent, stalled or idle."""
@@ -74,6 +83,9 @@ class Settings(BaseSettings):
     shared: SharedSettings = SharedSettings()
     identity: IdentitySettings = IdentitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    accepted_risks: Words = ()
+    """Risks that somebody has looked at and bears, by the dotted names under which `sagaql check` lists them; "*" stands for any
+    part of one, as in "services.*.url". They are listed, and no longer make it fail."""
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _origin: _Origin | None = PrivateAttr(default=None)
@@ -88,6 +100,30 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_completed(cls, given: Any) -> Any:
+        return completed(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="after")
+    def _dev_is_for_this_machine(self) -> Self:
+        if self.profile == DEV and not is_loopback(self.server.host):
+            raise ValueError(
+                f'server.host is {self.server.host!r}, where others reach it, and profile is "dev", which shows GraphiQL, the '
+                'schema and /metrics to anybody: set profile = "production" (SAGAQL_PROFILE, --profile); '
+                "`sagaql check --profile production` lists what else there is to do"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _admins_have_a_port_of_their_own(self) -> Self:
+        admin, server = self.admin, self.server
+        if admin.port is not None and admin.port == server.port:
+            raise ValueError(f"admin.port is {admin.port}, and so is server.port: admins have a port of their own")
+        if admin.tls and server.tls_certificate is None:
+            raise ValueError("admin.tls is on, and there is no server.tls_certificate: give one, or switch it off")
+        return self
 
     @model_validator(mode="after")
     def _proxies_show_certificates(self) -> Self:
@@ -123,6 +159,19 @@ class Settings(BaseSettings):
             client_ca=None if server.tls_client_ca is None else self._root / server.tls_client_ca,
             is_client_required=server.tls_client_required,
         )
+
+    @property
+    def shows_itself(self) -> bool:
+        """Whether the clients' port tells anybody what is for admins: on a machine of one's own, until there is a port for it."""
+        return self.profile == DEV and self.admin.port is None
+
+    def said_by(self, path: Loc) -> str:
+        """Who said a setting, in words: the file, a variable, the command line, the profile, or the default."""
+        return "the code" if self._origin is None else self._origin.said.of(path, profile=self.profile)
+
+    def stands_in_file(self, path: Loc) -> bool:
+        """Whether whoever reads gateway.toml reads the text at `path`."""
+        return self._origin is not None and self._origin.said.stands(path)
 
     @property
     def root(self) -> Path:
@@ -243,8 +292,10 @@ def load_settings(
     """
     file = (path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)).absolute()
     seen = signature(file)  # before it is read: what is written meanwhile is then seen to be another one
-    origin = _Origin(file, seen, partial(load_settings, file, environ=environ, overrides=overrides))
-    layers = (toml_tree(file, environ=environ), environment_tree(Settings, environ=environ), overrides)
+    written, environment = parsed(file), environment_tree(Settings, environ=environ)
+    said = provenance(written, environment, overrides, file=file.name, environ=environ)
+    origin = _Origin(file, seen, partial(load_settings, file, environ=environ, overrides=overrides), said)
+    layers = (toml_tree(written, environ=environ), environment, overrides)
     try:
         return Settings.within(file.parent, merged(*layers), origin=origin)
     except ValidationError as error:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from gateway.edge import hashed
 
 from .conftest import ROOT, free_ports, is_listening, wait_until
 
@@ -173,6 +175,35 @@ def test_it_logs_json_lines_and_names_no_server_software(tmp_path: Path) -> None
         assert "server" not in answer.headers
         events = [json.loads(line)["event"] for line in gateway.said.splitlines()]
         assert {"listening", "draining"} <= set(events)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_production_shows_itself_to_admins_only_and_to_the_end(tmp_path: Path, workers: int) -> None:
+    ports, token = free_ports(2), "0123456789abcdef" * 4
+    toml = f'[admin]\nport = {ports + 1}\nsha256 = "{hashed(token)}"'
+
+    def asked(path: str, headers: Mapping[str, str] | None = None, *, port: int = ports + 1) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=10)
+
+    options = ("--profile", "production", "--workers", str(workers))
+    with serving(tmp_path, *options, toml=toml, port=ports) as gateway:
+        gateway.wait_for("all processes ready" if workers > 1 else "listening")
+        bearer = {"authorization": f"Bearer {token}"}
+        public = [asked(path, port=ports).status_code for path in ("/readyz", "/livez", "/metrics", "/graphiql", "/")]
+        metrics = asked("/metrics", bearer).text
+
+        assert public == [200, 200, 404, 404, 404]
+        assert [asked(path).status_code for path in ("/readyz", "/metrics")] == [401, 401]
+        assert asked("/readyz", bearer).json() == {"ready": True, "services": {}, "sagas": "none"}
+        assert metrics.count("sagaql_process_up{") == (0 if workers == 1 else workers)
+
+        asking = gateway.ask_late(0.6)
+        gateway.process.terminate()
+        gateway.wait_for("draining")
+        wait_until(lambda: asked("/readyz", bearer).status_code == 503, saying="admins see the drain")
+        assert asking.answer() == {"data": {"late": "there you are"}}
+        assert gateway.exit_code() == 0
+        assert "Traceback" not in gateway.said
 
 
 def test_a_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .conftest import free_ports
 from .test_serve import Serving, serving
 
 pytestmark = pytest.mark.e2e
@@ -24,6 +25,10 @@ TOML = """
 server.tls_certificate = "server.pem"
 server.tls_key = "server.key"
 server.tls_client_ca = "ca.pem"
+[admin]
+port = {admin}
+tls = true
+token = "0123456789abcdef0123456789abcdef"
 [identity.proxy]
 names = "proxy.shop"
 subject_header = "x-subject"
@@ -101,7 +106,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def gateway(folder: Path) -> Iterator[Serving]:
     (folder / "who.py").write_text(GRAPH, encoding="utf-8")
-    with serving(folder, toml=TOML, graph="who:Query") as gateway:
+    ports = free_ports(2)
+    with serving(folder, toml=TOML.format(admin=ports + 1), port=ports, graph="who:Query") as gateway:
         gateway.wait_for("listening")
         yield gateway
 
@@ -139,6 +145,15 @@ def test_a_certificate_of_a_stranger_does_not_get_through_the_handshake(gateway:
 def test_plain_http_is_not_spoken(gateway: Serving) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.post(f"http://localhost:{gateway.port}/graphql", json={"query": "{ whoami }"}, timeout=5)
+
+
+def test_the_port_for_admins_shows_the_same_certificate(gateway: Serving, folder: Path) -> None:
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    bearer = {"authorization": "Bearer 0123456789abcdef0123456789abcdef"}
+
+    found = httpx.get(f"https://localhost:{gateway.port + 1}/readyz", headers=bearer, verify=context, timeout=10)
+
+    assert found.json()["sagas"] == "none"
 
 
 def test_the_line_in_the_log_says_https(gateway: Serving) -> None:

@@ -193,10 +193,16 @@ async def test_what_is_told_is_bounded() -> None:
 )
 @in_virtual_time
 async def test_who_lacks_the_scope_is_refused_and_told_which(headers: dict[str, str], status: int, code: str) -> None:
-    async with shop() as gateway:
+    async with shop(profile="production") as gateway:
         found = await asked(gateway, QUERY, headers=headers)
     assert (found.status, found.codes) == (status, [code])
     assert "'explain'" in found.errors[0]["message"]
+
+
+@in_virtual_time
+async def test_on_the_machine_of_who_develops_anybody_who_asks_is_told() -> None:
+    async with shop(profile="dev") as gateway:
+        assert explanation(await asked(gateway, QUERY, headers={}))["run"]["readsBeyond"] == 0
 
 
 @in_virtual_time

@@ -21,7 +21,9 @@ from gateway.server import PortTaken, hold_port, url_of
 from gateway.terminal import FAILED, INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
-QUIET_ENVIRONMENT: dict[str, str | None] = dict.fromkeys(("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_SERVER__PORT"))
+QUIET_ENVIRONMENT: dict[str, str | None] = dict.fromkeys(
+    ("SAGAQL_CONFIG", "SAGAQL_PORT", "SAGAQL_PROFILE", "SAGAQL_SERVER__PORT")
+)
 GRAPH = '''
 """A graph of one field."""
 
@@ -171,6 +173,78 @@ def test_a_graph_that_is_not_there_is_a_sentence(project: Project) -> None:
     assert "no_other_module" in result.stderr
 
 
+SOUND = """
+profile = "production"
+graph = { query = "MODULE:Query", sdl = "" }
+server = { workers = 2 }
+operation = { cost = "enforce", max_cost = 100 }
+accepted_risks = ["operation.trusted_only"]
+[admin]
+port = 9000
+sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+[[identity.issuers]]
+issuer = "https://id.example"
+audience = "shop"
+jwks = "https://id.example/keys"
+typ = "at+jwt"
+"""
+
+
+def test_risks_are_listed_for_production_each_with_its_level_setting_and_who_said_it(project: Project) -> None:
+    project.settings(f'graph = {{ query = "{project.module}:Query", sdl = "" }}\nserver.graphiql = true')
+
+    result = project.sagaql("check", "--profile", "production")
+
+    listed = [line.partition(": ")[0].split(maxsplit=2) for line in result.stdout.splitlines()]
+    assert result.exit_code == FAILED
+    assert ["danger", "identity", "(the default)"] in listed
+    assert ["warning", "server.graphiql", "(gateway.toml)"] in listed
+    assert "1 dangers, " in result.stdout
+    assert "types" in result.stdout
+
+
+def test_mistakes_do_not_hide_the_risks(project: Project) -> None:
+    result = project.sagaql("check", "--profile", "production")
+
+    assert result.exit_code == FAILED
+    assert "sagaql schema --write" in result.stderr
+    assert "danger   identity" in result.stdout
+
+
+def test_warnings_and_what_is_accepted_let_production_pass(project: Project) -> None:
+    project.settings(SOUND.replace("MODULE", project.module))
+
+    result = project.sagaql("check")
+
+    assert result.exit_code == 0
+    assert "accepted operation.trusted_only (the default): " in result.stdout
+    assert "0 dangers, 0 warnings" in result.stdout
+
+
+def test_an_acceptance_of_nothing_is_told(project: Project) -> None:
+    sound = SOUND.replace("MODULE", project.module)
+    project.settings(sound.replace("trusted_only", "mispelt"))
+
+    result = project.sagaql("check")
+
+    assert "accepted operation.mispelt (gateway.toml): it is no risk here: leave it out" in result.stdout
+
+
+def test_on_the_machine_of_who_develops_no_risk_is_listed(project: Project) -> None:
+    project.settings(f'graph = {{ query = "{project.module}:Query", sdl = "" }}')
+
+    result = project.sagaql("check")
+
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+
+
+def test_a_profile_that_there_is_not_is_refused(project: Project) -> None:
+    result = project.sagaql("check", "--profile", "prod")
+
+    assert result.exit_code == FAILED
+    assert result.stderr == "✗ profile is 'prod': it must be 'dev' or 'production'\n"
+
+
 def test_no_settings_at_all_is_a_sentence(tmp_path: Path) -> None:
     result = run("check", "--config", str(tmp_path / "gateway.toml"))
 
@@ -296,6 +370,17 @@ def test_a_held_port_is_nobody_else_s_and_whoever_connects_waits() -> None:
         assert client.connect_ex(held.getsockname()) == 0
         with pytest.raises(PortTaken):
             hold_port(*held.getsockname())
+
+
+def test_a_taken_port_of_admins_names_what_moves_it(project: Project) -> None:
+    port = free_port()
+    with hold_port("127.0.0.1", port):
+        project.settings(f'admin.port = {port}\nadmin.token = "{"0123456789abcdef" * 2}"')
+        result = project.sagaql("serve", "--port", str(free_port()))
+
+    assert result.exit_code == FAILED
+    assert f"port {port} on 127.0.0.1 cannot be used" in result.stderr
+    assert "set SAGAQL_ADMIN__PORT to take another one" in result.stderr
 
 
 def test_a_host_that_does_not_exist_is_told_as_such() -> None:

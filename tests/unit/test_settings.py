@@ -139,6 +139,7 @@ def test_the_environment_wins_over_the_file(project: Project) -> None:
     settings = project.load(
         """
         discovery = "ours:url"
+        profile = "production"
         [server]
         port = 1111
         host = "0.0.0.0"
@@ -308,7 +309,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: graph, server, operation, streams, overload, services, discovery, sagas, shared, identity, telemetry"
+            "known here: profile, graph, server, admin, operation, streams, overload, services, discovery, sagas, shared, "
+            "identity, telemetry, accepted_risks"
         ),
     ]
 

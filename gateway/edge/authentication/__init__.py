@@ -4,7 +4,7 @@ from .bearer import LONGEST_TOKEN, BearerTokens
 from .issuer import ALGORITHMS, Issuer, ensure_apart, is_address, path_of, place_of
 from .key_sets import MAX_KEY_SET, FetchedKeys, FileOfKeys, KeySet
 from .proxy import PEER, TrustedProxy, caller_of
-from .static import SHORTEST_TOKEN, StaticTokens, hashed
+from .static import SHORTEST_TOKEN, StaticTokens, hashed, token_in
 
 __all__ = [
     "ALGORITHMS",
@@ -25,4 +25,5 @@ __all__ = [
     "is_address",
     "path_of",
     "place_of",
+    "token_in",
 ]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from ...clock import Seconds
+from ...loopback import is_loopback
 
 Path = tuple[str, ...]
 """Where a claim is: ("realm_access", "roles")."""
@@ -145,17 +145,10 @@ def _ensure_address(address: str) -> None:
         raise ValueError(
             "jwks holds credentials or a fragment, or names no host: keys are public, write https://host/path"
         )
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError(
             "jwks must be an https address: whoever can change the answer can sign tokens. http is taken from this machine only"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _ensure_durations(issuer: Issuer) -> None:

@@ -158,6 +158,24 @@ def test_the_schema_is_no_clients_business_where_introspection_is_off(text: str)
     assert rejected(documents(introspection=False), text).reason is Forbidden
 
 
+def test_who_may_ask_for_the_schema_is_answered_and_nobody_after_them() -> None:
+    kept, text = documents(introspection=False), "{ __schema { queryType { name } } }"
+
+    assert rejected(kept, text).reason is Forbidden
+    assert kept.operation(text, None, introspects=True).root_fields == ("__schema",)
+    assert kept.operation(text, None, introspects=True) is kept.operation(text, None, introspects=True)
+    assert rejected(kept, text).reason is Forbidden
+
+
+def test_who_may_ask_for_the_schema_has_the_same_bounds_as_everybody() -> None:
+    kept = documents(introspection=False)
+    text = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }"
+
+    with pytest.raises(DocumentRejected) as caught:
+        kept.operation(text, None, introspects=True)
+    assert "introspection depth" in caught.value.errors[0].message
+
+
 def test_a_type_name_is_no_introspection() -> None:
     assert documents(introspection=False).operation("{ __typename }", None).root_fields == ("__typename",)
 
