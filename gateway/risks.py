@@ -284,6 +284,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Level.WARNING,
+        at("limits.rate", lambda s: not s.limits.client_classes.are_rates),
+        "one client may take whatever the others leave, day and night",
+        "set limits.rate, as docs/guides/limits.md has it; or accept it where all clients are your own",
+    ),
+    Rule(
+        Level.WARNING,
         at("overload.adaptive", lambda s: not s.overload.adaptive),
         "more is let in than can be done in time, and then everybody waits",
         "leave it on",

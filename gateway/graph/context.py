@@ -55,9 +55,9 @@ class Ctx:
     sagas: Host | None = None
     secret_keys: KeyRing | None = None
     """Of the settings: inputs that hold secrets are hashed under them."""
-    idempotency_key: str | None = None
+    idempotency_key: str | None = field(default=None, repr=False)
     """Of the request's header; valid for the one saga of the operation."""
-    raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """Variables as the client sent them, before defaults."""
     saga_wait: float = 10.0
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""

@@ -104,6 +104,45 @@ def test_the_root_leads_a_browser_to_the_page(browser: "Browser", demo: Demo) ->
     assert browser.driver.current_url == f"{demo.url}/graphiql"
 
 
+def test_what_a_smuggled_script_would_do_is_refused_by_the_policy(browser: "Browser", demo: Demo) -> None:
+    browser.open(f"{demo.url}/graphiql")
+    browser.wait_for(QUERY_EDITOR)
+    assert browser.complaints == []
+    told = browser.driver.execute_async_script(SMUGGLED, demo.service("reviews").url)
+
+    assert told == {"inline": False, "attribute": False, "eval": False, "fetch": False, "worker": False, "frame": False}
+    for directive in ("script-src 'self", "connect-src 'self", "worker-src 'self", "default-src 'none"):
+        assert any(directive in each for each in browser.complaints), browser.complaints
+
+
+SMUGGLED = """
+const [elsewhere, done] = arguments;
+const told = {inline: false, attribute: false, eval: false, fetch: false, worker: false, frame: false};
+window.told = told;
+const script = document.createElement('script');
+script.textContent = 'window.told.inline = true';
+document.body.append(script);
+const image = document.createElement('img');
+image.setAttribute('onerror', 'window.told.attribute = true');
+image.src = 'data:,';
+document.body.append(image);
+const tries = [fetch(elsewhere, {mode: 'no-cors'}).then(() => { told.fetch = true }, () => {})];
+tries.push(new Promise(then => setTimeout(() => {  // the driver's own call may evaluate what pages may not
+  try { told.eval = new Function('return true')() } catch {}
+  then();
+})));
+try {
+  const worker = new Worker(URL.createObjectURL(new Blob(['postMessage(1)'])));
+  tries.push(new Promise(then => { worker.onmessage = () => { told.worker = true; then() }; worker.onerror = then }));
+} catch {}
+const frame = document.createElement('iframe');
+frame.onload = () => { try { told.frame = frame.contentDocument.title.length > 0 } catch { told.frame = false } };
+frame.src = '/graphiql';
+document.body.append(frame);
+Promise.all(tries).then(() => setTimeout(() => done(told), 300));
+"""
+
+
 def test_the_page_works_with_a_slash_at_its_end(browser: "Browser", demo: Demo) -> None:
     browser.open(f"{demo.url}/graphiql/")
     browser.wait_for(QUERY_EDITOR)

@@ -180,3 +180,23 @@ async def test_a_gateway_that_leaves_ends_every_stream() -> None:
             assert b'"code":"DRAINING"' in await other.rest()
         refused = await asked(gateway, EVERYTHING, FOLLOW)
     assert (refused.status, refused.codes) == (503, ["DRAINING"])
+
+
+@in_virtual_time
+async def test_a_gateway_that_announces_that_it_leaves_takes_no_stream_and_says_that_another_will() -> None:
+    async with gateway_over(Inventory()) as gateway:
+        gateway.parts.announce()
+        await asyncio.sleep(0)  # the transports hear of it
+        ordinary = await asked(gateway, EVERYTHING, FOLLOW)
+        events = await asked(gateway, SSE, FOLLOW)
+        payloads = await asked(gateway, "multipart/mixed;subscriptionSpec=1.0", FOLLOW)
+        query = await asked(gateway, EVERYTHING, "{ hello }")
+        async with connected(gateway.app) as socket:
+            assert await socket.closed() == 1012
+    assert (ordinary.status, ordinary.codes, ordinary.headers["retry-after"]) == (503, ["DRAINING"], "1")
+    assert events.body == b"retry: 1000\n\n: restarting\nretry: 1000\n\n", (
+        "it is not completed: who follows comes again"
+    )
+    assert b'"payload":null' in payloads.body
+    assert b'"DRAINING"' in payloads.body
+    assert query.data == {"hello": "hello"}

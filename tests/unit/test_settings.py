@@ -287,9 +287,9 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         (
             "server.prot is not a setting: did you mean server.port? "
             "known here: host, port, max_body, body_timeout, max_head, max_headers, head_timeout, max_connections, "
-            "workers, max_operations, max_subscriptions, drain, "
+            "workers, max_operations, max_subscriptions, drain, drain_delay, "
             "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
-            "http_caching, graphiql, watch, control, tls_certificate, tls_key, tls_client_ca, tls_client_required"
+            "http_caching, graphiql, watch, control, tls_certificate, tls_key, tls_client_ca, tls_client_required, tls_hsts"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
@@ -309,8 +309,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: profile, graph, server, admin, operation, streams, overload, services, discovery, sagas, shared, "
-            "identity, telemetry, accepted_risks"
+            "known here: profile, graph, server, admin, operation, streams, overload, limits, services, discovery, sagas, "
+            "shared, identity, telemetry, accepted_risks"
         ),
     ]
 

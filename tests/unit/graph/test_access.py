@@ -61,6 +61,7 @@ class Letter:
     """What somebody sent."""
 
     owner: str = field()
+    pages: int | None = field("How long it is.", default=2, allow=their_own)
     stamp: Stamp | None = join(stamps, on="owner", allow=their_own)
     sorted_stamp: Stamp | None = join(stamps, on="owner", allow=scope("support"))
 
@@ -169,7 +170,7 @@ async def asked(field_name: str, identity: Identity, *, compiles: bool) -> tuple
 
 
 @pytest.mark.parametrize("compiles", [True, False])
-@pytest.mark.parametrize("field_name", ["text", "weight", "stamp { id }"])
+@pytest.mark.parametrize("field_name", ["text", "weight", "pages", "stamp { id }"])
 @in_virtual_time
 async def test_each_has_their_own_and_support_has_all(field_name: str, compiles: bool) -> None:
     handed_over.clear()
