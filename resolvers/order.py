@@ -46,7 +46,15 @@ class OrderLine:
     )
 
 
-@entity
+def have_bought(order: "Order", identity: Identity) -> bool:
+    return order.customer_key == identity.subject
+
+
+is_buyer_or_support: AccessRule["Order"] = scope("support") | own(have_bought)
+"""Who may see an order, and what belongs to it."""
+
+
+@entity(allow=is_buyer_or_support)
 class Order(Node):
     """What a customer bought."""
 
@@ -135,15 +143,11 @@ orders_by_customer = orders.loader(
 )
 
 
-def have_bought(order: Order | None, identity: Identity) -> bool:
-    return order is not None and order.customer_key == identity.subject
-
-
-is_buyer_or_support: AccessRule[Order | None] = scope("support") | own(have_bought)
-"""Who may see an order and what belongs to it. An order that is not there is nobody's: who may not see it cannot tell."""
-
-
 async def ensure_buyer_or_support(ctx: Ctx, order_of: Loader[Order], key: str) -> None:
-    """Raises: Unauthenticated or Forbidden, unless the caller may see the order that `order_of` finds."""
+    """For what belongs to an order and does not know its buyer. What belongs to none is for support.
+
+    Raises: Unauthenticated or Forbidden, unless the caller may see the order that `order_of` finds; only for customers it is asked.
+    """
     is_asked = is_buyer_or_support.known(ctx.identity) is None
-    ctx.ensure(is_buyer_or_support, await ctx.load(order_of, key) if is_asked else None)
+    order = await ctx.load(order_of, key) if is_asked else None
+    ctx.ensure(scope("support") if order is None else is_buyer_or_support, order)

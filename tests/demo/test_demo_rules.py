@@ -38,6 +38,7 @@ IDS = {
     "customer": global_id(Customer, "c-001"),
     "order": global_id(Order, SEEDED.order_id),
     "noOrder": global_id(Order, "o-0000000000000000"),
+    "noPayment": global_id(Payment, "pay-0000000000000000"),
     "payment": global_id(Payment, str(SEEDED.payment_id)),
     "shipment": global_id(Shipment, str(SEEDED.shipment_id)),
 }
@@ -116,12 +117,12 @@ TABLE = {
     "an order deferred": Row(
         "{ product(id: $product) { name } ... @defer { order(id: $order) { id } } }", *OWN, is_free=False
     ),
-    "an order by node": Row("{ node(id: $order) { id } }", *OWN),
+    "an order by node": Row("{ node(id: $order) { id } }", *OWN, is_free=False),
     "an order by node, beside a product": Row(
         "{ a: node(id: $product) { id } b: node(id: $order) { ... on Order { lines { sku } } } }", *OWN, is_free=False
     ),
-    "an order that is not there": Row("{ order(id: $noOrder) { id } }", *OWN[:1], "FORBIDDEN", *OWN[2:]),
-    "an order by node that is not there": Row("{ node(id: $noOrder) { id } }", *OWN[:1], "FORBIDDEN", *OWN[2:]),
+    "an order that is not there": Row("{ order(id: $noOrder) { id } }", *KNOWN),
+    "a payment by node that is not there": Row("{ node(id: $noPayment) { id } }", *OWN[:1], "FORBIDDEN", *OWN[2:]),
     "a payment by node": Row("{ node(id: $payment) { ... on Payment { status amount { amount } } } }", *OWN),
     "a shipment by node": Row("{ node(id: $shipment) { ... on Shipment { trackingNumber } } }", *OWN),
     # -- buying
