@@ -41,13 +41,13 @@ def every_call(field: ExplainedField) -> Iterator[Call]:
 
 
 def _together(fields: Sequence[ExplainedField]) -> int:
-    """Calls when a layer is asked at one time. What a table is asked for may be what another field of the layer asks."""
+    """Calls when a layer is asked at one time. What a table is asked for may be what another field of the layer asks; of several
+    tables that a resolver's code names, it may look into one."""
     asked = {(call.question, field.layer) for field in fields for call in field.calls if call.one_of is None}
     for field in fields:
-        for table in dict.fromkeys(call.one_of for call in field.calls if call.one_of is not None):
-            entries = [(call.question, field.layer) for call in field.calls if call.one_of == table]
-            if asked.isdisjoint(entries):
-                asked.add(entries[0])
+        entries = [(call.question, field.layer) for call in field.calls if call.one_of is not None]
+        if entries and asked.isdisjoint(entries):
+            asked.add(entries[0])
     return len(asked)
 
 
