@@ -9,20 +9,17 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 from statistics import median
 
 from benchmarks.attacks import limits, tokens
 from benchmarks.attacks.frames import CLOSE, handshake
+from benchmarks.attacks.serving import processor_time, served
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
 from benchmarks.attacks.wire import ON_THE_WIRE, OnTheWire
 from benchmarks.figures import Figure, at_most, run
-from benchmarks.processes import free_port, started
 from benchmarks.streams.crowd import resident
 
 ROUNDS, TURN = 7, 6
@@ -85,11 +82,11 @@ def _median(pid: int, ask: Ask) -> float:
 
 def _spent(pid: int, ask: Ask) -> float:
     """Seconds of CPU of one request: turns are as long as the clock of processes needs."""
-    before, asked = _cpu(pid), 0
-    while asked < TURN or (_cpu(pid) - before < 5 * TICK and asked < 40):
+    before, asked = processor_time(pid), 0
+    while asked < TURN or (processor_time(pid) - before < 5 * TICK and asked < 40):
         ask(next(_numbers))
         asked += 1
-    return (_cpu(pid) - before) / asked
+    return (processor_time(pid) - before) / asked
 
 
 def _posting(port: int, body: Callable[[int], bytes]) -> Ask:
@@ -126,19 +123,6 @@ def _writing(port: int, attack: OnTheWire) -> Ask:
                 pass  # not all of it was read
 
     return ask
-
-
-def _cpu(pid: int) -> float:
-    """Of the thread that serves, from the scheduler's own count: nanoseconds, where ticks would be 10 ms."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-@contextmanager
-def served() -> Generator[tuple[int, int]]:
-    """A gateway as a process of its own: its port and its id."""
-    port = free_port()
-    with started(sys.executable, "-m", "benchmarks.attacks.gateway", str(port), port=port) as process:
-        yield port, process.pid
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from benchmarks.attacks.gateway import AUDIENCE, ISSUER, graph_settings
+from benchmarks.attacks.serving import processor_time
 from benchmarks.attacks.table import PAGE
 from benchmarks.figures import Figure, at_most
 from benchmarks.processes import free_port, started
@@ -163,20 +164,15 @@ def _turn(port: int, pid: int, make: Make, *, status: int) -> float:
     headers = [{"content-type": "application/json"} | _bearer(make()) for _ in range(TURN)]
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.connect()
-        before = _cpu(pid)
+        before = processor_time(pid)
         for each in headers:
             connection.request("POST", "/graphql", body=BODY, headers=each)
             answer = connection.getresponse()
             answer.read()
             if answer.status != status:
                 raise RuntimeError(f"it was answered with {answer.status}, and not with {status}")
-        return (_cpu(pid) - before) / TURN
+        return (processor_time(pid) - before) / TURN
 
 
 def _bearer(token: str | None) -> dict[str, str]:
     return {} if token is None else {"authorization": f"Bearer {token}"}
-
-
-def _cpu(pid: int) -> float:
-    """Of the thread that serves, from the scheduler's own count."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
