@@ -81,6 +81,11 @@ def hold_port(
     return held
 
 
+def accepting(held: socket.socket, ends: ExitStack) -> list[socket.socket]:
+    """The socket, and descriptors of the same queue that are closed with `ends`: so many connections are accepted in a turn."""
+    return [held, *(ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1))]
+
+
 def inherited(fd: int) -> socket.socket:
     """The socket that a supervisor holds and listens on: workers accept from one queue."""
     return socket.socket(fileno=fd)
@@ -133,9 +138,8 @@ def serve(
     )
     beside = None if admin is None else AdminServer(admin, tls=config.ssl_context_factory)
     with held, ExitStack() as ends:
-        others = [ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1)]
         try:
-            _Server(config, log=log, on_leave=on_leave, admin=beside).run(sockets=[held, *others])
+            _Server(config, log=log, on_leave=on_leave, admin=beside).run(sockets=accepting(held, ends))
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:
