@@ -29,7 +29,9 @@ CREATE TABLE orders (
     currency TEXT NOT NULL, total_minor INTEGER NOT NULL, lines TEXT NOT NULL,
     reservation_id TEXT, payment_id TEXT, shipment_id TEXT, cancel_reason TEXT
 ) WITHOUT ROWID;
-CREATE INDEX orders_by_customer ON orders (customer_id, placed_at, order_id)
+CREATE INDEX orders_by_customer ON orders (customer_id, placed_at, order_id);
+CREATE INDEX orders_by_payment ON orders (payment_id);
+CREATE INDEX orders_by_shipment ON orders (shipment_id)
 """
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -93,9 +95,19 @@ class Cancelled(JsonObject, frozen=True):
 
 
 def _by_id(connection: sqlite3.Connection, query: Query) -> list[Order]:
-    ids = as_set(query.keys("ids"))
-    rows = connection.execute("SELECT * FROM orders WHERE order_id IN (SELECT value FROM json_each(?))", (ids,))
-    return [_order(row) for row in rows]
+    return _having(connection, query, "SELECT * FROM orders WHERE order_id IN (SELECT value FROM json_each(?))")
+
+
+def _by_payment(connection: sqlite3.Connection, query: Query) -> list[Order]:
+    return _having(connection, query, "SELECT * FROM orders WHERE payment_id IN (SELECT value FROM json_each(?))")
+
+
+def _by_shipment(connection: sqlite3.Connection, query: Query) -> list[Order]:
+    return _having(connection, query, "SELECT * FROM orders WHERE shipment_id IN (SELECT value FROM json_each(?))")
+
+
+def _having(connection: sqlite3.Connection, query: Query, statement: str) -> list[Order]:
+    return [_order(row) for row in connection.execute(statement, (as_set(query.keys("ids")),))]
 
 
 def _by_customer(connection: sqlite3.Connection, query: Query) -> list[OrderPage]:
@@ -214,7 +226,12 @@ SERVICE = Service(
     "orders",
     schema=_SCHEMA,
     seed=_seed,
-    reads={"/orders/by-id": _by_id, "/orders/by-customer": _by_customer},
+    reads={
+        "/orders/by-id": _by_id,
+        "/orders/by-payment": _by_payment,
+        "/orders/by-shipment": _by_shipment,
+        "/orders/by-customer": _by_customer,
+    },
     writes={
         "/orders": Write(Create, _create),
         "/orders/confirm": Write(Confirm, _confirm),

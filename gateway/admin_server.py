@@ -18,15 +18,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from .clock import Instant
-from .connections import Connection, SocketConnection
+from .connections import Connection
 from .head_limits import HeadLimits
+from .websocket_connections import SocketConnection
 
 ContextFactory = Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]
 
 HEADS = HeadLimits(bytes=8 * 1024, connections=64)
 """Collectors of metrics and a few people: they keep some connections, and send short heads."""
 TICKS = 10
-"""Of a tenth of a second each, between two looks for clients that take too long over a head."""
+"""Of a tenth of a second each, between two looks for clients that take too long."""
 _LEAVES_WITHIN = 2  # seconds, for an exposition that is under way
 
 
@@ -74,13 +75,13 @@ class AdminServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
-            end_late_heads(self)
+            end_who_is_late(self)
         return await super().on_tick(counter)
 
 
-def end_late_heads(server: uvicorn.Server) -> None:
-    """End the connections of clients that take too long over a head."""
+def end_who_is_late(server: uvicorn.Server) -> None:
+    """End the connections of clients that take too long, over a head or over reading."""
     now = Instant(asyncio.get_running_loop().time())
     for each in list(server.server_state.connections):
-        if isinstance(each, Connection):
+        if isinstance(each, Connection | SocketConnection):
             each.end_if_late(now)

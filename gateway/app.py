@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from .admission import Admission, Pressure
+from .admission import WITHOUT_LIMITS, Admission, Clients, LimitedClients, MemoryRates, Pressure, SharedRates
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .documents import documents_of
@@ -44,6 +44,7 @@ from .edge import (
     status_routes,
 )
 from .execution import Engine
+from .execution.cost import CALL
 from .execution.engine import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
@@ -82,6 +83,7 @@ class Application:
     sagas: Host | None
     telemetry: Telemetry
     admission: Admission
+    clients: Clients
     pressure: Pressure
     doorstep: Doorstep
     steering: Steering
@@ -98,11 +100,17 @@ class Application:
         """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
         self._leaving.append(goodbye)
 
+    def announce(self) -> None:
+        """Not be ready any more, and end streams with a word: they would else go on where they cannot stay. Operations are admitted
+        as before."""
+        self.admission.is_leaving = True
+        goodbyes, self._leaving[:] = list(self._leaving), []
+        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+
     def leave(self) -> None:
         """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
         self.admission.is_draining = True
-        goodbyes, self._leaving[:] = list(self._leaving), []
-        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
+        self.announce()
 
     async def left(self) -> None:
         """`leave`, and all goodbyes said."""
@@ -232,6 +240,8 @@ def compose(
     )
     pressure = Pressure(admission, limits=settings.overload, telemetry=telemetry)
     operation = settings.operation
+    shared = _shared(settings, store, telemetry=telemetry, clock=clock, random=random)
+    clients = _clients(settings, shared, telemetry=telemetry, clock=clock)
     documents = documents_of(operation, graph.core, metrics=telemetry.metrics)
     plans = Plans(graph.core, is_on=operation.compile, telemetry=telemetry)
     trusted = {} if settings.trusted is None else trust(settings.trusted, documents, plans)
@@ -253,8 +263,13 @@ def compose(
         clock=clock,
         services=services,
         sagas=sagas,
-        scopes=SagaScopes(operator=settings.sagas.operator_scope, signal=settings.sagas.signal_scope),
+        scopes=SagaScopes(
+            operator=settings.sagas.operator_scope,
+            overseer=settings.sagas.overseer_scope,
+            signal=settings.sagas.signal_scope,
+        ),
         secret_keys=settings.secret_keys,
+        clients=clients,
         is_strained=lambda: pressure.is_strained and settings.overload.shed_optional,
     )
     steering = Steering(
@@ -270,11 +285,12 @@ def compose(
         sagas=sagas,
         telemetry=telemetry,
         admission=admission,
+        clients=clients,
         pressure=pressure,
         doorstep=Doorstep(pressure.share, path=GRAPHQL_PATH.encode(), metrics=telemetry.metrics, random=random),
         steering=steering,
         trusted=trusted,
-        shared=_shared(settings, store, telemetry=telemetry, clock=clock, random=random),
+        shared=shared,
         siblings=siblings,
     )
 
@@ -296,6 +312,21 @@ def _shared(
     return SharedStore(
         client, timeout=shared.timeout, prefix=shared.prefix, telemetry=telemetry, clock=clock, jitter=random.random
     )
+
+
+def _clients(settings: Settings, shared: SharedStore | None, *, telemetry: Telemetry, clock: Clock) -> Clients:
+    """Who has limits, and where it is counted what they have taken."""
+    limits, workers = settings.limits, settings.server.workers
+    classes = limits.client_classes
+    if not classes.are_limits:
+        return WITHOUT_LIMITS
+    unread = 1 if settings.operation.cost is None else CALL
+    if shared is None or not limits.shared:
+        return LimitedClients(classes, MemoryRates(clock, among=workers), unread=unread, telemetry=telemetry)
+    rates = SharedRates(
+        shared, when_unreachable=limits.when_unreachable, among=workers, clock=clock, telemetry=telemetry
+    )
+    return LimitedClients(classes, rates, unread=unread, telemetry=telemetry)
 
 
 def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
@@ -372,6 +403,7 @@ def _endpoint(
         refuses_forged=server.csrf_prevention,
         streams=streams,
         is_draining=lambda: gateway.admission.is_draining,
+        clients=gateway.clients,
         page=GRAPHIQL_PATH if server.graphiql else None,
     )
 
@@ -393,6 +425,7 @@ def _routes(
         limits=settings.streams,
         clock=clock,
         metrics=gateway.telemetry.metrics,
+        clients=gateway.clients,
     )
     gateway.on_leave(sockets.leave)
     pages = (
@@ -484,7 +517,7 @@ def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
     told: dict[str, Any] = {"services": services, "sagas": _sagas_condition(gateway.sagas)}
     if gateway.shared is not None:
         told["shared"] = "left alone" if gateway.shared.is_left_alone else "ok"
-    return not gateway.admission.is_draining, told
+    return not (gateway.admission.is_leaving or gateway.admission.is_draining), told
 
 
 def _sagas_condition(host: Host | None) -> str:

@@ -424,6 +424,8 @@ def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log, admi
         held,
         drain=settings.server.drain,
         log=log,
+        drain_delay=settings.server.drain_delay,
+        on_announce=gateway.announce,
         on_leave=gateway.leave,
         ws_max_size=settings.server.max_body,
         tls=settings.tls,
@@ -450,8 +452,15 @@ def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin:
             log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
             warn_of_dangers(settings, log=log)
             parts = _parts(settings, arguments=("serve", *arguments))
-            url = server.url_of(*address, is_tls=settings.tls is not None)
-            asyncio.run(Supervisor(parts, held=held, log=log, url=url, admin=admin).run())
+            supervisor = Supervisor(
+                parts,
+                held=held,
+                log=log,
+                url=server.url_of(*address, is_tls=settings.tls is not None),
+                admin=admin,
+                drain_delay=settings.server.drain_delay,
+            )
+            asyncio.run(supervisor.run())
     except server.PortTaken as error:
         raise Refused([str(error)], exit_code=FAILED) from error
     except ChildFailed as error:

@@ -32,12 +32,22 @@ LOG_LINES = 20
 _PORT_VARIABLE = "SAGAQL_PORT"
 _GATEWAY = "gateway"
 _LIFELINE = "--lifeline"
-_MOVES = (_PORT_VARIABLE, "DEMO_PORT_BASE", "DEMO_DATA")
+_ADMIN_VARIABLE = "SAGAQL_ADMIN__PORT"
+_MOVES = (_PORT_VARIABLE, _ADMIN_VARIABLE, "DEMO_PORT_BASE", "DEMO_DATA")
 
 T = TypeVar("T")
 
 Tour: TypeAlias = Callable[[str], Sequence[tuple[str, str, str]]]
 """The checkout's `demo.tour:tour`: from the endpoint to (title, command, what to look for)."""
+
+
+class Person(Protocol):
+    """One of the checkout's `demo.people:PEOPLE`."""
+
+    @property
+    def token(self) -> str: ...
+    @property
+    def may(self) -> str: ...
 
 
 class NoDemonstration(Exception):
@@ -58,6 +68,8 @@ class ChildProcess(Protocol):
     def ready_url(self) -> str: ...
     @property
     def command(self) -> list[str]: ...
+    @property
+    def env(self) -> dict[str, str]: ...
 
 
 class ProcessSupervisor(Protocol):
@@ -94,6 +106,7 @@ class Addresses(Protocol):
     DATA_VARIABLE: str
 
     def data_dir(self) -> Path: ...
+    def admin_port(self) -> int: ...
 
 
 def checkout(config: Path | None = None) -> Path:
@@ -118,7 +131,10 @@ class _Plan:
     children: Sequence[ChildProcess]
     logs: Path
     endpoint: str | None
+    admin_url: str | None
+    """Where the gateway tells of itself, to whoever shows the operator's token."""
     tour: Tour
+    people: Sequence[Person]
     settings: Settings
     console: Console
 
@@ -135,7 +151,7 @@ def run(settings: Settings, folder: Path, *, services_only: bool, console: Conso
     try:
         plan = _plan(settings, supervision=supervision, data=addresses.data_dir().absolute(), console=console)
         if not services_only:
-            plan = _with_gateway(plan, folder, data_variable=addresses.DATA_VARIABLE)
+            plan = _with_gateway(plan, folder, addresses)
         _require_ports_of_their_own(plan.children)
         asyncio.run(_until_ctrl_c(plan))
     except (supervision.StartFailed, addresses.BadPortBase) as error:
@@ -148,14 +164,17 @@ def _plan(settings: Settings, *, supervision: Supervision, data: Path, console: 
         children=supervision.service_children(data),
         logs=data / "logs",
         endpoint=None,
+        admin_url=None,
         tour=cast("Tour", import_module("demo.tour").tour),
+        people=cast("Sequence[Person]", import_module("demo.people").PEOPLE),
         settings=settings,
         console=console,
     )
 
 
-def _with_gateway(plan: _Plan, folder: Path, *, data_variable: str) -> _Plan:
-    server = plan.settings.server
+def _with_gateway(plan: _Plan, folder: Path, addresses: Addresses) -> _Plan:
+    server, admin = plan.settings.server, plan.settings.admin
+    admin_port = admin.port or addresses.admin_port()
     url = url_of(server.host, server.port, is_tls=plan.settings.tls is not None)
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     gateway = plan.supervision.Child(
@@ -163,10 +182,11 @@ def _with_gateway(plan: _Plan, folder: Path, *, data_variable: str) -> _Plan:
         command=[sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml"), _LIFELINE],
         port=server.port,
         ready_url=f"{url}/readyz",
-        env={data_variable: str(plan.logs.parent), "PYTHONPATH": path},
+        env={addresses.DATA_VARIABLE: str(plan.logs.parent), _ADMIN_VARIABLE: str(admin_port), "PYTHONPATH": path},
         moved_by=_PORT_VARIABLE,
     )
-    return replace(plan, children=[*plan.children, gateway], endpoint=f"{url}/graphql")
+    admin_url = url_of(admin.host, admin_port, is_tls=admin.tls)
+    return replace(plan, children=[*plan.children, gateway], endpoint=f"{url}/graphql", admin_url=admin_url)
 
 
 async def _until_ctrl_c(plan: _Plan) -> None:
@@ -274,24 +294,28 @@ def _welcome(plan: _Plan) -> None:
         if plan.settings.server.graphiql:
             say(f"  GraphiQL   {base}/graphiql   (open it in a browser)")
         say(f"  endpoint   {plan.endpoint}")
-        if plan.settings.shows_itself:
-            say(f"  metrics    {base}/metrics")
+        say(f"  metrics    {plan.admin_url}/metrics   (for the operator's token)")
     say("\nServices, each with /__fault, /__calls and /health:\n")
     for child in services:
         say(f"  {child.name:<10} {_base(child)}")
     say(f"\nLogs: {plan.logs}")
     if plan.endpoint is not None:
-        _tokens(plan.settings, say)
+        _people(plan, plan.endpoint.removesuffix("/graphql"), say)
         for title, command, look_for in plan.tour(plan.endpoint):
             say(f"\n{title}:\n\n{command}\n\n  → {look_for}")
     say("\nCtrl-C stops everything.")
 
 
-def _tokens(settings: Settings, say: Callable[[str], None]) -> None:
-    say('\nTokens, for a header "Authorization: Bearer …" (without one you may read the catalog and place orders):\n')
-    for each in settings.identity.tokens:  # shown on purpose: they are the demo's, and guard nothing
-        if each.token is not None:
-            say(f"  {each.token.get_secret_value():<14} {each.subject}, may: {', '.join(each.scopes)}")
+def _people(plan: _Plan, base: str, say: Callable[[str], None]) -> None:
+    """Their tokens are shown on purpose: they are the demo's, and guard nothing. In a link one stands where no server reads it."""
+    say(
+        '\nWho you can be, by a header "Authorization: Bearer …" (everybody knows these tokens: keep the demo on your machine):\n'
+    )
+    for person in plan.people:
+        say(f"  {person.token:<14} {person.may}")
+        if plan.settings.server.graphiql:
+            say(f"  {'':<14} {base}/graphiql#token={person.token}")
+    say(f"  {'(none)':<14} reads the catalogue, stock, prices and reviews")
 
 
 def _obituary(child: ChildProcess, logs: Path) -> str:
@@ -303,7 +327,8 @@ def _obituary(child: ChildProcess, logs: Path) -> str:
 
 def _by_hand(child: ChildProcess) -> str:
     """What a person types to have the process again, on the same port."""
-    moved = [f"{name}={os.environ[name]}" for name in _MOVES if name in os.environ]
+    environment = {**os.environ, **child.env}
+    moved = [f"{name}={environment[name]}" for name in _MOVES if name in environment]
     return " ".join([*moved, shlex.join(word for word in child.command if word != _LIFELINE)])
 
 

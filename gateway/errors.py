@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
 class Blame(StrEnum):
@@ -154,22 +154,21 @@ class Forbidden(RequestError):
 
 
 class AdmissionError(GatewayError):
-    """We refuse on purpose, before any work; the same request may pass later."""
+    """We refuse on purpose, before any work; the same request may pass later: in `retry_after` whole seconds."""
 
     retryable = True
     status = 503
 
-
-class Overloaded(AdmissionError):
-    """`retry_after`: in so many whole seconds, a little different for each, so that those who are refused together do not come
-    back together."""
-
-    code = "OVERLOADED"
-    meaning = "The gateway already runs as many operations as it may; try after `Retry-After`."
-
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Overloaded(AdmissionError):
+    """`retry_after` is a little different for each, so that those who are refused together do not come back together."""
+
+    code = "OVERLOADED"
+    meaning = "The gateway already runs as many operations as it may; try after `Retry-After`."
 
 
 class Draining(AdmissionError):
@@ -180,6 +179,57 @@ class Draining(AdmissionError):
 class AuthenticationUnavailable(AdmissionError):
     code = "AUTHENTICATION_UNAVAILABLE"
     meaning = "The token may be good, and cannot be verified now: its issuer's keys are not to be had."
+
+
+class Quota(NamedTuple):
+    """What a client may take and has left, in points of cost and whole seconds."""
+
+    policy: str
+    burst: int
+    window: int
+    """Seconds in which a whole burst is there again."""
+    remaining: int
+    reset: int
+    """Seconds until it is."""
+
+
+class LimitReached(AdmissionError):
+    """A limit of one client, and not of the gateway."""
+
+    blame = Blame.CLIENT
+    status = 429
+
+    def extensions(self) -> dict[str, Any]:
+        return super().extensions() | {"retryAfter": self.retry_after}
+
+
+class RateLimited(LimitReached):
+    code = "RATE_LIMITED"
+    meaning = "The client has taken what its rate limit allows, by cost; there is enough again after `Retry-After`."
+
+    def __init__(self, message: str, *, retry_after: int, quota: Quota) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.quota = quota
+
+
+class TooManyOperations(LimitReached):
+    code = "TOO_MANY_OPERATIONS"
+    meaning = "The client has as many operations under way as it may have at once: wait for one to end."
+
+
+class TooManySubscriptions(LimitReached):
+    code = "TOO_MANY_SUBSCRIPTIONS"
+    meaning = (
+        "The client has as many subscriptions as it may have at once: end one, or wait until a lost one is noticed."
+    )
+
+
+class RateLimitUnavailable(AdmissionError):
+    code = "RATE_LIMIT_UNAVAILABLE"
+    meaning = (
+        "What the client has taken cannot be found out now, and nothing is served without "
+        "(`limits.when_unreachable` is closed)."
+    )
 
 
 class DeadlineExceeded(GatewayError):

@@ -103,6 +103,24 @@ def _weak_tokens(settings: Settings) -> Iterator[Loc]:
             yield "identity", "tokens", index, "token"
 
 
+PUBLISHED = frozenset(
+    {
+        "e5c528ffab250743a38d8baf9990976d0f3e7a2bafe755dbe9244edf658be4b3",
+        "000bdb5e82644cece10760f442fb24856cd64333e041f2e23bef2bf924186fd3",
+        "9437e87fae95c03d3778f2575bb18ce30e647e51d86a8c37963364e1fc4f374e",
+    }
+)
+"""Digests of the tokens that the demo shows to everybody. They stand in the demo's gateway.toml, which is copied."""
+
+
+def _published_tokens(settings: Settings) -> Iterator[Loc]:
+    for index, each in enumerate(settings.identity.tokens):
+        if each.digest in PUBLISHED:
+            yield "identity", "tokens", index, "token" if each.sha256 is None else "sha256"
+    if settings.admin.digest in PUBLISHED:
+        yield "admin", "token" if settings.admin.sha256 is None else "sha256"
+
+
 def _unpinned_types(settings: Settings) -> Iterator[Loc]:
     for index, each in enumerate(settings.identity.issuers):
         if each.typ is None:
@@ -202,6 +220,12 @@ RULES: tuple[Rule, ...] = (
         "take what `openssl rand -hex 32` prints",
     ),
     Rule(
+        Level.DANGER,
+        _published_tokens,
+        "the token is one of the demo's, which are printed where everybody reads them",
+        "take what `openssl rand -hex 32 | tee token | sagaql hash-token` prints, or take it out",
+    ),
+    Rule(
         Level.WARNING,
         _unpinned_types,
         "any kind of token of this issuer is taken, also one that was made to tell an application who has logged in",
@@ -284,6 +308,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Level.WARNING,
+        at("limits.rate", lambda s: not s.limits.client_classes.are_rates),
+        "one client may take whatever the others leave, day and night",
+        "set limits.rate, as docs/guides/limits.md has it; or accept it where all clients are your own",
+    ),
+    Rule(
+        Level.WARNING,
         at("overload.adaptive", lambda s: not s.overload.adaptive),
         "more is let in than can be done in time, and then everybody waits",
         "leave it on",
@@ -293,6 +323,12 @@ RULES: tuple[Rule, ...] = (
         at("overload.shed_early", lambda s: not s.overload.shed_early),
         "one greedy client costs the others their share, since all that it sends is read first",
         "leave it on",
+    ),
+    Rule(
+        Level.WARNING,
+        at("server.drain_delay", lambda s: _is_public(s) and not s.server.drain_delay),
+        "at each restart a balancer still sends requests to a port that is closed already",
+        "set it to longer than your balancer takes to notice, 5 to 15 s; or accept it where there is none",
     ),
     Rule(
         Level.WARNING,

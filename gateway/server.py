@@ -1,7 +1,7 @@
 """One process, one port, one application: from a free port to the last answered request.
 
-Invariants: the port is held before anything slow begins, so a taken one is told at once; the first SIGINT or SIGTERM
-drains and the process ends with 0, the second one does not wait any longer.
+Invariants: the port is held before anything slow begins, so a taken one is told at once; SIGINT or SIGTERM makes the process leave
+stage by stage, as `departure.py` has it, and end with 0.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import collector
-from .admin_server import TICKS, AdminPort, AdminServer, end_late_heads
+from .admin_server import TICKS, AdminPort, AdminServer, end_who_is_late
 from .clock import Seconds
-from .connections import USUAL, Connection, SocketConnection
+from .connections import USUAL, Connection
+from .departure import Departure, Stage
 from .edge import Doorstep
+from .edge.security_headers import strict_transport
 from .edge.tls import Tls
 from .head_limits import HeadLimits
 from .telemetry import Log
+from .websocket_connections import SocketConnection
 
 _KEEP_ALIVE = (
     75  # seconds that an idle connection is kept: longer than load balancers keep theirs, so that they close first
@@ -97,6 +100,8 @@ def serve(
     *,
     drain: Seconds,
     log: Log,
+    drain_delay: Seconds = Seconds(0.0),
+    on_announce: Callable[[], None] = lambda: None,
     on_leave: Callable[[], None] = lambda: None,
     ws_max_size: int = 1024 * 1024,
     tls: Tls | None = None,
@@ -104,9 +109,11 @@ def serve(
     heads: HeadLimits = USUAL,
     admin: AdminPort | None = None,
 ) -> None:
-    """Answer until a signal comes, call `on_leave`, then drain for at most `drain` seconds. `tls`: None speaks plain HTTP.
+    """Answer until a signal comes, then drain for at most `drain` seconds. `tls`: None speaks plain HTTP.
 
-    `doorstep`: judges requests before they are read. `heads`: what they may send until then. `admin`: a second port, for admins.
+    `on_announce`: called at SIGTERM, `drain_delay` seconds before the drain; requests come meanwhile. `on_leave`: called when the
+    drain begins. `doorstep`: judges requests before they are read. `heads`: what they may send until then. `admin`: a second port,
+    for admins.
 
     Raises: StartFailed, PortTaken.
     """
@@ -117,13 +124,16 @@ def serve(
     host, port = held.getsockname()[:2]
     speak_through(log)
     collector.leave_what_is_there()
-    watched = _WatchedStart(app)
+    watched, departure = _WatchedStart(app), Departure(drain_delay)
     config = uvicorn.Config(
         watched,
         host=host,
         port=port,
         loop="uvloop",
-        http=cast("type[Connection]", partial(Connection, doorstep=doorstep, heads=heads)),
+        http=cast(
+            "type[Connection]",
+            partial(Connection, doorstep=doorstep, heads=heads, is_leaving=lambda: departure.has_begun),
+        ),
         ws=SocketConnection,
         ws_max_size=ws_max_size,
         ws_ping_interval=None,  # `graphql-transport-ws` has pings of its own
@@ -132,6 +142,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        headers=[] if tls is None else strict_transport(tls.hsts),
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(drain),
         ssl_context_factory=None if context is None else _handing_out(context),
@@ -139,7 +150,10 @@ def serve(
     beside = None if admin is None else AdminServer(admin, tls=config.ssl_context_factory)
     with held, ExitStack() as ends:
         try:
-            _Server(config, log=log, on_leave=on_leave, admin=beside).run(sockets=accepting(held, ends))
+            server = Server(
+                config, log=log, departure=departure, on_announce=on_announce, on_leave=on_leave, admin=beside
+            )
+            server.run(sockets=accepting(held, ends))
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:
@@ -164,15 +178,24 @@ def end_with_stdin() -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server for which a signal is a request to leave: uvicorn's own dies of the signal once it has left."""
 
     def __init__(
-        self, config: uvicorn.Config, *, log: Log, on_leave: Callable[[], None], admin: AdminServer | None
+        self,
+        config: uvicorn.Config,
+        *,
+        log: Log,
+        departure: Departure,
+        on_announce: Callable[[], None],
+        on_leave: Callable[[], None],
+        admin: AdminServer | None = None,
     ) -> None:
         super().__init__(config)
         self._admin = admin
         self._log = log
+        self._departure = departure
+        self._on_announce = on_announce
         self._on_leave = on_leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -193,21 +216,43 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._leave, number)
+            loop.add_signal_handler(number, self.asked, number)
         yield
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
-            end_late_heads(self)
+            end_who_is_late(self)
         if self._admin is not None:
             await self._admin.on_tick(counter)
         return await super().on_tick(counter)
 
-    def _leave(self, number: signal.Signals) -> None:
-        self._log.info("draining", signal=number.name)
+    def asked(self, number: signal.Signals) -> None:
+        """A signal has come."""
+        match self._departure.asked(number):
+            case Stage.ANNOUNCED:
+                delay = self._departure.delay
+                self._log.info("not ready any more", signal=number.name, drains_in=delay)
+                self._on_announce()
+                for each in self._connections():
+                    each.end_with_next_answer()
+                asyncio.get_running_loop().call_later(delay, self._waited)
+            case Stage.DRAINING:
+                self._drain(signal=number.name)
+            case _:
+                self._log.info("not waiting any longer", signal=number.name)
+                self.force_exit = True
+
+    def _waited(self) -> None:
+        if self._departure.waited():
+            self._drain(after=self._departure.delay)
+
+    def _drain(self, **why: object) -> None:
+        self._log.info("draining", **why)
         self._on_leave()
-        self.force_exit = self.should_exit
         self.should_exit = True
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
 
 
 class _WatchedStart:

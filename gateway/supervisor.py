@@ -3,7 +3,8 @@
 Invariants: the port is held here from before anything slow until all is over, and every worker accepts from the same queue, so a
 worker that dies loses what it had accepted and no connection that waits. Children are new programs, never forks of this one. What
 dies is started again, after a wait that grows; a first start that cannot succeed ends everything, in the child's own words.
-Children leave in order: workers first, the saga process last. None outlives this process: their standard input ends with it.
+Children leave in order: workers first, which announce it while there is a delay, and the saga process last. None outlives this
+process: their standard input ends with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
 from .clock import Seconds
+from .departure import Departure, Stage
 from .framing import Frames
 from .siblings import ANSWER_WITHIN, Expose, Exposition, Failing, Gather, Gathered, Ready, Unneeded, encode, from_child
 from .telemetry import Log
@@ -74,12 +76,20 @@ class _Child:
     frames: Frames | None = None
     is_ready: bool = False
     is_unneeded: bool = False
+    is_told: bool = False
+    """Whether it was told to leave: then it is not started again."""
     failing: Failing | None = None
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
     def is_alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
+
+    def tell(self, number: signal.Signals) -> None:
+        """Have it leave: SIGINT is to drain at once. One that begins just now dies of SIGTERM without a word; of SIGINT it would
+        not, and whoever was told before takes any signal for an end of the wait."""
+        self.signal(number if self.is_ready and not self.is_told else signal.SIGTERM)
+        self.is_told = True
 
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.is_alive:
@@ -91,14 +101,23 @@ class Supervisor:
     """Runs `parts` until a signal comes. State: one child a part, questions for metrics under way."""
 
     def __init__(
-        self, parts: Sequence[Part], *, held: socket.socket, log: Log, url: str, admin: socket.socket | None = None
+        self,
+        parts: Sequence[Part],
+        *,
+        held: socket.socket,
+        log: Log,
+        url: str,
+        admin: socket.socket | None = None,
+        drain_delay: Seconds = Seconds(0.0),
     ) -> None:
-        """`held`: the clients' port; `admin`: the admins', if there is one. Workers accept from both."""
+        """`held`: the clients' port; `admin`: the admins', if there is one. Workers accept from both. `drain_delay`: seconds that
+        workers wait, by themselves, between a SIGTERM and their drain."""
         self._children = [_Child(part) for part in parts]
         self._held = {"listening": held} if admin is None else {"listening": held, "admin-listening": admin}
         self._log = log
         self._url = url
         self._random = SystemRandom()
+        self._departure = Departure(drain_delay)
         self._asked_to_leave = asyncio.Event()
         self._is_leaving = False
         self._has_been_up = False
@@ -133,10 +152,10 @@ class Supervisor:
     async def _keep(self, child: _Child) -> None:
         """Start it, and start it again whenever it ends, until it is unneeded or all leave."""
         clock = asyncio.get_running_loop().time
-        while not self._is_leaving:
+        while not (self._is_leaving or child.is_told):
             began = clock()
             exit_code = await self._live(child)
-            if self._is_leaving or child.is_unneeded:
+            if self._is_leaving or child.is_unneeded or child.is_told:
                 return
             if not self._has_been_up:
                 self._require_hope(child, exit_code)
@@ -158,7 +177,7 @@ class Supervisor:
                 stdin=PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C reaches us only, and children leave in order
             )
-        if self._is_leaving:
+        if self._is_leaving or child.is_told:
             child.signal(signal.SIGTERM)
         try:
             frames = child.frames = Frames(on_frame=lambda payload: self._received(child, payload), on_lost=_nothing)
@@ -192,13 +211,31 @@ class Supervisor:
             loop.add_signal_handler(number, self._asked, number)
 
     def _asked(self, number: signal.Signals) -> None:
-        """The first signal drains; the second does not wait: whatever is killed, sagas go on at the next start."""
-        if not self._asked_to_leave.is_set():
-            self._log.info("draining", signal=number.name)
+        """Stage by stage. Whatever is killed, sagas go on at the next start."""
+        match self._departure.asked(number):
+            case Stage.ANNOUNCED:
+                delay = self._departure.delay
+                self._log.info("not ready any more", signal=number.name, drains_in=delay)
+                for child in self._workers():
+                    child.tell(signal.SIGTERM)
+                asyncio.get_running_loop().call_later(delay, self._waited)
+            case Stage.DRAINING:
+                self._log.info("draining", signal=number.name)
+                for child in self._workers():
+                    child.tell(signal.SIGINT)
+                self._asked_to_leave.set()
+            case _:
+                self._log.info("not waiting any longer", signal=number.name)
+                self._kill()
+
+    def _waited(self) -> None:
+        """The workers' own delays are over now, too."""
+        if self._departure.waited():
+            self._log.info("draining", after=self._departure.delay)
             self._asked_to_leave.set()
-            return
-        self._log.info("not waiting any longer", signal=number.name)
-        self._kill()
+
+    def _workers(self) -> list[_Child]:
+        return [child for child in self._children if not child.part.runs_sagas]
 
     async def _leave(self) -> None:
         """Workers first, so that whoever waits for a saga is answered by it; the saga process last."""
@@ -215,7 +252,8 @@ class Supervisor:
     async def _end(self, children: Sequence[_Child]) -> None:
         alive = [child.process for child in children if child.process is not None and child.is_alive]
         for child in children:
-            child.signal(signal.SIGTERM)
+            if not child.is_told:
+                child.signal(signal.SIGTERM)
         if not alive:
             return
         longest = max(child.part.drain for child in children) + GRACE

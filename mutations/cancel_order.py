@@ -3,7 +3,8 @@
     purchase ── recall (pivot) ──┬─ refund ──┬─ cancellation
                                  └─ restock ─┘
 
-Nothing needs an undo: the pivot is the first effect, and the carrier's "no" comes before any other.
+An order of another customer is no order. Nothing needs an undo: the pivot is the first effect, and the carrier's "no" comes
+before any other.
 """
 
 from typing import Annotated
@@ -27,12 +28,17 @@ from resolvers.order import Order, OrderRecord, OrderStatus, order_from, orders_
 from resolvers.services import inventory, orders, payments, shipping
 from resolvers.stock import stock_by_sku
 
+from .access import customer_of
+
 
 @input_type
 class CancelOrderInput:
     """Which order, and why."""
 
     order_id: Annotated[strawberry.ID, IdOf("Order")] = field("The order.")
+    customer_id: Annotated[strawberry.ID | None, IdOf("Customer")] = field(
+        "Who bought it: you, unless you are support and name the customer.", default=None
+    )
     reason: Annotated[str, Length(1, 500)] = field("For whoever reads the order later.")
 
 
@@ -81,8 +87,8 @@ class CancelOrder(Saga[CancelOrderInput, Order], version=1, deadline="30s", key=
     @step(undo=None)
     async def purchase(self, ctx: StepCtx, cancel: CancelOrderInput) -> Purchase:
         order = await ctx.load(orders_by_key, key_of(cancel.order_id, Order))
-        if order is None:
-            raise Reject("UNKNOWN_ORDER", "There is no such order.")
+        if order is None or order.customer_key != customer_of(cancel, ctx.identity):
+            raise Reject("UNKNOWN_ORDER", "There is no such order of this customer.")
         if order.status is OrderStatus.CANCELLED:
             raise Reject("ALREADY_CANCELLED", "The order is cancelled already.")
         if not (order.reservation_key and order.payment_key and order.shipment_key):

@@ -5,15 +5,18 @@ from typing import Annotated
 import msgspec
 import strawberry
 
-from gateway import Between, Connection, Identity, Node, entity, join, resolver
+from gateway import AccessRule, Between, Connection, Identity, Node, entity, join, own, resolver, scope
 
 from .order import Order, orders_by_customer
 from .services import customers
 
 
-def is_themselves_or_support(customer: "Customer", identity: Identity) -> bool:
-    """Whether the caller may read what is private to this customer."""
-    return identity.subject == customer.key or identity.has("support")
+def are_themselves(customer: "Customer", identity: Identity) -> bool:
+    return customer.key == identity.subject
+
+
+is_themselves_or_support: AccessRule["Customer"] = scope("support") | own(are_themselves)
+"""Who may read what is private to a customer."""
 
 
 @entity

@@ -1,4 +1,7 @@
-"""Orders: what a customer bought. Back edges to customers and products are named, since their files import this one."""
+"""Orders: what a customer bought. Back edges to customers and products are named, since their files import this one.
+
+Invariant: an order, its payment and its shipment are shown to its buyer and to support, by whichever way they are reached.
+"""
 
 from datetime import datetime
 from enum import Enum
@@ -7,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import strawberry
 
-from gateway import Node, entity, field, join, lazy_loader
+from gateway import AccessRule, Ctx, Identity, Node, entity, field, join, lazy_loader, own, scope
+from gateway.loading import Loader
 
 from .money import Money
 from .payment import Payment, payments_by_key
@@ -111,6 +115,12 @@ def order_from(record: OrderRecord) -> Order:
 orders_by_key = orders.loader(
     "/orders/by-id", keys="ids", key="orderId", into=Order, record=OrderRecord, to=order_from, max_batch=1000
 )
+orders_by_payment = orders.loader(
+    "/orders/by-payment", keys="ids", key="paymentId", into=Order, record=OrderRecord, to=order_from, max_batch=1000
+)
+orders_by_shipment = orders.loader(
+    "/orders/by-shipment", keys="ids", key="shipmentId", into=Order, record=OrderRecord, to=order_from, max_batch=1000
+)
 orders_by_customer = orders.loader(
     "/orders/by-customer",
     keys="customers",
@@ -123,3 +133,17 @@ orders_by_customer = orders.loader(
     params={"first": "limit", "after": "after"},
     max_batch=1000,
 )
+
+
+def have_bought(order: Order | None, identity: Identity) -> bool:
+    return order is not None and order.customer_key == identity.subject
+
+
+is_buyer_or_support: AccessRule[Order | None] = scope("support") | own(have_bought)
+"""Who may see an order and what belongs to it. An order that is not there is nobody's: who may not see it cannot tell."""
+
+
+async def ensure_buyer_or_support(ctx: Ctx, order_of: Loader[Order], key: str) -> None:
+    """Raises: Unauthenticated or Forbidden, unless the caller may see the order that `order_of` finds."""
+    is_asked = is_buyer_or_support.known(ctx.identity) is None
+    ctx.ensure(is_buyer_or_support, await ctx.load(order_of, key) if is_asked else None)

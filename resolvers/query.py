@@ -13,6 +13,7 @@ from gateway import (
     SagaProgress,
     SagaStatus,
     SagaSummary,
+    authenticated,
     entity,
     find_saga,
     find_sagas,
@@ -22,7 +23,14 @@ from gateway import (
 )
 
 from .customer import Customer, customers_by_key
-from .order import Order, orders_by_key
+from .order import (
+    Order,
+    ensure_buyer_or_support,
+    is_buyer_or_support,
+    orders_by_key,
+    orders_by_payment,
+    orders_by_shipment,
+)
 from .payment import payments_by_key
 from .product import Product, product_pages, products_by_key
 from .review import reviews_by_key
@@ -38,6 +46,9 @@ NODES: dict[str, Any] = {
 }
 """What `node(id)` finds: every type that is a Node; a test keeps it so."""
 
+ORDER_OF: dict[str, Any] = {"Order": orders_by_key, "Payment": orders_by_payment, "Shipment": orders_by_shipment}
+"""Of what is private to the buyer of an order: how the order is found."""
+
 
 @entity
 class Query:
@@ -45,8 +56,10 @@ class Query:
 
     @resolver
     async def node(self, ctx: Ctx, id: strawberry.ID) -> Node | None:  # noqa: A002
-        """Anything by its id; null if it is not there."""
+        """Anything by its id; null if it is not there. What belongs to an order is for its buyer and for support only."""
         type_name, key = parse_id(id)
+        if type_name in ORDER_OF:
+            await ensure_buyer_or_support(ctx, ORDER_OF[type_name], key)
         loader = NODES.get(type_name)
         found: Node | None = None if loader is None else await ctx.load(loader, key)
         return found
@@ -73,17 +86,24 @@ class Query:
         """A customer by its id; null if there is none."""
         return await ctx.load(customers_by_key, key_of(id, Customer))
 
-    @resolver
+    @resolver(allow=authenticated)
+    async def me(self, ctx: Ctx) -> Customer | None:
+        """You, if you are a customer."""
+        return await ctx.load(customers_by_key, ctx.identity.subject)
+
+    @resolver(allow=authenticated)
     async def order(self, ctx: Ctx, id: strawberry.ID) -> Order | None:  # noqa: A002
-        """An order by its id, as of this moment; null if there is none. Whoever has its id may see it: ids cannot be guessed."""
-        return await ctx.strong.load(orders_by_key, key_of(id, Order))
+        """An order by its id, as of this moment; null if there is none. For its buyer and for support only."""
+        order = await ctx.strong.load(orders_by_key, key_of(id, Order))
+        ctx.ensure(is_buyer_or_support, order)
+        return order
 
-    @resolver
+    @resolver(allow=authenticated)
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
-        """How a mutation stands that you began; support sees all."""
-        return await find_saga(ctx, id, overseer="support")
+        """How a mutation stands that you began; support and operators see all."""
+        return await find_saga(ctx, id)
 
-    @resolver
+    @resolver(allow=authenticated)
     async def sagas(
         self,
         ctx: Ctx,
@@ -92,5 +112,5 @@ class Query:
         first: Annotated[int, Between(1, 200)] = 50,
         after: str | None = None,
     ) -> Connection[SagaSummary]:
-        """Sagas of everybody, the newest first; `status: NEEDS_ATTENTION` is the queue. For operators."""
+        """Sagas that you began, the newest first. Support and operators see everybody's: `status: NEEDS_ATTENTION` is the queue."""
         return await find_sagas(ctx, status=status, name=name, first=first, after=after)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median
 
+from benchmarks.attacks import limits, tokens
+from benchmarks.attacks.frames import CLOSE, handshake
 from benchmarks.attacks.table import ATTACKS, honest, of_a_size, of_many_bytes, of_many_values
+from benchmarks.attacks.wire import ON_THE_WIRE, OnTheWire
 from benchmarks.figures import Figure, at_most, run
 from benchmarks.processes import free_port, started
 from benchmarks.streams.crowd import resident
@@ -24,6 +29,8 @@ ROUNDS, TURN = 7, 6
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 CHEAP = 0.005
 """Seconds of CPU that nobody need care for."""
+CLOSING = bytes([0x80 | CLOSE])
+Ask = Callable[[int], None]
 PAGE, LARGE, MANY, LONG = "a new page", "a document as large", "as many values", "a body as long"
 BASES = {PAGE: honest, LARGE: of_a_size, MANY: of_many_values, LONG: of_many_bytes}
 """Honest requests, each new."""
@@ -36,7 +43,13 @@ LIKE = {
         "a long list in the document",
     },
     MANY: {"9,000 members and one twice"},
-    LONG: {"a MiB of comments", "350,000 empty lists"},
+    LONG: {
+        "a MiB of comments",
+        "350,000 empty lists",
+        "a WebSocket's message of 300,000 lists",
+        "a WebSocket's message of more than a MiB in fragments",
+        "a WebSocket's compressed bomb of 100 MB",
+    },
 }
 _numbers = count()
 
@@ -44,47 +57,75 @@ _numbers = count()
 def figures() -> Iterator[Figure]:
     with served() as (port, pid):
         for _ in range(20):
-            _spent(port, pid, honest)
-        bases = {what: _median(port, pid, body) for what, body in BASES.items()}
+            _spent(pid, _posting(port, honest))
+        bases = {what: _median(pid, _posting(port, body)) for what, body in BASES.items()}
         for what, base in bases.items():
             print(f"  {what:<40} {base * 1000:8.2f} ms of CPU", flush=True)
         before = resident(pid)
         for attack in ATTACKS:
-            spent = _median(port, pid, attack.body)
-            print(f"  {attack.name:<40} {spent * 1000:8.2f} ms of CPU", flush=True)
             what = next((what for what, names in LIKE.items() if attack.name in names), PAGE)
-            base = bases[what]
-            name = f"CPU of {attack.name}, against {what}"
-            if spent <= CHEAP:
-                yield Figure(name, "<= 2 x or 5 ms", f"{spent / base:.3g} x", True)
-            else:
-                yield at_most(name, 2, spent / base, unit=" x")
+            yield _figure(attack.name, _median(pid, _posting(port, attack.body)), what=what, base=bases[what])
+        for on_the_wire in ON_THE_WIRE:
+            what = next((what for what, names in LIKE.items() if on_the_wire.name in names), PAGE)
+            yield _figure(on_the_wire.name, _median(pid, _writing(port, on_the_wire)), what=what, base=bases[what])
         yield at_most("memory that all of them leave behind", 128, (resident(pid) - before) / 1e6, unit=" MB")
 
 
-def _median(port: int, pid: int, body: Callable[[int], bytes]) -> float:
-    return median(_spent(port, pid, body) for _ in range(ROUNDS))
+def _figure(name: str, spent: float, *, what: str, base: float) -> Figure:
+    print(f"  {name:<50} {spent * 1000:8.2f} ms of CPU", flush=True)
+    told = f"CPU of {name}, against {what}"
+    if spent <= CHEAP:
+        return Figure(told, "<= 2 x or 5 ms", f"{spent / base:.3g} x", True)
+    return at_most(told, 2, spent / base, unit=" x")
 
 
-def _spent(port: int, pid: int, body: Callable[[int], bytes]) -> float:
+def _median(pid: int, ask: Ask) -> float:
+    return median(_spent(pid, ask) for _ in range(ROUNDS))
+
+
+def _spent(pid: int, ask: Ask) -> float:
     """Seconds of CPU of one request: turns are as long as the clock of processes needs."""
     before, asked = _cpu(pid), 0
     while asked < TURN or (_cpu(pid) - before < 5 * TICK and asked < 40):
-        _ask(port, body(next(_numbers)))
+        ask(next(_numbers))
         asked += 1
     return (_cpu(pid) - before) / asked
 
 
-def _ask(port: int, body: bytes) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
-    try:
-        connection.request("POST", "/graphql", body=body, headers=headers)
-        connection.getresponse().read()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # a body that is too large is not read to its end
-    finally:
-        connection.close()
+def _posting(port: int, body: Callable[[int], bytes]) -> Ask:
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
+        try:
+            connection.request("POST", "/graphql", body=body(number), headers=headers)
+            connection.getresponse().read()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a body that is too large is not read to its end
+        finally:
+            connection.close()
+
+    return ask
+
+
+def _writing(port: int, attack: OnTheWire) -> Ask:
+    sent = attack.sent()
+
+    def ask(_: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            if attack.is_socket:
+                connection.sendall(handshake(*attack.headers))
+                connection.recv(4096)
+            connection.sendall(sent)
+            if attack.then:
+                time.sleep(0.01)  # until the first is read
+                connection.sendall(attack.then)
+            try:
+                while (got := connection.recv(65536)) and not (attack.is_socket and CLOSING in got):
+                    pass  # of a WebSocket to its close frame: the server would wait for ours
+            except ConnectionResetError:
+                pass  # not all of it was read
+
+    return ask
 
 
 def _cpu(pid: int) -> float:
@@ -101,4 +142,5 @@ def served() -> Generator[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run("attacks", {"refusing": figures}))
+    measured = {"refusing": figures, "tokens": tokens.figures, "limits": limits.figures}
+    raise SystemExit(run("attacks", measured))

@@ -1,4 +1,7 @@
-"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT`. What is measured is what it does by itself."""
+"""A gateway that calls no service: `python -m benchmarks.attacks.gateway PORT [limited | KEYS]`.
+
+Measured is what it does by itself. With a file of KEYS it takes tokens that are signed with them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from gateway.app import create_app, telemetry_of
 from gateway.graph import build_graph
 from gateway.server import hold_port, serve
 from gateway.settings import Settings
+
+ISSUER, AUDIENCE = "https://login.example/attacks", "attacks"
 
 
 @strawberry.input
@@ -55,12 +60,31 @@ class Query:
         return [Product(id=strawberry.ID(str(number)), name="pen", pieces=number) for number in range(first)]
 
 
-def graph_settings() -> Settings:
-    return Settings.model_validate({"server": {"graphiql": False}, "telemetry": {"log_level": "error"}})
+MODEST, GREEDY = "modest-caller", "greedy-caller"
+"""Tokens: of a caller who never reaches its limit, and of one who always has."""
+
+LIMITS = {
+    "rate": 1_000_000,
+    "concurrent_operations": 100,
+    "classes": {"greedy": {"tenant": "public", "subject": GREEDY, "rate": 0.001, "burst": 1}},
+}
 
 
-def main(port: int) -> None:
-    settings = graph_settings()
+def graph_settings(keys: str | None = None, *, limited: bool = False) -> Settings:
+    issuers = [] if keys is None else [{"issuer": ISSUER, "audience": AUDIENCE, "jwks": keys}]
+    tokens = [{"token": each, "subject": each} for each in (MODEST, GREEDY)]
+    return Settings.model_validate(
+        {
+            "server": {"graphiql": False},
+            "telemetry": {"log_level": "error"},
+            "identity": {"issuers": issuers, "tokens": tokens},
+            "limits": LIMITS if limited else {},
+        }
+    )
+
+
+def main(port: int, keys: str | None = None, *, limited: bool = False) -> None:
+    settings = graph_settings(keys, limited=limited)
     telemetry = telemetry_of(settings)
     app = create_app(settings, build_graph(Query), telemetry=telemetry)
     serve(
@@ -74,4 +98,5 @@ def main(port: int) -> None:
 
 if __name__ == "__main__":
     collector.leave_what_is_there()
-    main(int(sys.argv[1]))
+    given = sys.argv[2:]
+    main(int(sys.argv[1]), *[each for each in given if each != "limited"], limited="limited" in given)

@@ -79,7 +79,10 @@ class Admission:
         self.max_streams = max_streams
         self.in_flight = 0
         self.streams = 0
+        self.is_leaving = False
+        """Whether subscriptions are sent elsewhere; operations are admitted as before."""
         self.is_draining = False
+        """Whether nothing is admitted any more."""
         self.learnt = LagLimit(least=limits.least, most=limit, target=limits.lag)
         self._limits = limits
         self._clock = clock
@@ -215,7 +218,7 @@ class Admission:
     @contextmanager
     def stream(self) -> Generator[None]:
         """Hold a place for a subscription, which takes no permit while it waits for events. Raises: Overloaded, Draining."""
-        if self.is_draining:
+        if self.is_leaving or self.is_draining:
             raise Draining("this gateway is shutting down: subscribe again")
         if self.streams >= self.max_streams:
             raise Overloaded(f"{self.streams} subscriptions are under way, which is the limit: try again in a moment")
@@ -225,6 +228,12 @@ class Admission:
         finally:
             self.streams -= 1
 
+    @property
+    def _condition(self) -> str:
+        if self.is_draining:
+            return ", draining"
+        return ", leaving" if self.is_leaving else ""
+
     def __repr__(self) -> str:
         waiting = f", {len(self._room)} waiting" if self._room else ""
-        return f"<Admission {self.in_flight}/{self.limit} in flight{waiting}{', draining' if self.is_draining else ''}>"
+        return f"<Admission {self.in_flight}/{self.limit} in flight{waiting}{self._condition}>"

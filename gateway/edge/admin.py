@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from ..errors import Unauthenticated
 from ..telemetry import Metrics
 from .authentication import hashed, token_in
+from .security_headers import with_defaults
 
 _WHO_ARE_YOU = "this port answers to whoever shows the admin token: Authorization: Bearer <token>\n"
 
@@ -33,9 +34,11 @@ class AdminDoor:
         return f"<AdminDoor {len(self._routes.routes)} routes>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = with_defaults(send)
         if scope["type"] == "http" and not self._knows(Headers(scope=scope)):
             self._refused.inc()
-            headers = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
+            headers = {"WWW-Authenticate": "Bearer"}
             await PlainTextResponse(_WHO_ARE_YOU, status_code=401, headers=headers)(scope, receive, send)
             return
         await self._routes(scope, receive, send)  # which has no WebSocket and closes those that come

@@ -1,6 +1,7 @@
 """The application's front door: a POST to the GraphQL endpoint goes straight there, everything else by Starlette's routes.
 
-Invariant: what an embedding has added with `add_middleware` is passed by every request; then nothing takes the short way.
+Invariants: what an embedding has added with `add_middleware` is passed by every request; then nothing takes the short way. Whoever
+takes the long one is told what browsers may not do with it; the endpoint says so by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .security_headers import with_defaults
 
 
 class Front(Starlette):
@@ -37,4 +40,4 @@ class Front(Starlette):
         ):
             await self._endpoint(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, with_defaults(send) if scope["type"] == "http" else send)

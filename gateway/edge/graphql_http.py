@@ -14,17 +14,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..admission import WITHOUT_LIMITS, Clients
 from ..clock import Seconds
 from ..errors import Draining, PersistedQueryNotFound, RequestError
 from ..execution import GraphQLRequest, GraphQLResult, Unwritable
-from ..identity import Authenticator
+from ..identity import Authenticator, Identity
 from .authentication import caller_of
 from .client_headers import ClientHeaders
 from .leaving import ClientGone, watching, while_connected
 from .negotiation import GRAPHQL_RESPONSE, JSON, Accepted, accepted
 from .origins import Cors, Origins, ensure_wanted
 from .parameters import from_body, from_query
-from .requests import Requests, peer_of
+from .requests import Requests, client_of, peer_of
 from .responses import ALLOWED, READING, MethodNotAllowed, Responses
 from .streaming import HttpStreams
 
@@ -55,6 +56,7 @@ class GraphQLEndpoint:
         origins: Origins = Origins(),
         refuses_forged: bool = True,
         streams: HttpStreams | None = None,
+        clients: Clients = WITHOUT_LIMITS,
         page: str | None = None,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -65,6 +67,7 @@ class GraphQLEndpoint:
         """
         self._engine = engine
         self._authenticator = authenticator
+        self._clients = clients
         self._max_body = max_body
         self._body_within = body_within
         self._requests = requests
@@ -129,17 +132,29 @@ class GraphQLEndpoint:
         if takes.whole is None and (takes.stream is None or self._streams is None):
             raise NotAcceptable(f"the answer can be {GRAPHQL_RESPONSE} or {JSON}; Accept takes neither")
         identity = await caller_of(scope, Headers(raw=headers.raw), self._authenticator)
-        parameters, only_queries = await self._parameters(scope, headers, receive), scope["method"] in READING
-        peer = peer_of(scope)
+        client = client_of(identity, peer_of(scope))
+        self._clients.ensure_welcome(client, identity)
         try:
-            graphql = self._requests.read(parameters, headers, identity=identity, peer=peer, only_queries=only_queries)
-        except PersistedQueryNotFound as unknown:
-            graphql = await self._requests.read_learnt(
-                unknown, parameters, headers, identity=identity, peer=peer, only_queries=only_queries
-            )
+            graphql = await self._read(scope, headers, receive, identity=identity)
+        except RequestError:
+            self._clients.toll(client, identity)
+            raise
         if takes.stream is not None and self._streams is not None and self._streams.takes(graphql, takes):
             return await self._streams.answer(graphql, takes, scope=scope, receive=receive, send=send)
         return await while_connected(self._engine.answer(graphql), watching(scope, receive))
+
+    async def _read(
+        self, scope: Scope, headers: ClientHeaders, receive: Receive, *, identity: Identity
+    ) -> GraphQLRequest:
+        """What the client asks for. Raises: RequestError."""
+        parameters, only_queries = await self._parameters(scope, headers, receive), scope["method"] in READING
+        peer = peer_of(scope)
+        try:
+            return self._requests.read(parameters, headers, identity=identity, peer=peer, only_queries=only_queries)
+        except PersistedQueryNotFound as unknown:
+            return await self._requests.read_learnt(
+                unknown, parameters, headers, identity=identity, peer=peer, only_queries=only_queries
+            )
 
     async def _parameters(self, scope: Scope, headers: ClientHeaders, receive: Receive) -> Mapping[str, Any]:
         method = scope["method"]

@@ -1,10 +1,10 @@
 """`/graphql` over WebSocket: the protocol `graphql-transport-ws`, which GraphiQL, Apollo, urql and graphql-ws speak.
 
 Invariants: nothing is executed before the connection is acknowledged, and it is acknowledged only to whoever is known or anonymous;
-at most `MAX_OPERATIONS` operations a connection; an event is asked for when the last one was sent, so at most one message an
-operation waits for the network, and a reader that takes none for long is cut off; when the client goes away, or its credentials
-expire, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a page elsewhere must
-not use a browser's network position.
+at most `MAX_OPERATIONS` operations a connection, and as many that are ending; an event is asked for when the last one was sent, so
+at most one message an operation waits for the network, and a reader that takes none for long is cut off; when the client goes away,
+or its credentials expire, whatever it asked for is cancelled. Origins other than our own and those of the settings are refused: a
+page elsewhere must not use a browser's network position.
 State: the connections that are open, so that a drain can end them with a word.
 Source: the GraphQL over WebSocket protocol (graphql-ws, PROTOCOL.md).
 """
@@ -22,6 +22,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from ..admission import WITHOUT_LIMITS, Clients
 from ..clock import Clock, LoopClock, Seconds
 from ..errors import AuthenticationUnavailable, GatewayError, PersistedQueryNotFound, RequestError, Unauthenticated
 from ..execution import GraphQLRequest, GraphQLResult
@@ -33,7 +34,7 @@ from .client_headers import ClientHeaders
 from .json_reading import read_json
 from .leaving import aborting
 from .origins import Origins
-from .requests import Requests, peer_of
+from .requests import Requests, client_of, peer_of
 from .streaming import FAREWELL_WITHIN, Ending
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -78,6 +79,7 @@ _ENDINGS = {
 class Answers(Protocol):
     """What this transport needs of the engine."""
 
+    def is_subscription(self, request: GraphQLRequest) -> bool: ...
     def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]: ...
     def refuse(self, error: Exception) -> GraphQLResult: ...
 
@@ -95,15 +97,18 @@ class GraphQLWebSocket:
         limits: StreamLimits = StreamLimits(),
         clock: Clock | None = None,
         metrics: Metrics | None = None,
+        clients: Clients = WITHOUT_LIMITS,
     ) -> None:
         self.limits = limits
         self._engine = engine
         self._authenticator = authenticator
+        self._clients = clients
         self._requests = requests
         self._origins = origins
         self._clock = clock or LoopClock()
         self._ended = (metrics or Metrics()).streams_ended
         self._open: set[_Connection] = set()
+        self._is_leaving = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -117,14 +122,17 @@ class GraphQLWebSocket:
         connection = _Connection(socket, self, abort=aborting(scope))
         self._open.add(connection)
         try:
+            if self._is_leaving:
+                await connection.close(Close.GOING_AWAY, "restarting")
             await connection.serve()
         finally:
             self._open.discard(connection)
             self._ended.labels("websocket", connection.ending.value).inc()
 
     async def leave(self) -> None:
-        """Tell every client to connect again, and end what it asked for."""
-        await asyncio.gather(*(connection.close(Close.GOING_AWAY, "restarting") for connection in list(self._open)))
+        """Tell every client to connect again, once what ends by itself has ended; whoever comes now is told so at once."""
+        self._is_leaving = True
+        await asyncio.gather(*(connection.leave() for connection in list(self._open)))
 
     async def identify(self, scope: Scope, headers: Mapping[str, str]) -> Identity:
         """Raises: Unauthenticated, AuthenticationUnavailable, RequestError."""
@@ -133,16 +141,24 @@ class GraphQLWebSocket:
     async def request(
         self, payload: Mapping[str, Any], headers: Headers, *, identity: Identity, peer: str
     ) -> GraphQLRequest:
-        """Raises: RequestError for what is no GraphQL request."""
-        given = ClientHeaders(headers.raw)
+        """Raises: RequestError for what is no GraphQL request, RateLimited for a client that has nothing left."""
+        given, client = ClientHeaders(headers.raw), client_of(identity, peer)
+        self._clients.ensure_welcome(client, identity)
         try:
-            return self._requests.read(payload, given, identity=identity, peer=peer)
-        except PersistedQueryNotFound as unknown:
-            return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
+            try:
+                return self._requests.read(payload, given, identity=identity, peer=peer)
+            except PersistedQueryNotFound as unknown:
+                return await self._requests.read_learnt(unknown, payload, given, identity=identity, peer=peer)
+        except RequestError:
+            self._clients.toll(client, identity)
+            raise
 
     def expires_in(self, identity: Identity) -> Seconds | None:
         """Seconds until the caller's credentials are no longer valid; None: they do not expire."""
         return None if identity.expires_at is None else Seconds(identity.expires_at - self._clock.wall())
+
+    def is_subscription(self, request: GraphQLRequest) -> bool:
+        return self._engine.is_subscription(request)
 
     def answers(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         return self._engine.stream(request)
@@ -167,6 +183,11 @@ class _Connection:
         self._reading = asyncio.timeout(None)
         self._headers = socket.headers
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._endless: set[asyncio.Task[None] | None] = set()
+        """Those of the operations that follow something."""
+        self._is_leaving = False
+        self._begun = 0
+        """Operations that have not ended: those under way, and those that were completed and still let go of what they hold."""
         self._heard = asyncio.Event()
         self._last_busy = asyncio.get_running_loop().time()
 
@@ -183,6 +204,14 @@ class _Connection:
                     await self._read(group, identity)
             for task in (*minding, *self._operations.values()):
                 task.cancel()
+
+    async def leave(self) -> None:
+        """Begin nothing more, let queries and mutations have their answers, which their deadlines bound, and say goodbye."""
+        self._is_leaving = True
+        ending = {*self._operations.values()} - self._endless
+        if ending:
+            await asyncio.wait(ending)
+        await self.close(Close.GOING_AWAY, "restarting")
 
     async def close(self, code: Close, reason: str = "") -> None:
         """Say why, as far as the network takes it; the connection then is over."""
@@ -264,23 +293,39 @@ class _Connection:
         return message
 
     async def _subscribe(self, message: Mapping[str, Any], group: asyncio.TaskGroup, identity: Identity) -> None:
+        if self._is_leaving:
+            return  # the goodbye answers it
         number, payload = _id_of(message), message.get("payload")
         if not number or not isinstance(payload, dict):
             await self._end(Close.BAD_MESSAGE, "Invalid message: subscribe needs an id and a payload")
         if number in self._operations:
             await self._end(Close.DUPLICATE, f"Subscriber for {number[:64]} already exists")
-        if len(self._operations) >= MAX_OPERATIONS:
+        if len(self._operations) >= MAX_OPERATIONS or self._begun >= 2 * MAX_OPERATIONS:
             refusal = RequestError(f"a connection has at most {MAX_OPERATIONS} operations under way")
             await self._send_errors(number, self._endpoint.refuse(refusal))
             return
-        self._operations[number] = group.create_task(self._operate(number, payload, identity))
+        self._operations[number] = task = group.create_task(self._operate(number, payload, identity))
+        self._begun += 1
+        task.add_done_callback(lambda ended: self._ended(number, ended))
+
+    def _ended(self, number: str, task: asyncio.Task[None]) -> None:
+        self._begun -= 1
+        if self._operations.get(number) is task:  # else it was completed, and another one may have its id by now
+            del self._operations[number]
+        self._endless.discard(task)
+        self._last_busy = asyncio.get_running_loop().time()
 
     async def _operate(self, number: str, payload: Mapping[str, Any], identity: Identity) -> None:
         """One operation, from its subscription to `complete`. It ends quietly when the client completes it, or is gone."""
+        task = asyncio.current_task()
         try:
             request = await self._endpoint.request(
                 payload, self._headers, identity=identity, peer=peer_of(self._socket.scope)
             )
+            if self._endpoint.is_subscription(request):
+                if self._is_leaving:
+                    return
+                self._endless.add(task)
             async with aclosing(self._endpoint.answers(request)) as answers:
                 async for result in answers:
                     if result.is_request_error:
@@ -295,9 +340,6 @@ class _Connection:
         except Exception as error:  # a value that JSON cannot hold, or a bug of ours: masked, and the others go on
             with suppress(WebSocketDisconnect, _Closed):
                 await self._send_errors(number, self._endpoint.refuse(error))
-        finally:
-            self._operations.pop(number, None)
-            self._last_busy = asyncio.get_running_loop().time()
 
     # -- messages out --------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ _SENT = (
 )
 """What a page may send, besides the headers that are forwarded to services."""
 
-_READ = "allow, etag, retry-after, www-authenticate"
+_READ = "allow, etag, ratelimit, ratelimit-policy, retry-after, www-authenticate"
 """What a page may read, besides what every page may."""
 
 

@@ -44,6 +44,10 @@ async def from_body(
     content_type = headers.get("content-type", "")
     if content_type not in _USUAL:
         ensure_json(content_type)
+    if (
+        headers.get("content-encoding", "identity").lower() != "identity"
+    ):  # what it unfolds to has no bound until it is unfolded
+        raise UnsupportedMediaType("compressed bodies are not taken: send the JSON as it is")
     parameters = read_json(
         await read_body(receive, headers, limit=limit, within=None if is_whole(scope) else within), what="the body"
     )

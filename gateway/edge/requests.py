@@ -6,8 +6,9 @@ scope, so does an explanation; faults are verified or refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from starlette.types import Scope
@@ -66,7 +67,7 @@ class Requests:
             operation_name=optional(parameters, "operationName", str, "a string"),
             variables=optional(parameters, "variables", dict, "an object") or {},
             identity=identity,
-            client=peer if identity.is_anonymous else (identity.tenant, identity.subject),
+            client=client_of(identity, peer),
             timeout=asked_timeout(headers.get(DEADLINE_HEADER)),
             idempotency_key=headers.get("idempotency-key"),
             priority=allowed_priority(headers.get(PRIORITY_HEADER), may_be_critical=may_be_critical),
@@ -133,6 +134,22 @@ def peer_of(scope: Scope) -> str:
     """The address that a request comes from; a proxy's, behind one."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def client_of(identity: Identity, peer: str) -> Hashable:
+    """Who takes turns with others, and has limits: a known caller, or the place that an anonymous one calls from.
+
+    Of an IPv6 address the first half: the rest is whatever its owner likes.
+    """
+    if not identity.is_anonymous:
+        return identity.tenant, identity.subject
+    if ":" not in peer:
+        return peer
+    try:
+        address = IPv6Address(peer)
+    except ValueError:
+        return peer
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
 
 
 def asked_timeout(header: str | None) -> Seconds | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import AdmissionError, RequestError, Unauthenticated
+from ..errors import AdmissionError, LimitReached, Quota, RequestError, Unauthenticated
 from ..execution import GraphQLResult
 from ..execution.freshness import Freshness
 from .caching import cache_control, is_known, tag_of
@@ -63,11 +63,14 @@ class Responses:
         told = [*self._always[media_type]]
         if status >= 400:
             told += refusal(result.status, method, headers, later=result.retry_after)
+            told += quota_headers(result.quota)
         elif result.freshness is not None and method in READING:
             tag = tag_of(body, media_type, coding)
             told = self._kept(result.freshness, media_type, tag)
             if is_known(tag, headers.get("if-none-match")):
                 return Response(NOT_MODIFIED, told, b"")
+        else:  # what may be kept is told to others, too
+            told += quota_headers(result.quota)
         if coding is not None:
             told.append((b"content-encoding", coding.name.encode()))
             body = await compressed(body, coding)
@@ -91,6 +94,9 @@ class Responses:
         return self._partial if result.tree is not None and result.status == OK else result.status
 
 
+_LATER = frozenset({AdmissionError.status, LimitReached.status})
+"""Statuses that say when to come back."""
+
 _GRAPHQL_CODES = frozenset(
     {
         "BAD_USER_INPUT",
@@ -112,9 +118,20 @@ def _always(media_type: str, varies: bytes) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
+def quota_headers(quota: Quota | None) -> list[tuple[bytes, bytes]]:
+    """What a client may take and has left. Source: draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4."""
+    if quota is None:
+        return []
+    name = quota.policy.encode()
+    return [
+        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, quota.burst, quota.window)),
+        (b"ratelimit", b'"%s";r=%d;t=%d' % (name, quota.remaining, quota.reset)),
+    ]
+
+
 def refusal(status: int, method: str, headers: Mapping[str, str], *, later: int = 1) -> Iterator[tuple[bytes, bytes]]:
     """What a client can do about it. Source of the challenge: RFC 6750, 3: an error is named to those only who showed a token."""
-    if status == AdmissionError.status:
+    if status in _LATER:
         yield b"retry-after", b"%d" % later
     if status == Unauthenticated.status:
         yield b"www-authenticate", b'Bearer error="invalid_token"' if "authorization" in headers else b"Bearer"

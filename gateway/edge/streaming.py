@@ -130,11 +130,21 @@ class HttpStreams:
 
         Raises: ClientGone.
         """
-        framing = self._framing(accepted.stream, is_subscription=self.engine.is_subscription(request))
+        is_subscription = self.engine.is_subscription(request)
+        framing = self._framing(accepted.stream, is_subscription=is_subscription)
         request = replace(request, incremental=incremental_dialect(accepted.stream))
-        stream = _Stream(self, framing, send, abort=aborting(scope), expires_at=request.identity.expires_at)
+        stream = _Stream(
+            self,
+            framing,
+            send,
+            abort=aborting(scope),
+            expires_at=request.identity.expires_at,
+            is_endless=is_subscription,
+        )
         self._open.add(stream)
         try:
+            if self._is_leaving and is_subscription:
+                return await stream.refuse(takes_whole=accepted.whole is not None)
             return await stream.serve(request, watching(scope, receive), takes_whole=accepted.whole is not None)
         except asyncio.CancelledError:
             stream.ending = Ending.LEFT
@@ -152,10 +162,12 @@ class HttpStreams:
         await send({"type": "http.response.body", "body": framing.opening + framing.answer(result) + framing.end})
 
     async def leave(self) -> None:
-        """Tell every client to connect again, and end what it asked for."""
+        """Tell every client that follows something to connect again, and end that; take no more of it. Answers in parts end by
+        themselves."""
         self._is_leaving = True
         for stream in list(self._open):
-            stream.break_off(Ending.DRAINED)
+            if stream.is_endless:
+                stream.break_off(Ending.DRAINED)
 
     def _framing(self, dialect: Range | None, *, is_subscription: bool) -> Framing:
         """As the client says that it wants it."""
@@ -199,6 +211,7 @@ class _Stream:
         "_streams",
         "_timer",
         "ending",
+        "is_endless",
     )
 
     def __init__(
@@ -209,7 +222,9 @@ class _Stream:
         *,
         abort: Callable[[], None],
         expires_at: Epoch | None,
+        is_endless: bool,
     ) -> None:
+        """`is_endless`: whether it ends by itself only when there is nothing more to follow."""
         self._streams = streams
         self._framing = framing
         self._send = send
@@ -222,6 +237,7 @@ class _Stream:
         self._sending_since: float | None = None
         self._is_begun = False
         self.ending = Ending.COMPLETED
+        self.is_endless = is_endless
 
     def break_off(self, ending: Ending) -> None:
         """Have it end now. A timeout whose time has come: `asyncio.timeout` knows its own cancellation from others'."""
@@ -229,6 +245,11 @@ class _Stream:
             self.ending = ending
             with suppress(RuntimeError):  # it is ending already
                 self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def refuse(self, *, takes_whole: bool) -> GraphQLResult | None:
+        """Begin nothing: who connects again finds another gateway, or this one's successor."""
+        self.ending = Ending.DRAINED
+        return await self._break(None, takes_whole=takes_whole)
 
     async def serve(self, request: GraphQLRequest, watch: Watch, *, takes_whole: bool) -> GraphQLResult | None:
         """See `HttpStreams.answer`."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..clock import Seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
@@ -23,6 +25,8 @@ class Tls:
     client_ca: Path | None = None
     """Who signs certificates of clients; None: nobody is asked for one."""
     is_client_required: bool = False
+    hsts: Seconds = Seconds(0.0)
+    """For how long browsers that came by TLS come by it only; 0 says nothing."""
 
     def context(self) -> ssl.SSLContext:
         """Raises: ValueError for files that are not there, or do not fit."""

@@ -28,12 +28,15 @@ from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from strawberry.types.base import get_object_definition
 from strawberry.types.cast import get_strawberry_type_cast
 
+from ..graph.access import AccessRule, lets, refusal
+from ..identity import Identity
 from ..loading.calls import Wanted
 from ..loading.records import Rows, objects_of
 from .layer import Layer, Trail
 from .leaves import Finish, needs_a_look
 from .plan import Items, Leaf, OneOf, PlannedField, Selection, Shape, Single
 from .stage import Stage
+from .withheld import withheld
 
 Where = Callable[[int], Trail]
 """A value's place in the column that is completed -> its trail."""
@@ -41,6 +44,11 @@ Where = Callable[[int], Trail]
 
 class Following(Protocol):
     """What completion needs of a run."""
+
+    @property
+    def identity(self) -> Identity:
+        """The caller."""
+        ...
 
     @property
     def executor(self) -> Executor[Any]:
@@ -160,15 +168,37 @@ class Completion:
         self, selection: Selection, values: Sequence[Any], where: Where, *, is_nullable: bool
     ) -> Sequence[Any]:
         stage = self.run.stage(selection)
-        if stage.trusts.objects(values):
+        guard = selection.guard
+        if guard is None and stage.trusts.objects(values):
             return self._opened_layer(stage, values)
         there = self._present(values, where, is_nullable=is_nullable)
         if not stage.trusts.objects([value for value in there if value is not None]):
             there = objects_of(there)
             if not stage.trusts.objects([value for value in there if value is not None]):
                 there = self._of_type(selection.type, there, where)
+        if guard is not None:
+            there = self._readable(guard, there, where)
         outs = iter(self._opened_layer(stage, [value for value in there if value is not None]))
         return [None if value is None else next(outs) for value in there]
+
+    def _readable(self, guard: AccessRule[Any], values: Sequence[Any], where: Where) -> Sequence[Any]:
+        """The objects that the caller may read; the others fail, each by itself where it was asked."""
+        identity = self.run.identity
+        said = guard.known(identity)
+        if said is True:
+            return values
+        done = list(objects_of(values))
+        for index, value in enumerate(done):
+            if value is not None:
+                try:
+                    if said is False:
+                        raise withheld(identity)
+                    if not lets(guard.asks, value, identity):
+                        raise refusal(identity, "object")
+                except Exception as error:  # the object's own: it is refused, or the rule fails
+                    done[index] = None
+                    self._failed(where(index), error)
+        return done
 
     def _opened_layer(self, stage: Stage, objects: Sequence[Any]) -> list[Any]:
         layer = self.run.open(stage, objects, up=self.layer, field=self.field)

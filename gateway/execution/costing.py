@@ -96,6 +96,10 @@ class Costs:
             self._tell("actual", actual, span)
         return actual
 
+    def points(self, cost: Cost | None) -> int:
+        """Of a client's rate: what it costs, or one where nobody estimates."""
+        return 1 if cost is None or self._mode is None else cost.total
+
     def _tell(self, kind: str, cost: Cost, span: Span | None) -> None:
         self._observed[kind,].observe(cost.total)
         if span is not None and span.is_recording():

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-from graphql import Executor, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+from graphql import Executor, GraphQLObjectType, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import Path
 
@@ -25,18 +25,18 @@ MAX_SCHEMAS = 16
 class Counted(Executor[Any]):
     """Counts in the `Ctx` that it executes with."""
 
-    def complete_object_value(
+    def collect_and_execute_subfields(
         self,
         return_type: GraphQLObjectType,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo[Any],
         path: Path,
         result: Any,
         position_context: Any,
     ) -> Any:
+        """Of an object that is of its type, and that the caller may read."""
         if not return_type.name.startswith("__"):
             self.context_value.loads.reading.spent.objects += 1
-        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+        return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
 
 
 class Weighed(Counted):

@@ -22,7 +22,7 @@ from graphql import (
 )
 from msgspec.structs import replace
 
-from ..admission import Admission, Rank
+from ..admission import WITHOUT_LIMITS, Admission, Clients, Rank, Visit
 from ..clock import Clock, Deadline, Instant, Seconds
 from ..errors import GatewayError, RequestError
 from ..graph import Ctx, Graph, event_id_of
@@ -38,15 +38,18 @@ from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
 from .freshness import Freshnesses
+from .guarding import heeding_rules, refused_stream
 from .handover import Give, handed_over
 from .interpreting import at_once, by_and_by, next_within
 from .on_error import OnError
 from .parts import Parts, Payload
 from .planner import NotPlanned
 from .plans import Plans
+from .rejecting import Rejecting
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
+from .unrepeated import unrepeated
 
 
 def _nobody_waits() -> None: ...
@@ -77,9 +80,10 @@ class OperationLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaScopes:
-    """What a caller must have to operate sagas, and to send them signals."""
+    """What a caller must have to operate sagas, to see those of others, and to send them signals."""
 
     operator: str = "operator"
+    overseer: str | None = None
     signal: str = "signals"
 
 
@@ -101,6 +105,7 @@ class Engine:
         sagas: Host | None = None,
         scopes: SagaScopes = SagaScopes(),
         secret_keys: KeyRing | None = None,
+        clients: Clients = WITHOUT_LIMITS,
         is_strained: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_strained`: whether queries should leave out what they can do without."""
@@ -108,6 +113,7 @@ class Engine:
         self.documents = documents
         self.plans = plans
         self.admission = admission
+        self.clients = clients
         self.results = Results(telemetry)
         self.polls = Polls(loaders, clock=clock)
         self._loaders = loaders
@@ -122,6 +128,7 @@ class Engine:
         self._is_strained = is_strained
         self._timers = Timers()
         self._freshnesses = Freshnesses(graph.core)
+        self._rejecting = Rejecting(graph.core)
         self._explainer = Explainer(
             graph=graph, services=services or {}, saga_wait=limits.saga_wait, compiles=plans.is_on
         )
@@ -138,17 +145,22 @@ class Engine:
         """Permit, document, run, shape."""
         with self._telemetry.span("GraphQL", SpanKind.SERVER, parent=request.trace) as span:
             started, kind, name = self._clock.now(), "unknown", None
+            visit = self.clients.operation(request.client, request.identity)
             try:
                 rank = self._rank(request)
-                async with self.admission.permit(
-                    rank, client=request.client, deadline=self._patience(request, started)
-                ):
-                    operation = self._document(request).at_once
-                    kind, name = operation.kind.value, operation.name
-                    _describe(span, operation)
-                    ensure_permitted(operation, request, self.graph)
-                    charged = self._charge(operation, request, span)
-                    result = await self._run(operation, request, charged, span=span, since=started)
+                with visit:
+                    async with self.admission.permit(
+                        rank, client=request.client, deadline=self._patience(request, started)
+                    ):
+                        operation = self._document(request).at_once
+                        kind, name = operation.kind.value, operation.name
+                        _describe(span, operation)
+                        ensure_permitted(operation, request, self.graph)
+                        self._rejecting.ensure_permitted(operation, request.variables, request.identity)
+                        charged = await self._charge(operation, request, span, visit)
+                        result = await self._run(operation, request, charged, span=span, visit=visit, since=started)
+                if visit.quota is not None:
+                    result = replace(result, quota=visit.quota)
             except GatewayError as error:
                 result = self.results.refused(error)
             except Exception as error:  # our own bug, outside any field: masked, logged, and the client gets an answer
@@ -204,6 +216,7 @@ class Engine:
         try:
             operation = self._document(request)
         except GatewayError as error:
+            self.clients.toll(request.client, request.identity)
             yield self.results.refused(error)
             return
         results: AsyncGenerator[GraphQLResult]
@@ -225,19 +238,22 @@ class Engine:
             started = self._clock.now()
             ctx = self._context(operation, request, since=started)
             parts = Parts(self.results, ctx, request.incremental)
+            visit = self.clients.operation(request.client, request.identity)
             charged: Cost | None = None
             try:
                 rank = self._rank(request)
-                async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
-                    ensure_permitted(operation, request, self.graph)
-                    charged = self._charge(operation.at_once, request, span)
-                    async with aclosing(self._payloads(operation, request, ctx)) as payloads:
-                        while (payload := await next_within(ctx.deadline, payloads)) is not None:
-                            await _give(parts.shaped(payload), give)
+                with visit:
+                    async with self.admission.permit(rank, client=request.client, deadline=ctx.deadline):
+                        ensure_permitted(operation, request, self.graph)
+                        self._rejecting.ensure_permitted(operation.at_once, request.variables, request.identity)
+                        charged = await self._charge(operation.at_once, request, span, visit)
+                        async with aclosing(self._payloads(operation, request, ctx)) as payloads:
+                            while (payload := await next_within(ctx.deadline, payloads)) is not None:
+                                await _give(parts.shaped(payload), give)
             except Exception as error:  # ours, or a bug: told to the client for whatever is still pending
                 await _give(parts.ended(error), give)
             finally:
-                self._settle(ctx, charged, span)
+                self._settle(ctx, charged, span, visit)
                 await ctx.loads.close()
             lasted = Seconds(self._clock.now() - started)
             self._tell(operation.kind.value, operation.name, request=request, result=parts.whole, lasted=lasted)
@@ -252,11 +268,14 @@ class Engine:
     async def _events(
         self, operation: Operation, request: GraphQLRequest, begun: Callable[[], None]
     ) -> AsyncGenerator[GraphQLResult]:
-        """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it."""
+        """A subscription. Each event is an operation of its own: with a deadline, loads and notes that begin with it. What it costs
+        the client owes, and is not refused: who has not asked for it cannot ask for less."""
         ctx = self._context(operation, request, deadline=Deadline())
+        visit = self.clients.subscription(request.client, request.identity)
         try:
-            with self.admission.stream():
-                charged = self._charge(operation, request, None)
+            with visit, self.admission.stream():
+                self._rejecting.ensure_permitted(operation, request.variables, request.identity)
+                charged = await self._charge(operation, request, None, visit)
                 source = await self._source(operation, request, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
@@ -264,7 +283,7 @@ class Engine:
                 begun()
                 async with aclosing(aiter(source)) as events:
                     async for event in events:
-                        yield await self._answer_event(operation, request, event, charged)
+                        yield await self._answer_event(operation, request, event, charged, visit)
         except GatewayError as error:
             yield self.results.refused(error)
         except Exception as error:  # the author's stream, or a bug of ours: masked, logged, and told to the client
@@ -275,7 +294,7 @@ class Engine:
 
     async def _source(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> Any:
         """The stream of events, or an ExecutionResult that says why there is none."""
-        executor = Executor.build(
+        executor = heeding_rules(Executor, self.graph.core).build(
             self.graph.core,
             operation.document,
             context_value=ctx,
@@ -283,15 +302,19 @@ class Engine:
             operation_name=operation.name,
         )
         if isinstance(executor, list):
-            return ExecutionResult(None, errors=executor)
+            declared = operation.node.variable_definitions or ()
+            return ExecutionResult(None, errors=unrepeated(executor, self.graph.core, declared))
+        refused = refused_stream(executor)
+        if refused is not None:
+            return ExecutionResult(None, errors=[refused])
         source = create_source_event_stream(executor)
         return await source if inspect.isawaitable(source) else source
 
     async def _answer_event(
-        self, operation: Operation, request: GraphQLRequest, event: Any, charged: Cost | None
+        self, operation: Operation, request: GraphQLRequest, event: Any, charged: Cost | None, visit: Visit
     ) -> GraphQLResult:
         with self._telemetry.span("GraphQL event", SpanKind.SERVER, parent=request.trace) as span:
-            result = await self._run(operation, request, charged, span=span, root=event)
+            result = await self._run(operation, request, charged, span=span, visit=visit, root=event)
         event_id = event_id_of(event)
         return result if event_id is None else replace(result, event_id=event_id)
 
@@ -314,21 +337,25 @@ class Engine:
         """The answer to a request that never became one: a malformed body, an unknown token; a foreign error is masked."""
         return self.results.refused(error) if isinstance(error, GatewayError) else self.results.broken(error)
 
-    def _charge(self, operation: Operation, request: GraphQLRequest, span: Span | None) -> Cost | None:
+    async def _charge(
+        self, operation: Operation, request: GraphQLRequest, span: Span | None, visit: Visit
+    ) -> Cost | None:
         """The one place where the estimated cost is known before anything is called; of a subscription, that of an event.
 
-        None where nobody wants to know. Raises: OperationTooExpensive; RequestError.
+        None where nobody wants to know. Raises: OperationTooExpensive; RequestError; as `Visit.charge`.
         """
         estimate = self.costs.charge(operation, request.variables, span)
+        if visit.is_priced:
+            await visit.charge(self.costs.points(estimate))
         if estimate is None and request.tells_cost:
             return self.costs.estimate(operation, request.variables)
         return estimate
 
-    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span) -> Cost | None:
-        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has. None
-        where nobody wants to know, or it was refused.
-        """
-        return self.costs.settle(ctx.loads.reading.spent, charged, span)
+    def _settle(self, ctx: Ctx, charged: Cost | None, span: Span, visit: Visit) -> None:
+        """The one place where it is known what an operation, or an event, really took: when it has ended, however it has."""
+        actual = self.costs.settle(ctx.loads.reading.spent, charged, span)
+        if visit.is_priced:
+            visit.settle(self.costs.points(actual))
 
     async def _run(
         self,
@@ -337,6 +364,7 @@ class Engine:
         charged: Cost | None,
         *,
         span: Span,
+        visit: Visit,
         root: Any = None,
         since: Instant | None = None,
     ) -> GraphQLResult:
@@ -369,7 +397,7 @@ class Engine:
             explained = measured(explanation, recording, ctx.begun or {}, cost=actual, not_compiled=why_not)
             return replace(result, extensions={**result.extensions, "explain": as_json(explained)}, freshness=None)
         finally:
-            self._settle(ctx, charged, span)
+            self._settle(ctx, charged, span, visit)
             await ctx.loads.close()
 
     def _explanation(self, operation: Operation, request: GraphQLRequest) -> Explanation:
@@ -412,6 +440,7 @@ class Engine:
             raw_variables=request.variables,
             saga_wait=self._limits.saga_wait,
             operator_scope=self._scopes.operator,
+            overseer_scope=self._scopes.overseer,
             signal_scope=self._scopes.signal,
             sheds=self._is_strained()
             and operation.kind is OperationType.QUERY

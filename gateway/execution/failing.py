@@ -16,6 +16,7 @@ from graphql.execution.executor import CollectedErrors
 from .layer import Layer, Trail
 from .on_error import OnError
 from .plan import PlannedField
+from .withheld import ToldOnce, Withheld
 
 Position = tuple[Layer, PlannedField, Trail]
 """A place in the answer: in a member of an object, or in a list of it."""
@@ -27,6 +28,7 @@ class Failing:
     def __init__(self, on_error: OnError = OnError.PROPAGATE) -> None:
         self._nulled = _NULLED[on_error]
         self._collected = CollectedErrors()
+        self._withheld = ToldOnce()
 
     @property
     def errors(self) -> list[GraphQLError]:
@@ -40,9 +42,15 @@ class Failing:
         except LookupError:
             return  # it stands in what became null meanwhile
         count = len(self.errors)
+        if isinstance(error, Withheld):
+            path = layer.path_at(field, trail[:1])
         self._collected.add(located_error(error, field.nodes, path.as_list()), _path(position))
-        if len(self.errors) > count and position != (layer, field, trail):
+        if len(self.errors) == count:
+            return
+        if position != (layer, field, trail):
             _null(position, root=layer)
+        if isinstance(error, Withheld):
+            self._withheld.keep(self.errors)
 
 
 def _path(position: Position | None) -> Any:

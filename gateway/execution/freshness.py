@@ -32,6 +32,7 @@ from ..clock import Instant
 from ..graph import JoinField
 from ..graph.batched import BatchedField
 from ..graph.methods import attribute_of, is_node_id
+from ..graph.resolver import ColumnField
 from ..graph.schema import DEFINITION
 from ..identity import Identity
 from ..loading import Loader, Pages, Read, Recording
@@ -86,6 +87,8 @@ class Freshnesses:
                 return False  # whatever stands round its resolver is code too
             case StrawberryField(base_resolver=resolver) if resolver is not None:
                 return is_node_id(definition) or self._code_reads(resolver.wrapped_func, definition.origin)
+            case ColumnField():
+                return True  # whoever is refused it gets an error, and an answer with one is kept by nobody
             case StrawberryField():
                 return attribute_of(definition) is not None
             case _:

@@ -18,9 +18,11 @@ from ..errors import DeadlineExceeded
 from ..graph import Ctx
 from .counting import counted
 from .document import Operation
+from .guarding import heeding_rules
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
 from .result import Executed
+from .unrepeated import unrepeated
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ async def _executed(
     root: Any = None,
     begins_early: bool = False,
 ) -> ExecutionResult | ExperimentalIncrementalExecutionResults:
-    executor = counted(kind, schema).build(
+    executor = heeding_rules(counted(kind, schema), schema).build(
         schema,
         operation.document,
         root_value=root,
@@ -99,6 +101,6 @@ async def _executed(
         enable_early_execution=begins_early,
     )
     if isinstance(executor, list):
-        return ExecutionResult(None, errors=executor)
+        return ExecutionResult(None, errors=unrepeated(executor, schema, operation.node.variable_definitions or ()))
     outcome = executor.execute_operation()
     return await outcome if inspect.isawaitable(outcome) else outcome

@@ -7,7 +7,7 @@ propagation through every place, as if none might be null, so nothing further of
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
 from graphql import Executor, located_error
 from graphql.execution.collect_fields import FieldDetailsList
@@ -25,27 +25,31 @@ class OnError(StrEnum):
     """There is no data, and what is under way ends."""
 
 
-class _Nulling(Executor[Any]):
+class Nulling(Executor[Any]):
+    """An error nulls its field alone."""
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.error_propagation = False
 
 
-class _Halting(Executor[Any]):
+class Halting(Executor[Any]):
+    """An error nulls everything."""
+
     def handle_field_error(
         self,
         raw_error: Exception,
         return_type: Any,  # graphql-core's own type for it is partly unknown
         field_details_list: FieldDetailsList,
         path: Path,
-    ) -> NoReturn:
+    ) -> None:
         nodes = [each.node for each in field_details_list]
         raise located_error(raw_error, nodes, path.as_list())
 
 
 EXECUTORS: dict[OnError, type[Executor[Any]]] = {
     OnError.PROPAGATE: Executor,
-    OnError.NULL: _Nulling,
-    OnError.HALT: _Halting,
+    OnError.NULL: Nulling,
+    OnError.HALT: Halting,
 }
 """With which graphql-core executes what has no plan."""

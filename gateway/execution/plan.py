@@ -26,7 +26,9 @@ from graphql import (
 from strawberry.types.field import StrawberryField
 
 from ..graph import JoinField
+from ..graph.access import AccessRule
 from ..graph.batched import BatchedField
+from .gates import Gate
 
 # -- where values come from --------------------------------------------------------------------------------------------
 
@@ -133,6 +135,8 @@ class PlannedField:
     parent: GraphQLObjectType
     source: Source
     shape: Shape
+    gate: Gate | None = None
+    """Who is let by before the source is asked; None: everybody."""
 
     @property
     def coordinate(self) -> str:
@@ -148,6 +152,8 @@ class Selection:
     fields: tuple[PlannedField, ...]
     deferred: tuple[Deferred, ...] = ()
     """What is wanted of them later."""
+    guard: AccessRule[Any] | None = None
+    """Who may read them."""
 
     def all_fields(self) -> Iterator[PlannedField]:
         """What is wanted of the objects, now or later."""

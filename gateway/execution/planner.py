@@ -48,8 +48,10 @@ from strawberry.types.field import StrawberryField
 
 from ..graph import JoinField
 from ..graph.batched import BatchedField
+from ..graph.guards import guard_of_type, guards_of
 from ..graph.methods import attribute_of, is_method, is_node_id
 from .document import Operation
+from .gates import Gates
 from .plan import (
     Attribute,
     Batched,
@@ -138,6 +140,8 @@ class _Planner:
             each.name.value: each for each in operation.document.definitions if isinstance(each, FragmentDefinitionNode)
         }
         self._fragments = {name: FragmentDetails(each, None) for name, each in self._definitions.items()}
+        self._collected: dict[tuple[str, int], tuple[list[FieldDetails], CollectedFields]] = {}
+        self._gates = None if guards_of(schema) is None else Gates(schema, self._selected)
 
     def plan(self) -> Plan:
         node = self._operation.node
@@ -163,7 +167,7 @@ class _Planner:
             raise NotPlanned("too large")
         _ensure_at_once(kind.is_type_of)
         if not self._operation.defers:
-            return Selection(kind, self._fields(kind, found.grouped_field_set))
+            return Selection(kind, self._fields(kind, found.grouped_field_set), guard=guard_of_type(kind))
         for usage in found.new_defer_usages:
             self._met[usage] = self._fragment(usage), self._depth
         now, later = build_execution_plan(found.grouped_field_set, within)
@@ -174,7 +178,7 @@ class _Planner:
             )
             for usages, part in later.items()
         ]
-        return Selection(kind, self._fields(kind, now), tuple(deferred))
+        return Selection(kind, self._fields(kind, now), tuple(deferred), guard_of_type(kind))
 
     def _fragment(self, usage: DeferUsage) -> Fragment:
         """Met at the layer that is planned now; what it stands in was met before."""
@@ -200,6 +204,7 @@ class _Planner:
             parent=kind,
             source=TypeName() if field_name == "__typename" else self._source(kind, definition),
             shape=self._shape(definition.type, details),
+            gate=None if self._gates is None else self._gates.of(kind, details),
         )
 
     def _source(self, kind: GraphQLObjectType, definition: GraphQLField) -> Source:
@@ -229,11 +234,24 @@ class _Planner:
         return {each.name: self._below(each, details) for each in self._schema.get_possible_types(kind)}
 
     def _below(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Selection:
-        found = collect_subfields(self._schema, self._fragments, self._variables, self._operation.node, kind, details)
+        found = self._collect(kind, details)
         self._depth += 1
         selection = self._selection(kind, found, get_filtered_defer_usage_set(details))
         self._depth -= 1
         return selection
+
+    def _collect(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> CollectedFields:
+        """What is collected for a gate is not collected again for the plan."""
+        key = kind.name, id(details)
+        known = self._collected.get(key)
+        if known is not None:
+            return known[1]
+        found = collect_subfields(self._schema, self._fragments, self._variables, self._operation.node, kind, details)
+        self._collected[key] = details, found
+        return found
+
+    def _selected(self, kind: GraphQLObjectType, details: list[FieldDetails]) -> Mapping[str, list[FieldDetails]]:
+        return self._collect(kind, details).grouped_field_set
 
 
 def _ensure_at_once(check: Callable[..., Any] | None) -> None:

@@ -54,3 +54,7 @@ class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A GET: anything but a query is refused."""
     incremental: Dialect | None = None
     """How the client reads an answer that comes in parts; None: it has not said, and gets the newest."""
+
+    def __repr__(self) -> str:
+        """Nothing of what it carries: text, variables and headers may hold secrets."""
+        return f"<GraphQLRequest of {self.identity.tenant}/{self.identity.subject}, {len(self.text)} characters>"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from graphql import GraphQLError
 
-from ..errors import BadUserInput, GatewayError, InternalError, Overloaded
+from ..errors import AdmissionError, BadUserInput, GatewayError, InternalError, Quota, RateLimited
 from ..graph import Ctx
 from ..telemetry import Telemetry, current_trace_id
 from .answer import encoded, plain
@@ -57,6 +57,8 @@ class GraphQLResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer has as `application/graphql-response+json`; plain JSON is 200 for any well-formed request."""
     retry_after: int = 1
     """Where the status says "later": in how many seconds."""
+    quota: Quota | None = None
+    """What the client has left of what it may take; None: it has no limit."""
     event_id: str | None = None
     """Of a subscription's event: what a client says back to go on after it. None: it cannot be resumed."""
 
@@ -122,8 +124,9 @@ class Results:
         self._count(error.code)
         status = 400 if isinstance(error, BadUserInput) else error.status
         entry = {"message": error.message, "extensions": error.extensions()}
-        later = error.retry_after if isinstance(error, Overloaded) else 1
-        return GraphQLResult(errors=[entry], is_request_error=True, status=status, retry_after=later)
+        later = error.retry_after if isinstance(error, AdmissionError) else 1
+        quota = error.quota if isinstance(error, RateLimited) else None
+        return GraphQLResult(errors=[entry], is_request_error=True, status=status, retry_after=later, quota=quota)
 
     def broken(self, error: Exception) -> GraphQLResult:
         """The answer when we ourselves failed outside any field."""

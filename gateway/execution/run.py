@@ -28,6 +28,7 @@ from ..graph.join_column import Asking, join_column
 from ..graph.methods import awaited, method_of
 from ..graph.node import global_ids
 from ..graph.resolver import Bounded
+from ..identity import Identity
 from ..loading.calls import Wanted
 from ..loading.records import objects_of
 from .arguments import Arguments
@@ -70,6 +71,7 @@ class Run:
         self._spent = ctx.loads.reading.spent
         self._variables = variables
         self._arguments = Arguments(schema, variables, program.argument_names)
+        self._on_error = on_error
         self._failing = Failing(on_error)
         self._executor: Executor[Any] | None = None
         self._read: dict[Layer, _Read] = {}
@@ -194,7 +196,8 @@ class Run:
         columns, to_report = self._read.pop(layer)
         works = [work for completion in to_report for work in self._reported(completion)]
         for nested in layer.stage.nested:
-            works += self._delivered(layer, nested.field, columns[nested.column])
+            refused = self._refused(layer, nested.field)
+            works += self._delivered(layer, nested.field, columns[nested.column] if refused is None else refused)
         for field in layer.stage.later:
             works += self._begun(layer, field)
         for deferred in layer.stage.deferred:
@@ -217,6 +220,9 @@ class Run:
         """Ask for the field's values in this very tick, so that all that the layer asks for travels together."""
         if layer.is_dead:
             return []
+        refused = self._refused(layer, field)
+        if refused is not None:
+            return self._delivered(layer, field, refused)
         match field.source:
             case Joined(join):
                 return self._joined(layer, field, join)
@@ -228,6 +234,13 @@ class Run:
                 return self._delivered(layer, field, self._resolved(layer, field, resolve))
             case _:
                 raise AssertionError(f"{field.coordinate} is read at once")
+
+    def _refused(self, layer: Layer, field: PlannedField) -> Sequence[Exception] | None:
+        """What stands in the column of a field that the caller may not have; None where it is asked for."""
+        gate, identity = field.gate, self._ctx.identity
+        if gate is None or gate.lets(identity, self._on_error):
+            return None
+        return [gate.refusal(identity)] * len(layer.objects)
 
     def _joined(self, layer: Layer, field: PlannedField, join: JoinField) -> list[Work]:
         try:
@@ -308,6 +321,10 @@ class Run:
         """What the plan reads of what the field's resolver hands on; None: all of it."""
         expected = self._expected.get(field)
         return None if expected is None else expected.wanted
+
+    @property
+    def identity(self) -> Identity:
+        return self._ctx.identity
 
     def info(self, layer: Layer, field: PlannedField, index: int) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver of the object's field. Raises: LookupError where the object stands nowhere."""

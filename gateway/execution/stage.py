@@ -208,7 +208,10 @@ def _read_by(source: Source) -> str | None:
 
 
 def _is_known_at_once(field: PlannedField) -> bool:
-    """Whether the field's values are there with the objects. Not where arguments may ask where these stand: nobody knows yet."""
+    """Whether the field's values are there with the objects. Not where arguments may ask where these stand: nobody knows yet; nor
+    where somebody may be refused it."""
+    if field.gate is not None:
+        return False
     match field.source:
         case Attribute() | NodeId():
             return isinstance(field.shape, Leaf)

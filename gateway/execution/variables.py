@@ -26,6 +26,8 @@ from graphql import (
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 
+from .unrepeated import unrepeated
+
 MAX_COERCION_ERRORS = 50
 """As graphql-core has it: of more nobody is told."""
 
@@ -56,7 +58,8 @@ class Variables:
         found = self._taken(given) if self._are_all_plain else None
         if found is not None:
             return found
-        return get_variable_values(self._schema, self._declared, dict(given), max_errors=MAX_COERCION_ERRORS)
+        values = get_variable_values(self._schema, self._declared, dict(given), max_errors=MAX_COERCION_ERRORS)
+        return unrepeated(values, self._schema, self._declared) if isinstance(values, list) else values
 
     def _taken(self, given: Mapping[str, Any]) -> VariableValues | None:
         """Their values as they are; None where one of them is not just what was declared."""

@@ -99,6 +99,8 @@ def _wanted_of(kind: type[Any], selection: Selection) -> Wanted:
     """What the selection reads of objects of the class."""
     everything = {column.name for column in plain_fields(kind)}
     names: dict[str, None] = {}
+    if selection.guard is not None and selection.guard.asks_parent:
+        return None
     for field in selection.all_fields():
         read = read_by(field)
         if read is None or not everything.issuperset(read):

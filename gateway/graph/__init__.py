@@ -7,6 +7,7 @@ from .consistency import StrongReads
 from .context import BegunSaga, Ctx
 from .degradation import Alternative, Default, Degradation, Degraded, Stale, alternative, default, stale
 from .entity import entity, field, input_type
+from .guards import guarded
 from .join import JoinField, join
 from .node import IdOf, Node, global_id, key_of, parse_id
 from .pricing import ListSize, sized
@@ -63,6 +64,7 @@ __all__ = [
     "find_sagas",
     "follow_saga",
     "global_id",
+    "guarded",
     "input_type",
     "join",
     "key_of",

@@ -17,6 +17,8 @@ from ..errors import BadUserInput, Violation
 from ..loading import Page
 
 T = TypeVar("T")
+N_co = TypeVar("N_co", covariant=True)
+"""What stands in a page. The nodes of a `Connection[Letter | None]` may be null, as where a caller may not read each of them."""
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -28,14 +30,14 @@ class PageInfo:
 
 
 @strawberry.type(description="A place in a page.")
-class Edge(Generic[T]):
+class Edge(Generic[N_co]):
     cursor: str = strawberry.field(description="Pass it as `after` to get what follows this place.")
-    node: T = strawberry.field(description="What stands there.")
+    node: N_co = strawberry.field(description="What stands there.")
 
 
 @strawberry.type(description="One page of a list.")
-class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The places of this page, in the list's order.")
+class Connection(Generic[N_co]):
+    edges: list[Edge[N_co]] = strawberry.field(description="The places of this page, in the list's order.")
     page_info: PageInfo = strawberry.field(description="Where this page stands.")
     total_count: int | None = strawberry.field(description="Length of the whole list, where the service tells it.")
 

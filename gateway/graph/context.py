@@ -15,6 +15,7 @@ from ..sagas import Host, KeyRing, SagaView
 from ..services import HttpClient, Services
 from ..services.timers import Timers
 from ..telemetry import Telemetry
+from .access import Allow, lets, refusal
 from .connection import Connection, connection, window
 from .consistency import StrongReads
 from .degradation import Degraded, Notes
@@ -55,13 +56,15 @@ class Ctx:
     sagas: Host | None = None
     secret_keys: KeyRing | None = None
     """Of the settings: inputs that hold secrets are hashed under them."""
-    idempotency_key: str | None = None
+    idempotency_key: str | None = field(default=None, repr=False)
     """Of the request's header; valid for the one saga of the operation."""
-    raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    raw_variables: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """Variables as the client sent them, before defaults."""
     saga_wait: float = 10.0
     """Seconds that a synchronous mutation waits before it answers `SagaAccepted`."""
     operator_scope: str = "operator"
+    overseer_scope: str | None = None
+    """Of those who see everybody's sagas; None: operators alone do."""
     signal_scope: str = "signals"
     sheds: bool = False
     """The gateway is overloaded: joins that can do without their service do."""
@@ -142,8 +145,13 @@ class Ctx:
         if self.identity.has(scope):
             return
         if self.identity.is_anonymous:
-            raise Unauthenticated(f"sign in with a token that has the scope {scope!r}")
+            raise Unauthenticated(f'send a header "Authorization: Bearer …" with a token that has the scope {scope!r}')
         raise Forbidden(f"this needs the scope {scope!r}")
+
+    def ensure(self, allow: Allow, parent: object) -> None:
+        """For what only a resolver's own code has in hand. Raises: Unauthenticated or Forbidden, unless the access rule lets."""
+        if not lets(allow, parent, self.identity):
+            raise refusal(self.identity, "object")
 
     def note(self, degraded: Degraded, *, times: int = 1) -> None:
         """Tell the client, and whoever reads the metrics, that a field was answered with less, in so many places."""

@@ -15,10 +15,12 @@ import strawberry
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
+from .access import Allow
 from .batched import batched
+from .guards import set_rule
 from .join import JoinField, Unresolved, join
 from .pricing import ListSize, pricing
-from .resolver import first_paragraph
+from .resolver import ColumnField, first_paragraph
 from .rules import constraints, raw_annotation
 from .secrets import holds_secret, sealed_when_made, without_secrets
 
@@ -30,17 +32,23 @@ def field(
     *,
     default: Any = dataclasses.MISSING,
     deprecated: str | None = None,
+    allow: Allow | None = None,
     cost: int | None = None,
     list_size: ListSize | int | None = None,
 ) -> Any:
     """A plain field with its description: `name: str = field("Shown to shoppers.")`.
 
+    `allow`, an access rule or a function of the object and the identity, guards the field.
     `cost`: what it costs for each object that has it; `list_size`: how long its list is taken to be.
     """
     directives = pricing(cost, list_size)
-    return strawberry.field(
-        description=description, default=default, deprecation_reason=deprecated, directives=directives
-    )
+    if allow is None:
+        return strawberry.field(
+            description=description, default=default, deprecation_reason=deprecated, directives=directives
+        )
+    made = ColumnField(description=description, default=default, deprecation_reason=deprecated, directives=directives)
+    made.allow = allow
+    return made
 
 
 @overload
@@ -48,10 +56,17 @@ def field(
 def entity(cls: type[T], /) -> type[T]: ...
 @overload
 @dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
-def entity(*, name: str | None = None, description: str | None = None) -> Callable[[type[T]], type[T]]: ...
+def entity(
+    *, name: str | None = None, description: str | None = None, allow: Allow | None = None
+) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(kw_only_default=True, field_specifiers=(join, field))
-def entity(cls: Any = None, *, name: str | None = None, description: str | None = None) -> Any:
-    """Make a class a type of the graph. Its docstring's first paragraph is the description."""
+def entity(
+    cls: Any = None, *, name: str | None = None, description: str | None = None, allow: Allow | None = None
+) -> Any:
+    """Make a class a type of the graph. Its docstring's first paragraph is the description.
+
+    `allow`, an access rule or a function of the object and the identity, guards its objects wherever they appear.
+    """
 
     def declare(declared: type[Any]) -> type[Any]:
         batches = {key: value for key, value in vars(declared).items() if isinstance(value, batched)}
@@ -63,6 +78,8 @@ def entity(cls: Any = None, *, name: str | None = None, description: str | None 
         made_type: type[Any] = strawberry.type(declared, name=name, description=described)
         for key, value in batches.items():
             setattr(made_type, key, value)
+        if allow is not None:
+            set_rule(made_type, allow)
         # What `strawberry.cast` marks objects with. Standing on the class, it can be asked of a thousand objects for nothing.
         setattr(made_type, TYPE_CAST_ATTRIBUTE, None)
         for join_field in joins_of(made_type):
@@ -93,6 +110,10 @@ def input_type(cls: Any = None, *, name: str | None = None, description: str | N
         made.__annotations__.update(secret)  # what the journal reads it back as
         made.__raw_annotations__ = annotations
         for column in definition_of(made).fields:
+            if isinstance(column, ColumnField):
+                raise TypeError(
+                    f"{declared.__name__}.{column.python_name} is a client's to send: allow= guards what clients read"
+                )
             column.directives = [*column.directives, *constraints(raw_annotation(made, column.python_name))]
         return made
 

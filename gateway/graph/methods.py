@@ -15,7 +15,7 @@ from strawberry.types.field import StrawberryField
 from .access import open_for
 from .context import Ctx
 from .node import is_id
-from .resolver import ResolverField, ensure_allowed, within_deadline
+from .resolver import ColumnField, ResolverField, ensure_allowed, within_deadline
 from .rules import checked
 
 Read = Callable[[Any], Any]
@@ -37,6 +37,8 @@ def is_node_id(field: StrawberryField) -> bool:
 def is_method(field: StrawberryField) -> bool:
     """Whether the field's resolver needs nothing but its parent, its arguments and the request's `Ctx`."""
     resolver = field.base_resolver
+    if type(field) is ColumnField:
+        return field.default_resolver is getattr and not field.extensions
     if resolver is None or field.extensions or not callable(resolver.wrapped_func):
         return False
     own = type(field).get_result
@@ -46,7 +48,8 @@ def is_method(field: StrawberryField) -> bool:
 def method_of(field: StrawberryField, ctx: Ctx, arguments: Mapping[str, Any]) -> Read:
     """The resolver of a field that `is_method`, for one request and these arguments, by their Python names."""
     plain = _plain(field, ctx, arguments)
-    allow, checks = (field.allow, field.checks) if isinstance(field, ResolverField) else (None, None)
+    allow = field.allow if isinstance(field, ResolverField | ColumnField) else None
+    checks = field.checks if isinstance(field, ResolverField) else None
     if open_for(allow, ctx.identity):
         allow = None
     if allow is None and not checks:
@@ -66,6 +69,9 @@ def awaited(field: StrawberryField, value: Any, ctx: Ctx) -> Any:
 
 
 def _plain(field: StrawberryField, ctx: Ctx, arguments: Mapping[str, Any]) -> Read:
+    if isinstance(field, ColumnField):
+        name = field.python_name
+        return lambda parent: getattr(parent, name)
     resolver = field.base_resolver
     assert resolver is not None  # noqa: S101 - `is_method` says so
     function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment] # it is bound by now

@@ -10,14 +10,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
+from graphql import OperationType
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import ReservedType, StrawberryResolver
 from strawberry.types.info import Info
 
-from ..errors import DeadlineExceeded, Forbidden, Unauthenticated
+from ..errors import DeadlineExceeded
 from ..loading.records import camel
 from ..services.timers import Expiry
-from .access import Allow
+from .access import Allow, lets, refusal
 from .context import Ctx
 from .pricing import ListSize, pricing
 from .rules import Check, as_written, check_for, checked, constraints
@@ -68,16 +69,40 @@ class ResolverField(StrawberryField):
 
     def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
         ctx = context_of(info)
-        ensure_allowed(self.allow, source, ctx)
-        checked(self.checks, kwargs)
+        self.admit(source, kwargs, ctx, info)
         if self.ctx_parameter is not None:
             kwargs[self.ctx_parameter] = ctx
         result = super().get_result(source, info, args, kwargs)
         return within_deadline(result, ctx) if inspect.isawaitable(result) else result
 
+    def admit(self, source: Any, arguments: Mapping[str, Any], ctx: Ctx, info: Info[Any, Any] | None) -> None:
+        """Raises: Unauthenticated or Forbidden for who may not have it, then BadUserInput for arguments that break a rule."""
+        if self.allow is not None:
+            ensure_allowed(self.allow, source, ctx, is_write=_is_write(info))
+        checked(self.checks, arguments)
+
     def __copy__(self) -> ResolverField:
         copy = super().__copy__()
         copy.allow, copy.checks, copy.ctx_parameter = self.allow, self.checks, self.ctx_parameter
+        return copy
+
+
+class ColumnField(StrawberryField):
+    """A plain field with an access rule: copied from its parent, where the caller may have it."""
+
+    allow: Allow | None = None
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False
+
+    def get_result(self, source: Any, info: Info[Any, Any] | None, args: list[Any], kwargs: Any) -> Any:
+        ensure_allowed(self.allow, source, context_of(info))
+        return super().get_result(source, info, args, kwargs)
+
+    def __copy__(self) -> ColumnField:
+        copy = super().__copy__()
+        copy.allow = self.allow
         return copy
 
 
@@ -120,13 +145,15 @@ def context_of(info: Info[Any, Any] | None) -> Ctx:
     return info.context
 
 
-def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx) -> None:
+def ensure_allowed(allow: Allow | None, source: Any, ctx: Ctx, *, is_write: bool = False) -> None:
     """Raises: Unauthenticated or Forbidden."""
-    if allow is None or allow(source, ctx.identity):
-        return
-    if ctx.identity.is_anonymous:
-        raise Unauthenticated("sign in to read this field: send an Authorization header")
-    raise Forbidden("this field is not yours to read")
+    if allow is not None and not lets(allow, source, ctx.identity):
+        raise refusal(ctx.identity, "mutation" if is_write else "field")
+
+
+def _is_write(info: Info[Any, Any] | None) -> bool:
+    """Whether the field is one of the mutation type."""
+    return info is not None and info.path.prev is None and info.operation.operation is OperationType.MUTATION
 
 
 class Bounded:

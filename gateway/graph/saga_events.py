@@ -11,12 +11,12 @@ from datetime import datetime
 import strawberry
 
 from ..clock import Seconds, utc
-from ..errors import BadUserInput, SagaNotFound, Violation
+from ..errors import BadUserInput, Violation
 from ..sagas import SagaHistory
 from ..sagas.events import Event, kind_of
 from .context import Ctx
 from .resolver import context_of
-from .saga_progress import SagaProgress, find_saga, host_of, may_see
+from .saga_progress import SagaProgress, find_saga, host_of, may_see, not_there
 
 FOLLOW = Seconds(20.0)
 """How long a host is asked to wait for news; then it is asked again."""
@@ -41,7 +41,7 @@ class SagaEvent:
 
     @strawberry.field(description="The saga as it stands now, which may be further than this event.")  # type: ignore[untyped-decorator]
     async def saga(self, info: strawberry.Info) -> SagaProgress:
-        return await find_saga(context_of(info), self.saga_id, overseer="")
+        return await find_saga(context_of(info), self.saga_id)
 
 
 @strawberry.type(description="What can be followed.")
@@ -85,7 +85,7 @@ def _seen(ctx: Ctx) -> int:
 async def _ensure_there(ctx: Ctx, id: str, *, after: int) -> SagaHistory:  # noqa: A002
     history = await host_of(ctx).history(id)
     if history is None or not may_see(history.owner, ctx):
-        raise SagaNotFound("there is no such saga, or it is not yours to see")
+        raise not_there(ctx)
     if not 0 <= after <= history.last:
         problem = f"must be a sequence number of this saga, from 0 to {history.last}"
         raise BadUserInput(f"after {problem}", violations=[Violation(("after",), problem, "range")])

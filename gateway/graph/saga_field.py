@@ -43,11 +43,11 @@ from ..sagas import (
     SagaView,
     definition_of,
 )
-from .access import Allow
+from .access import Allow, closed_for, lets, refusal
 from .context import BegunSaga, Ctx
 from .pricing import pricing
 from .resolver import ResolverField
-from .rules import Length, Pattern
+from .rules import Length, Pattern, checked
 
 ANSWER_MARGIN = Seconds(0.1)
 """Left of the operation's deadline for writing the answer."""
@@ -125,6 +125,17 @@ class SagaField(ResolverField):
     definition: Definition
     older: tuple[Definition, ...] = ()
 
+    def admit(
+        self, source: Any, arguments: Mapping[str, Any], ctx: Ctx, info: strawberry.Info[Any, Any] | None
+    ) -> None:
+        """The parent of the access rule is the input, which it reads only where the input's own rules are kept."""
+        may = not closed_for(self.allow, ctx.identity)
+        if may:
+            checked(self.checks, arguments)
+            may = self.allow is None or lets(self.allow, arguments["input"], ctx.identity)
+        if not may:
+            raise refusal(ctx.identity, "mutation")
+
     def __copy__(self) -> "SagaField":
         copy = super().__copy__()
         assert isinstance(copy, SagaField)  # noqa: S101 - type(self)(...) made it
@@ -145,8 +156,8 @@ def saga_field(
     `older`: earlier versions of it (`class PlaceOrderV1(Saga[...], version=1, name="PlaceOrder")`), kept until the last saga that
     was begun under them has ended; none is begun any more.
 
-    `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the root of mutations, so it
-    decides by the identity: `allow=authenticated`.
+    `allow`: who may begin it; who may not is refused before the journal is touched. Its parent is the input:
+    `allow=scope("support") | own(lambda order, identity: order.customer_id == identity.subject)`.
 
     `cost`: what it costs besides the calls of its steps.
 

@@ -1,4 +1,4 @@
-"""`saga(id)` and `sagas`: how sagas stand, for whoever began them and for operators.
+"""`saga(id)` and `sagas`: how sagas stand, for whoever began them, and for operators and overseers.
 
 Invariant: a saga that is not the caller's is not there: the answer does not tell "no such saga" from "not yours".
 """
@@ -18,6 +18,7 @@ from ..errors import BadUserInput, SagaNotFound, SagasUnavailable, Violation
 from ..identity import Identity
 from ..sagas import Host, Owner, SagaQuery, SagaRecord, SagaState, SagaView, StepState, StepView
 from ..sagas.codec import redacted
+from .access import refusal
 from .connection import Connection, Edge, PageInfo
 from .context import Ctx
 from .saga_field import SagaStatus
@@ -93,13 +94,18 @@ async def find_sagas(
     first: int = 50,
     after: str | None = None,
 ) -> Connection[SagaSummary]:
-    """Sagas of everybody, the newest first, for operators.
+    """The caller's own sagas, the newest first; everybody's for operators and overseers.
 
-    Raises: Unauthenticated or Forbidden without the operators' scope; BadUserInput for a cursor that is not ours.
+    Raises: Unauthenticated for an anonymous caller, who is not told apart from others; BadUserInput for a cursor that is not ours.
     """
-    ctx.require(ctx.operator_scope)
+    if ctx.identity.is_anonymous:
+        raise refusal(ctx.identity)
     query = SagaQuery(
-        states=frozenset(status or ()), saga=name, limit=first + 1, before=None if after is None else _place(after)
+        states=frozenset(status or ()),
+        saga=name,
+        owner=None if _sees_all(ctx) else _owner(ctx.identity),
+        limit=first + 1,
+        before=None if after is None else _place(after),
     )
     records = await host_of(ctx).search(query)
     edges = [Edge(cursor=_cursor(record), node=_summary(record)) for record in records[:first]]
@@ -122,22 +128,34 @@ def host_of(ctx: Ctx) -> Host:
     return ctx.sagas
 
 
-async def find_saga(ctx: Ctx, id: str, *, overseer: str) -> SagaProgress:  # noqa: A002 - the argument's name in the graph
-    """The saga, if the caller began it or has the scope `overseer`. Raises: SagaNotFound."""
+async def find_saga(ctx: Ctx, id: str) -> SagaProgress:  # noqa: A002 - the argument's name in the graph
+    """The saga, if the caller began it, oversees sagas, or operates them. Raises: SagaNotFound."""
     view = None if ctx.sagas is None else await ctx.sagas.view(id)
-    if view is None or not may_see(view.owner, ctx, overseer=overseer):
-        raise SagaNotFound("there is no such saga, or it is not yours to see")
+    if view is None or not may_see(view.owner, ctx):
+        raise not_there(ctx)
     return progress_of(view)
 
 
-def may_see(owner: Owner, ctx: Ctx, *, overseer: str | None = None) -> bool:
+def may_see(owner: Owner, ctx: Ctx) -> bool:
     """Whether the caller began it, oversees sagas, or operates them."""
-    scopes = {ctx.operator_scope, overseer} - {None}
-    return _is_owner(owner, ctx.identity) or any(ctx.identity.has(scope) for scope in scopes if scope)
+    return owner == _owner(ctx.identity) or _sees_all(ctx)
 
 
-def _is_owner(owner: Owner, identity: Identity) -> bool:
-    return owner == Owner(identity.tenant, identity.subject)
+def not_there(ctx: Ctx) -> SagaNotFound:
+    """The same whether there is none or it is another's; to an anonymous caller with what may help."""
+    remedy = '; if you began it, send a header "Authorization: Bearer …" with your token'
+    return SagaNotFound(
+        f"there is no such saga, or it is not yours to see{remedy if ctx.identity.is_anonymous else ''}"
+    )
+
+
+def _sees_all(ctx: Ctx) -> bool:
+    identity, overseer = ctx.identity, ctx.overseer_scope
+    return identity.has(ctx.operator_scope) or (overseer is not None and identity.has(overseer))
+
+
+def _owner(identity: Identity) -> Owner:
+    return Owner(identity.tenant, identity.subject)
 
 
 def progress_of(view: SagaView) -> SagaProgress:

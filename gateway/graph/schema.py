@@ -21,8 +21,10 @@ from strawberry.types.field import StrawberryField
 from ..clock import Seconds
 from ..loading import Loader
 from ..sagas import Definition
+from .access_directives import print_guards
 from .batched import BatchedField
 from .context import Ctx
+from .guards import place_guards, problems_of_roots
 from .join import JoinField
 from .pricing import list_size_of, pricing_problem
 from .resolver import ResolverField, within_deadline
@@ -101,6 +103,7 @@ class Graph:
                 problem = str(error)
             if problem is not None:
                 yield f"{name}: {problem}"
+        yield from problems_of_roots(self.core)
         for name, (core_field, definition) in _fields(self.core):
             if (mistake := pricing_problem(core_field, definition)) is not None:
                 yield f"{name}: {mistake}"
@@ -126,8 +129,10 @@ def build_graph(query: type[Any], mutation: type[Any] | None = None, subscriptio
 def _built(query: type[Any], mutation: type[Any] | None, subscription: type[Any] | None) -> Graph:
     try:
         schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=_CONFIG)
+        place_guards(core_of(schema))
     except Exception as error:  # strawberry's, about the author's own types; becomes what `check` prints
         raise GraphInvalid([f"the schema cannot be built: {type(error).__name__}: {error}"]) from error
+    print_guards(core_of(schema))
     fields = dict(_fields(core_of(schema)))
     graph = Graph(
         schema=schema,

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Iterable
 from typing import Annotated, Any, Union
 
+from graphql import GraphQLInputObjectType, get_named_type
 from strawberry.types.field import StrawberryField
 
 from ..secret import Secret, is_secret
@@ -60,6 +61,21 @@ def sealed_when_made(declared: type[Any], names: Iterable[str]) -> None:
 def is_secret_column(column: StrawberryField) -> bool:
     """Whether a column of an input holds a secret; those of an input that it inherits from are marked too."""
     return column.python_name in getattr(column.origin, "__secret_columns__", ())
+
+
+def may_hold_secret(kind: Any) -> bool:
+    """Whether what a client gives for an input type, or below it, is a secret somewhere."""
+    return _may_hold_secret(get_named_type(kind), set())
+
+
+def _may_hold_secret(kind: Any, seen: set[str]) -> bool:
+    if not isinstance(kind, GraphQLInputObjectType) or kind.name in seen:
+        return False
+    seen.add(kind.name)
+    definition = kind.extensions.get("strawberry-definition")
+    if getattr(getattr(definition, "origin", None), "__secret_columns__", ()):
+        return True
+    return any(_may_hold_secret(get_named_type(each.type), seen) for each in kind.fields.values())
 
 
 def _closed(value: Any) -> Any:

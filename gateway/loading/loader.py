@@ -13,15 +13,14 @@ from typing import Any, Generic, TypeVar
 from ..clock import NEVER, Seconds
 from ..services import Sharing
 
-V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[V]):
+class Page(Generic[V_co]):
     """Part of a longer list. `total` counts the whole list where the service says so; `next` is the service's own cursor."""
 
-    items: Sequence[V]
+    items: Sequence[V_co]
     next: str | None = None
     total: int | None = None
 

@@ -26,7 +26,7 @@ class Reading:
 
     identity: Identity
     deadline: Deadline
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Client headers that may be forwarded; never sent where the answer is shared as public."""
     may_retry: bool = True
     """False where whoever reads repeats by itself, as a saga's step does; or where nobody waits."""

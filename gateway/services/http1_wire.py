@@ -34,6 +34,9 @@ _PATH_SAFE = "/%:@!$&'()*+,;=~"
 """What stays as it is in a path (RFC 3986 pchar, and escapes already made)."""
 
 _ENCODED_DOT = re.compile("%2e", re.IGNORECASE).sub
+_SLASH = re.compile(r"/|\\|%2f|%5c", re.IGNORECASE).split
+"""What somebody on the way may take for one, or decode to one."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _LINE_BREAKS = re.compile(r"[\r\n\0]").search
 
@@ -284,15 +287,16 @@ def _target(request: ServiceRequest) -> str:
 @lru_cache(1024)
 def _path(path: str) -> str | None:
     """The path as it is sent; None for one that is none. Most paths are an endpoint's own, so they are encoded once."""
-    return None if not path.startswith("/") or _climbs(path) else quote(path, safe=_PATH_SAFE)
+    return None if not path.startswith("/") or climbs(path) else quote(path, safe=_PATH_SAFE)
 
 
-def _climbs(path: str) -> bool:
+def climbs(path: str) -> bool:
     """Whether a segment is `.` or `..`, which a server would resolve to another resource than the endpoint names; also where its
-    dots are encoded (the same path by RFC 3986, 6.2.2.2) or where parameters follow, which some servers cut off first."""
-    if "/." not in path and "/%2" not in path:
+    dots are encoded (the same path by RFC 3986, 6.2.2.2), its slashes are (which some proxies decode first), or where parameters
+    follow, which some servers cut off first."""
+    if "." not in path and "%2" not in path:
         return False
-    return any(_ENCODED_DOT(".", segment).partition(";")[0] in {".", ".."} for segment in path.split("/"))
+    return any(_ENCODED_DOT(".", segment).partition(";")[0] in {".", ".."} for segment in _SLASH(path))
 
 
 def _one_line(text: str, request: ServiceRequest) -> str:

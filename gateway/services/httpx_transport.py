@@ -10,9 +10,10 @@ Invariant: nothing that one request was answered goes with another: one client m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
@@ -26,6 +27,7 @@ from ..errors import (
     ServiceTimeout,
 )
 from .headers import NEVER_GIVEN
+from .http1_wire import climbs
 from .outcome import AnsweredUnavailable
 from .request import Handler, Priority, ServiceRequest, ServiceResponse
 
@@ -44,7 +46,7 @@ class OnBehalf:
 
     deadline: Deadline = Deadline()
     priority: Priority = Priority.NORMAL
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Client headers that the service declares."""
     faults: str | None = None
     """Faults of a game day, verified."""
@@ -91,12 +93,22 @@ class StackTransport(httpx.AsyncBaseTransport):
         return tuple(each for each in self._on_behalf.headers if each[0] not in request.headers)
 
 
+class _StackClient(httpx.AsyncClient):
+    """httpx resolves `..` before anybody sees it, so that foreign text in a path would lead out of the endpoint."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
+        """Raises: ValueError for a path that climbs."""
+        if isinstance(url, str) and climbs(url.partition("#")[0].partition("?")[0]):
+            raise ValueError("a path has no . or .. segments: percent-encode foreign text in it, quote(text, safe='')")
+        return super().build_request(method, url, **given)
+
+
 def http_client(service: str, stack: Handler, *, clock: Clock, on_behalf: OnBehalf = NOBODY) -> HttpClient:
     """A client for relative URLs: `await client.get("/stock", extensions={"endpoint": "GET /stock"})`.
 
     Cost: about 35 µs; no connection is opened and nothing need be closed.
     """
-    return httpx.AsyncClient(
+    return _StackClient(
         base_url=_base(service),
         transport=StackTransport(service, stack, clock=clock, on_behalf=on_behalf),
         timeout=_TIMEOUT,

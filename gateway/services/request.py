@@ -86,6 +86,10 @@ class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waited: list[Seconds] = msgspec.field(default_factory=list[Seconds])
     """How long its attempts waited for permits, of those that had to: shared in the same way, written by `bulkhead` alone."""
 
+    def __repr__(self) -> str:
+        """Nothing of what it carries: path, query, headers and body may hold secrets."""
+        return f"<ServiceRequest {self.service} {self.endpoint}>"
+
     @property
     def is_safe(self) -> bool:
         """Whether it changes nothing, so that it may be asked of two instances at once."""
@@ -104,6 +108,10 @@ class ServiceResponse(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of what it says, which may repeat what it was asked."""
+        return f"<ServiceResponse {self.status}, {len(self.body)} bytes>"
 
     @property
     def is_success(self) -> bool:

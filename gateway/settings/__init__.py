@@ -7,6 +7,7 @@ Read by the gateway's top floor only; everything below is handed plain values.
 
 from .graph import GraphSettings
 from .identity import IdentitySettings, IssuerSettings, ProxySettings, TokenSettings
+from .limits import ClientClassSettings, LimitSettings
 from .operation import OperationSettings
 from .sagas import SagaSettings
 from .server import ServerSettings
@@ -17,9 +18,11 @@ from .telemetry import TelemetrySettings
 from .tree import Settings, load_settings
 
 __all__ = [
+    "ClientClassSettings",
     "GraphSettings",
     "IdentitySettings",
     "IssuerSettings",
+    "LimitSettings",
     "OperationSettings",
     "ProxySettings",
     "SagaSettings",

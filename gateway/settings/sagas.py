@@ -24,6 +24,8 @@ class SagaSettings(Concern):
     """Seconds that running steps may take at shutdown. What is not done then is resumed at the next start."""
     operator_scope: Scope = "operator"
     """The scope of those who may list, retry, skip, resolve and cancel sagas of others."""
+    overseer_scope: Scope | None = None
+    """The scope of those who may list and follow sagas of others, and change nothing. None: operators alone see others' sagas."""
     signal_scope: Scope = "signals"
     """The scope of those who may send a saga the signal that it waits for: the services that know, not clients."""
     max_open: Positive = 10_000

@@ -44,7 +44,10 @@ class ServerSettings(Concern):
     max_subscriptions: Positive = 1_000
     """Subscriptions under way on this machine, shared as above; more are refused with OVERLOADED. 1 000: some 20 MB."""
     drain: Annotated[Duration, Field(ge=0)] = Seconds(10.0)
-    """Seconds that running operations may take after SIGTERM. 10 s: `operation.query_deadline`."""
+    """Seconds that running operations may take once nothing is accepted any more. 10 s: `operation.query_deadline`."""
+    drain_delay: Annotated[Duration, Field(ge=0)] = Seconds(0.0)
+    """Seconds between SIGTERM and the drain, in which /readyz answers 503 and requests are still served: longer than a balancer
+    takes to notice. 0: right where nobody looks at /readyz. SIGINT and a second SIGTERM do not wait for it."""
     partial_success_status: Annotated[Literal[200, 294], BeforeValidator(number)] = 200
     """The status of data with errors beside it, as application/graphql-response+json: 294 shows it to whoever reads statuses only,
     and is no error. 200: not every client, proxy and dashboard has heard of 294."""
@@ -76,6 +79,9 @@ class ServerSettings(Concern):
     """Who signs certificates of clients (PEM): one that a client shows must be of these. None: nobody is asked for one."""
     tls_client_required: bool = False
     """Whether nobody gets in without such a certificate, health checks included."""
+    tls_hsts: Annotated[Duration, Field(ge=0)] = Seconds(30 * 86_400.0)
+    """Seconds for which a browser that came by TLS comes by it only (Strict-Transport-Security). 30 d: longer than people stay
+    away, and no year in which a name cannot go back to plain HTTP. 0 says nothing."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -31,6 +31,7 @@ from .concern import AsWritten, Name, Words
 from .discovery import discovery, nowhere, reason_of, unknown
 from .graph import GraphSettings
 from .identity import IdentitySettings
+from .limits import LimitSettings
 from .operation import OperationSettings
 from .profiles import DEV, Profile, completed
 from .provenance import Provenance, provenance
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     """How long subscriptions may be silent, stalled or idle."""
     overload: Annotated[OverloadLimits, AsWritten()] = OverloadLimits()
     """What happens when there is more to do than can be done."""
+    limits: LimitSettings = LimitSettings()
     services: Mapping[str, ServiceSettings] = Field(default_factory=dict[str, ServiceSettings])
     """Every service that the graph names."""
     discovery: Name | None = None
@@ -135,6 +137,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _shared_limits_have_a_store(self) -> Self:
+        if self.limits.shared and self.shared.url is None:
+            raise ValueError("limits.shared is on, and shared.url names no store: give one, or leave limits.shared out")
+        return self
+
+    @model_validator(mode="after")
     def _nobody_writes_who_is_calling(self) -> Self:
         """What tells one service who is calling is no client's header to another."""
         telling = {name.lower() for each in self.services.values() for name in each.identity_headers}
@@ -158,6 +166,7 @@ class Settings(BaseSettings):
             key=self._root / server.tls_key,
             client_ca=None if server.tls_client_ca is None else self._root / server.tls_client_ca,
             is_client_required=server.tls_client_required,
+            hsts=server.tls_hsts,
         )
 
     @property

@@ -2,11 +2,12 @@
 
 from .address import StoreAddress, address_of
 from .redis_client import ClientMissing, RedisClient, connect
-from .store import SharedStore, StoreClient, StoreUnavailable
+from .store import Script, SharedStore, StoreClient, StoreUnavailable
 
 __all__ = [
     "ClientMissing",
     "RedisClient",
+    "Script",
     "SharedStore",
     "StoreAddress",
     "StoreClient",

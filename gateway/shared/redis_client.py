@@ -1,17 +1,19 @@
 """Redis or Valkey, through redis-py: an optional extra, imported only where a store is named. The only module that speaks it.
 
 Invariants: at most `MAX_CONNECTIONS` connections; nothing is opened before the first command; nothing is repeated here (the
-guard in `store.py` decides). Values are bytes. Works with Redis from 2.6 and with every Valkey.
+guard in `store.py` decides). Values are bytes. Works with Redis from 2.6, scripts that write by the server's clock from 5, and with
+every Valkey.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..clock import Seconds
 from .address import StoreAddress
-from .store import GIVEN_UP_AFTER
+from .store import GIVEN_UP_AFTER, Script
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -31,6 +33,7 @@ def connect(address: StoreAddress, *, ca_file: str | None = None) -> RedisClient
         from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import NoScriptError
     except ImportError as error:
         raise ClientMissing("its client is not installed: pip install 'sagaql[redis]'") from error
     encryption: dict[str, Any] = {}
@@ -53,15 +56,17 @@ def connect(address: StoreAddress, *, ca_file: str | None = None) -> RedisClient
         retry=Retry(NoBackoff(), 0),
         **encryption,
     )
-    return RedisClient(Redis.from_pool(pool), address)
+    return RedisClient(Redis.from_pool(pool), address, unknown=NoScriptError)
 
 
 class RedisClient:
     """A `StoreClient`."""
 
-    def __init__(self, redis: Redis, address: StoreAddress) -> None:
+    def __init__(self, redis: Redis, address: StoreAddress, *, unknown: type[Exception]) -> None:
+        """`unknown`: what is raised for a script that the server does not know."""
         self._redis = redis
         self._address = address
+        self._unknown = unknown
 
     def __repr__(self) -> str:
         return f"<RedisClient {self._address}>"
@@ -82,6 +87,14 @@ class RedisClient:
 
     async def delete(self, key: str) -> None:
         await self._redis.delete(key)
+
+    async def run(self, script: Script, key: str, *arguments: str) -> Sequence[int | bytes]:
+        """One round trip; two where the server does not know the script yet, or has forgotten it with a restart."""
+        try:
+            returned: Sequence[int | bytes] = await self._redis.evalsha(script.sha1, 1, key, *arguments)
+        except self._unknown:
+            returned = await self._redis.eval(script.text, 1, key, *arguments)
+        return returned
 
     async def close(self) -> None:
         await self._redis.aclose()

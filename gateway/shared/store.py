@@ -11,8 +11,9 @@ State: a breaker and the commands under way, per process. What is in the store b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from hashlib import sha1
 from typing import Any, Protocol, TypeVar
 
 from ..clock import Clock, Seconds
@@ -36,6 +37,14 @@ class StoreUnavailable(Exception):
     """The store did not do it, or not in time; or it was not asked. It may be done nevertheless."""
 
 
+class Script:
+    """What the store is to do as one step, in Lua. It is sent once, and then called by the hash of its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha1 = sha1(text.encode(), usedforsecurity=False).hexdigest()  # the name that the server gives it
+
+
 class StoreClient(Protocol):
     """A connection to a store, and what it can do. Whatever these raise is the store's failure."""
 
@@ -48,6 +57,10 @@ class StoreClient(Protocol):
     async def set(self, key: str, value: bytes, *, keep: Seconds) -> None: ...
 
     async def delete(self, key: str) -> None: ...
+
+    async def run(self, script: Script, key: str, *arguments: str) -> Sequence[int | bytes]:
+        """What the script returns for the one key that it may touch."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -71,7 +84,7 @@ class SharedStore:
         """`prefix`: how every key begins, so that others may use the same store."""
         self.prefix = prefix
         self._client = client
-        self._timeout = timeout
+        self.timeout = timeout
         self._clock = clock
         self._breaker = Breaker(BREAKER, jitter)
         self._log = telemetry.log
@@ -97,7 +110,7 @@ class SharedStore:
         """Nothing is under way when this returns: what was to be done later has had its time."""
         self._is_closed = True
         if self._waiting:
-            await asyncio.wait(self._waiting, timeout=self._timeout)
+            await asyncio.wait(self._waiting, timeout=self.timeout)
         for task in (*self._waiting, *self._under_way):
             task.cancel()
         await asyncio.gather(*self._waiting, *self._under_way, return_exceptions=True)
@@ -135,7 +148,7 @@ class SharedStore:
         outcome, word, reason = IGNORED, "cancelled", ""
         work = _held(self._under_way, self._work(command))
         try:
-            await asyncio.wait({work}, timeout=self._timeout)
+            await asyncio.wait({work}, timeout=self.timeout)
             if work.cancelled():
                 raise StoreUnavailable("the gateway is leaving")
             failure = work.exception() if work.done() else TimeoutError()

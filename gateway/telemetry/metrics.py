@@ -107,6 +107,14 @@ class Metrics:
             "Requests beyond a client's share that were refused before they were read.",
             registry=registry,
         )
+        self.client_limits = Counter(
+            "sagaql_client_limits_total",
+            "Requests that limits of clients were asked about, by class of clients and by what became of them.",
+            # outcome: allowed | refused | refused_early (before it was read) | too_expensive | unreachable_open (told by own
+            # memory, and then counted once more) | unreachable_closed | too_many_operations | too_many_subscriptions
+            ["class", "outcome"],
+            registry=registry,
+        )
         self.event_loop_lag = Gauge(
             "sagaql_event_loop_lag_seconds",
             "How late the event loop was in the last tenth of a second in which operations ran.",

@@ -98,7 +98,8 @@ export const does = {
   stream: watchedQuery,
   subscribe: subscribed,
   subscribeOverWebSocket(asking, around) {
-    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket });
+    const connectionParams = asking.headers;
+    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket, connectionParams });
     return subscribed(asking, around, { last: new GraphQLWsLink(socket) });
   },
   /** By a manifest of ids, as `generatePersistedQueryIdsFromManifest` of @apollo/persisted-query-lists reads one. */

@@ -20,7 +20,8 @@ async function asked({ url, query, variables, headers }, { signal }, options) {
 
 export const does = {
   query: asked,
-  mutate: (asking, around) => asked({ ...asking, headers: { "idempotency-key": asking.idempotencyKey } }, around),
+  mutate: ({ idempotencyKey, ...asking }, around) =>
+    asked({ ...asking, headers: { ...asking.headers, "idempotency-key": idempotencyKey } }, around),
   trusted: (asking, around) => asked(asking, around, { byHash: true }),
 };
 

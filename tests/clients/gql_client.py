@@ -61,11 +61,11 @@ def over_aiohttp(asked: Json, requests: list[Json]) -> AsyncTransport:
 
 
 def over_websocket(asked: Json, _: list[Json]) -> AsyncTransport:
-    return WebsocketsTransport(asked["url"].replace("http", "ws", 1))
+    return WebsocketsTransport(asked["url"].replace("http", "ws", 1), init_payload=asked.get("headers") or {})
 
 
 def over_websocket_of_aiohttp(asked: Json, _: list[Json]) -> AsyncTransport:
-    return AIOHTTPWebsocketsTransport(asked["url"].replace("http", "ws", 1))
+    return AIOHTTPWebsocketsTransport(asked["url"].replace("http", "ws", 1), init_payload=asked.get("headers") or {})
 
 
 WHOLE, STREAMED, SOCKET = {

@@ -54,7 +54,7 @@ async function query(asking, around, options) {
 }
 
 async function mutate(asking) {
-  const { page, requests } = opened({ ...asking, headers: { "idempotency-key": asking.idempotencyKey } });
+  const { page, requests } = opened({ ...asking, headers: { ...asking.headers, "idempotency-key": asking.idempotencyKey } });
   const data = await page.mutated(compiled(asking.query), asking.variables);
   page.close();
   return { data: page.seen(data), ...errorsOf(page), requests };

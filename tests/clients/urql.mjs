@@ -72,14 +72,15 @@ export const does = {
   get: (asking, around) => asked(made(asking, { preferGetMethod: "force" }), asking, around),
   mutate(asking, around) {
     const make = made(asking);
-    const fetchOptions = { headers: { "idempotency-key": asking.idempotencyKey } };
+    const fetchOptions = { headers: { ...asking.headers, "idempotency-key": asking.idempotencyKey } };
     return once(make.client.mutation(asking.query, asking.variables, { fetchOptions }), make, around);
   },
   defer: inParts,
   stream: (asking, around) => inParts({ ...asking, dialect: "2022" }, around),
   subscribe: subscribed,
   subscribeOverWebSocket(asking, around) {
-    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket });
+    const connectionParams = asking.headers;
+    const socket = createClient({ url: asking.url.replace("http", "ws"), webSocketImpl: WebSocket, connectionParams });
     const forwardSubscription = (request) => ({
       subscribe: (sink) => ({ unsubscribe: socket.subscribe({ ...request, query: request.query ?? "" }, sink) }),
     });

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from demo.kit.seed import shop
 from tests.demo.front import OpenService
 
 
@@ -105,6 +106,15 @@ async def test_a_customers_orders_page_from_the_newest_to_the_oldest(open_servic
     assert after == ""
     placed = [order["placedAt"] for order in busiest["items"]]
     assert placed == sorted(placed, reverse=True)
+
+
+async def test_an_order_is_found_by_its_payment_and_by_its_shipment(open_service: OpenService) -> None:
+    orders = await open_service("orders")
+    order = next(each for each in shop().orders if each.payment_id and each.shipment_id)
+    [by_payment] = await orders.get(f"/orders/by-payment?ids={order.payment_id}&ids=pay-nothing")
+    [by_shipment] = await orders.get(f"/orders/by-shipment?ids={order.shipment_id}")
+    assert by_payment == by_shipment
+    assert by_payment["orderId"] == order.order_id
 
 
 async def test_customers_are_found_by_id(open_service: OpenService) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.execution.in_parts import merged
 
 from .conftest import wait_until
+from .ordering import AS_CUSTOMER
 
 if TYPE_CHECKING:
     from .client_shop import Shop
@@ -99,7 +100,7 @@ def hanging(shop: Shop) -> Generator[Callable[[], int]]:
 
 def assert_followed(client: Driver, shop: Shop, *, verb: str) -> None:
     variables = {"id": shop.order["sagaId"], "after": 0}
-    seen = client.ask(verb, url=shop.graphql_url, query=EVENTS, variables=variables)
+    seen = client.ask(verb, url=shop.graphql_url, query=EVENTS, variables=variables, headers=AS_CUSTOMER)
     events = [part["data"]["sagaEvents"] for part in seen["parts"]]
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["kind"], events[-1]["kind"]) == ("SagaStarted", "SagaEnded")

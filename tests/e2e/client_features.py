@@ -37,7 +37,7 @@ from .client_expectations import (
     whole,
 )
 from .conftest import wait_until
-from .ordering import PLACE_ORDER, order_input, place
+from .ordering import AS_CUSTOMER, PLACE_ORDER, order_input, place
 
 if TYPE_CHECKING:
     from .client_shop import Shop
@@ -89,7 +89,7 @@ def get(client: Driver, shop: Shop) -> None:
 @feature("mutation, with `Idempotency-Key`", verb="mutate")
 def mutation(client: Driver, shop: Shop) -> None:
     """Sent twice, it is one order."""
-    given = {"url": shop.graphql_url, "query": PLACE_ORDER, "idempotencyKey": str(uuid.uuid4())}
+    given = {"url": shop.graphql_url, "query": PLACE_ORDER, "idempotencyKey": str(uuid.uuid4()), "headers": AS_CUSTOMER}
     first, again = (client.ask("mutate", **given, variables={"input": order_input()}) for _ in range(2))
     assert first["data"]["placeOrder"]["__typename"] == "PlaceOrderCompleted"
     assert first["data"]["placeOrder"]["order"]["payment"]["status"] == "CAPTURED"
@@ -233,8 +233,8 @@ def live(client: Driver, shop: Shop) -> None:
 @feature("subscription that goes on after the gateway was killed", verb="subscribe")
 def resumed(client: Driver, shop: Shop) -> None:
     saga_id = shop.stuck_saga()
-    given = {"url": shop.graphql_url, "query": EVENTS, "verb": "subscribe"}
-    following = client.start(**given, variables={"id": saga_id, "after": 0})
+    given = {"url": shop.graphql_url, "query": EVENTS, "headers": AS_CUSTOMER}
+    following = client.start("subscribe", **given, variables={"id": saga_id, "after": 0})
     wait_until(lambda: "AttemptFailed" in kinds(following.parts), saying="an attempt has failed")
     shop.kill_gateway()
     seen = following.answer()
@@ -242,7 +242,7 @@ def resumed(client: Driver, shop: Shop) -> None:
     shop.start_gateway()
     shop.service("shipping").heal()
     last = seen["parts"][-1]["data"]["sagaEvents"]["sequence"]
-    rest = client.ask(**given, variables={"id": saga_id, "after": last})
+    rest = client.ask("subscribe", **given, variables={"id": saga_id, "after": last})
     sequences = [part["data"]["sagaEvents"]["sequence"] for part in (*seen["parts"], *rest["parts"])]
     assert sequences == list(range(1, len(sequences) + 1))
     assert kinds(rest["parts"])[-1] == "SagaEnded"
@@ -260,7 +260,8 @@ def refused_subscription(client: Driver, shop: Shop) -> None:
 @feature("abort: the calls to the services stop", verb="query")
 def abort(client: Driver, shop: Shop) -> None:
     with hanging(shop) as calls:
-        asked = client.start("query", url=shop.graphql_url, query=PAYMENT, variables={"id": shop.order["order"]["id"]})
+        given = {"url": shop.graphql_url, "query": PAYMENT, "headers": AS_CUSTOMER}
+        asked = client.start("query", **given, variables={"id": shop.order["order"]["id"]})
         wait_until(lambda: shop.calls_in_flight("payments") == 1, saying="it is called")
         asked.abort()
         assert_idle(shop)

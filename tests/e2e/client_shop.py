@@ -20,7 +20,7 @@ import httpx
 from .client_builds import manifest
 from .client_expectations import OPINIONS, PRODUCT_ID, TRUSTED
 from .conftest import GATEWAY, ROOT, Demo, ServiceSwitches, free_ports, wait_until
-from .ordering import PLACE_ORDER, order_input, place
+from .ordering import AS_CUSTOMER, PLACE_ORDER, order_input, place
 from .test_graphql_over_http import NGINX, proxied
 
 UNHURRIED = {
@@ -105,9 +105,8 @@ class Shop(Demo):
         """Its shipment cannot be booked, until shipping is healed."""
         self.service("shipping").fault({"status": 503})
         query = PLACE_ORDER.replace("idempotencyKey: $key", "idempotencyKey: $key, mode: ASYNC")
-        saga_id: str = self.graphql(query, {"input": order_input(), "key": str(uuid.uuid4())})["data"]["placeOrder"][
-            "sagaId"
-        ]
+        begun = self.graphql(query, {"input": order_input(), "key": str(uuid.uuid4())}, AS_CUSTOMER)
+        saga_id: str = begun["data"]["placeOrder"]["sagaId"]
         return saga_id
 
     def _look_around(self) -> None:

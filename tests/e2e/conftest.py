@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from demo.addresses import NAMES
+from demo.people import PEOPLE
 from demo.supervisor import Child, Supervisor
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN = 60.0  # seconds: seeding on a machine that others use too
 ANSWER_WITHIN = 30.0  # seconds: longer than any deadline of ours, so that ours is what ends a request
 GATEWAY = "gateway"
-CUSTOMER, SUPPORT, OPERATOR = ({"authorization": f"Bearer demo-{who}"} for who in ("customer", "support", "operator"))
+CUSTOMER, SUPPORT, OPERATOR = ({"authorization": f"Bearer {person.token}"} for person in PEOPLE)
 
 
 _STRETCH = 3_000

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from demo import people
+
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
 
 CUSTOMER = "Q3VzdG9tZXI6Yy0wMDE"  # c-001
+AS_CUSTOMER = {"authorization": f"Bearer {people.CUSTOMER.token}"}
 
 PLACE_ORDER = """
 mutation PlaceOrder($input: PlaceOrderInput!, $key: String) {
@@ -68,22 +71,22 @@ def place(
     token: str = "tok_ok",
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The payload of one placeOrder."""
+    """The payload of one placeOrder, by the customer unless `headers` say who."""
     variables = {"input": order_input(lines=lines, token=token), "key": key or str(uuid.uuid4())}
-    answer = demo.graphql(PLACE_ORDER, variables, headers=headers)
+    answer = demo.graphql(PLACE_ORDER, variables, headers={**AS_CUSTOMER, **(headers or {})})
     assert "errors" not in answer, answer["errors"]
     payload: dict[str, Any] = answer["data"]["placeOrder"]
     return payload
 
 
 def cancel(demo: Demo, order_id: str) -> dict[str, Any]:
-    answer = demo.graphql(CANCEL_ORDER, {"id": order_id})
+    answer = demo.graphql(CANCEL_ORDER, {"id": order_id}, headers=AS_CUSTOMER)
     assert "errors" not in answer, answer["errors"]
     payload: dict[str, Any] = answer["data"]["cancelOrder"]
     return payload
 
 
-def saga(demo: Demo, saga_id: str, *, token: str | None = None) -> dict[str, Any]:
+def saga(demo: Demo, saga_id: str, *, token: str | None = people.CUSTOMER.token) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"} if token else None
     return demo.graphql(SAGA, {"id": saga_id}, headers=headers)
 

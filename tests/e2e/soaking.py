@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.conftest import ANSWER_WITHIN, GATEWAY, Demo, wait_until
-from tests.e2e.ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
+from tests.e2e.ordering import AS_CUSTOMER, PLACE_ORDER, SAGA, assert_balanced, order_input
 from tests.processes import lives
 
 WRITES = (
@@ -57,7 +57,7 @@ class Soak:
     killed: Counter[str] = field(default_factory=Counter[str])
     faults: int = 0
     _is_over: threading.Event = field(default_factory=threading.Event)
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=ANSWER_WITHIN))
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=ANSWER_WITHIN, headers=AS_CUSTOMER))
 
     def run(self) -> Counter[str]:
         """How many sagas ended how. Raises: AssertionError that names the saga and the service that disagree."""

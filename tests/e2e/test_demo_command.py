@@ -22,6 +22,7 @@ import pytest
 
 from demo import tour
 from demo.addresses import NAMES
+from demo.people import CUSTOMER, PEOPLE
 
 from .conftest import ROOT, free_ports, is_listening, wait_until
 
@@ -46,6 +47,10 @@ class Command:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.base}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.base + 1 + len(NAMES)}"
 
     @property
     def ports(self) -> list[int]:
@@ -83,7 +88,7 @@ class Command:
 
 @contextmanager
 def sagaql_demo(data: Path, *arguments: str, base: int | None = None) -> Generator[Command]:
-    base = free_ports(1 + len(NAMES)) if base is None else base
+    base = free_ports(2 + len(NAMES)) if base is None else base
     output = data / "output.txt"
     environment = os.environ | {
         "SAGAQL_PORT": str(base),
@@ -129,8 +134,15 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
         assert f"{demo.url}/graphiql" in demo.said
         assert f"{demo.url}/graphql" in demo.said
         assert all(f"http://127.0.0.1:{port}" in demo.said for port in demo.ports)
-        assert all(token in demo.said for token in ("demo-customer", "demo-support", "demo-operator"))
+        for person in PEOPLE:
+            assert person.may in demo.said
+            assert f"{demo.url}/graphiql#token={person.token}" in demo.said
         assert httpx.get(f"{demo.url}/readyz").status_code == 200
+        told = [
+            httpx.get(f"{demo.admin_url}/metrics", headers={"authorization": f"Bearer {person.token}"}).status_code
+            for person in PEOPLE
+        ]
+        assert (told, httpx.get(f"{demo.url}/metrics").status_code) == ([401, 401, 200], 404)
         for title, _, look_for in tour.tour(f"{demo.url}/graphql"):
             assert title in demo.said
             assert look_for in demo.said
@@ -140,20 +152,25 @@ def test_one_command_says_what_there_is_and_one_ctrl_c_leaves_nothing(tmp_path: 
         assert demo.left_behind() == []
 
 
-def test_the_three_things_to_try_work_as_they_are_printed(tmp_path: Path) -> None:
+def test_the_four_things_to_try_work_as_they_are_printed(tmp_path: Path) -> None:
     with sagaql_demo(tmp_path) as demo:
         demo.wait_for("Ctrl-C stops everything")
-        asking, buying, breaking = re.findall(r"^curl .*$", demo.said, flags=re.MULTILINE)
+        asking, buying, looking, breaking = re.findall(r"^curl .*$", demo.said, flags=re.MULTILINE)
 
         (products,) = pasted(asking)
         (order,) = pasted(buying)
         (again,) = pasted(buying)
+        (mine,) = pasted(looking)
+        (nobodys,) = pasted(looking.replace(f"-H '{CUSTOMER.header}' ", ""))
         _, broken, _ = pasted(breaking)
 
     assert "errors" not in products
     assert all(edge["node"]["reviews"] for edge in products["data"]["products"]["edges"])
     assert order["data"]["placeOrder"]["__typename"] == "PlaceOrderCompleted"
     assert again["data"]["placeOrder"]["order"] == order["data"]["placeOrder"]["order"]
+    assert order["data"]["placeOrder"]["order"]["id"] == mine["data"]["me"]["orders"]["edges"][0]["node"]["id"]
+    assert [edge["node"]["id"] for edge in mine["data"]["sagas"]["edges"]] == [order["data"]["placeOrder"]["sagaId"]]
+    assert {error["extensions"]["code"] for error in nobodys["errors"]} == {"UNAUTHENTICATED"}
     assert {each["service"] for each in broken["extensions"]["degraded"]} == {"reviews"}
 
 
@@ -220,7 +237,7 @@ def test_ctrl_c_pressed_again_and_again_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_one_clear_line_before_anything_is_started(tmp_path: Path) -> None:
-    base = free_ports(1 + len(NAMES))
+    base = free_ports(2 + len(NAMES))
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", base))
         taken.listen()
@@ -233,7 +250,7 @@ def test_a_taken_port_is_one_clear_line_before_anything_is_started(tmp_path: Pat
 
 
 def test_two_children_on_one_port_are_told_apart_before_anything_is_started(tmp_path: Path) -> None:
-    base = free_ports(1 + len(NAMES))
+    base = free_ports(2 + len(NAMES))
     environment = os.environ | {"SAGAQL_PORT": str(base), "DEMO_PORT_BASE": str(base), "DEMO_DATA": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-m", "gateway", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from demo import people
 from gateway.edge.pages import BUILT_PAGE
 from tests.e2e.conftest import Demo
 from tests.e2e.ordering import CUSTOMER
@@ -84,11 +85,32 @@ def test_the_headers_tab_signs_requests(page: "Browser") -> None:
     """The customer's own address is for the customer's token only: the server must have received it."""
     write_query(page, "Mine", f'{{ customer(id: "{CUSTOMER}") {{ name email }} }}')
     page.click(".graphiql-editor-tools button", containing="Headers")
-    page.write(HEADERS_EDITOR, json.dumps({"Authorization": "Bearer demo-customer"}))
+    page.write(HEADERS_EDITOR, json.dumps({"Authorization": f"Bearer {people.CUSTOMER.token}"}))
     page.click(".graphiql-execute-button")
     answer = page.wait_for(ANSWER, containing='"email"')
     assert "@" in answer.text
     assert '"errors"' not in answer.text
+
+
+def test_a_link_signs_the_page_in_and_the_token_is_neither_kept_in_the_address_nor_sent_in_one(
+    browser: "Browser", demo: Demo
+) -> None:
+    browser.open(f"{demo.url}/graphiql#token={people.SUPPORT.token}")
+    browser.wait_for(QUERY_EDITOR, containing="SagaQL: one graph over many services")
+    assert browser.driver.current_url == f"{demo.url}/graphiql"
+    write_query(browser, "Mine", f'{{ customer(id: "{CUSTOMER}") {{ email }} }}')
+    browser.click(".graphiql-execute-button")
+    assert "@" in browser.wait_for(ANSWER, containing='"email"').text
+
+    browser.driver.execute_script(f"window.location.hash = '#token={people.CUSTOMER.token}'")
+    browser.wait_until(lambda: browser.driver.current_url == f"{demo.url}/graphiql" or None, saying="it is loaded anew")
+    browser.wait_for(QUERY_EDITOR, containing="SagaQL: one graph over many services")
+    browser.click(".graphiql-execute-button")
+    browser.wait_for(ANSWER, containing='"products"')
+    shown = {each.headers.get("Authorization") for each in browser.requests if each.method == "POST"}
+    assert {f"Bearer {people.SUPPORT.token}", f"Bearer {people.CUSTOMER.token}"} <= shown
+    assert not any("token=" in each.url for each in browser.requests)
+    assert browser.complaints == []
 
 
 def test_a_broken_service_shows_what_is_missing_and_why(page: "Browser", demo: Demo) -> None:
@@ -102,6 +124,45 @@ def test_the_root_leads_a_browser_to_the_page(browser: "Browser", demo: Demo) ->
     browser.open(demo.url)
     browser.wait_for(QUERY_EDITOR)
     assert browser.driver.current_url == f"{demo.url}/graphiql"
+
+
+def test_what_a_smuggled_script_would_do_is_refused_by_the_policy(browser: "Browser", demo: Demo) -> None:
+    browser.open(f"{demo.url}/graphiql")
+    browser.wait_for(QUERY_EDITOR)
+    assert browser.complaints == []
+    told = browser.driver.execute_async_script(SMUGGLED, demo.service("reviews").url)
+
+    assert told == {"inline": False, "attribute": False, "eval": False, "fetch": False, "worker": False, "frame": False}
+    for directive in ("script-src 'self", "connect-src 'self", "worker-src 'self", "default-src 'none"):
+        assert any(directive in each for each in browser.complaints), browser.complaints
+
+
+SMUGGLED = """
+const [elsewhere, done] = arguments;
+const told = {inline: false, attribute: false, eval: false, fetch: false, worker: false, frame: false};
+window.told = told;
+const script = document.createElement('script');
+script.textContent = 'window.told.inline = true';
+document.body.append(script);
+const image = document.createElement('img');
+image.setAttribute('onerror', 'window.told.attribute = true');
+image.src = 'data:,';
+document.body.append(image);
+const tries = [fetch(elsewhere, {mode: 'no-cors'}).then(() => { told.fetch = true }, () => {})];
+tries.push(new Promise(then => setTimeout(() => {  // the driver's own call may evaluate what pages may not
+  try { told.eval = new Function('return true')() } catch {}
+  then();
+})));
+try {
+  const worker = new Worker(URL.createObjectURL(new Blob(['postMessage(1)'])));
+  tries.push(new Promise(then => { worker.onmessage = () => { told.worker = true; then() }; worker.onerror = then }));
+} catch {}
+const frame = document.createElement('iframe');
+frame.onload = () => { try { told.frame = frame.contentDocument.title.length > 0 } catch { told.frame = false } };
+frame.src = '/graphiql';
+document.body.append(frame);
+Promise.all(tries).then(() => setTimeout(() => done(told), 300));
+"""
 
 
 def test_the_page_works_with_a_slash_at_its_end(browser: "Browser", demo: Demo) -> None:

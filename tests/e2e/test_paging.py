@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.ordering import CUSTOMER
+from tests.e2e.ordering import AS_CUSTOMER, CUSTOMER
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
@@ -27,7 +27,7 @@ query Products($first: Int!, $after: String) {
 
 def orders(demo: Demo, *, first: int, after: str | None = None) -> dict[str, Any]:
     variables = {"id": CUSTOMER, "first": first, "after": after}
-    answer = demo.graphql(ORDERS, variables, headers={"authorization": "Bearer demo-customer"})
+    answer = demo.graphql(ORDERS, variables, headers=AS_CUSTOMER)
     assert "errors" not in answer, answer["errors"]
     found: dict[str, Any] = answer["data"]["customer"]["orders"]
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.kit.seed import SeedLabel, SeedProduct, shop
-from tests.e2e.conftest import wait_until
+from tests.e2e.conftest import SUPPORT, wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
@@ -114,6 +114,6 @@ def test_an_order_is_read_as_of_this_moment_with_its_payment(demo: Demo) -> None
     order = next(order for order in shop().orders if order.payment_id)
     key = urlsafe_b64encode(f"Order:{order.order_id}".encode()).decode().rstrip("=")
     for _ in range(2):
-        answer = demo.graphql("query($id: ID!) { order(id: $id) { payment { status } } }", {"id": key})
+        answer = demo.graphql("query($id: ID!) { order(id: $id) { payment { status } } }", {"id": key}, headers=SUPPORT)
         assert answer["data"]["order"]["payment"]["status"] == str(order.fate.payment).upper()
     assert demo.service("payments").calls()["total"] == 2

@@ -12,7 +12,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.e2e.ordering import PLACE_ORDER, order_input, place
+from tests.e2e.ordering import AS_CUSTOMER, PLACE_ORDER, order_input, place
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
@@ -26,7 +26,7 @@ PATIENCE = 30.0
 async def follow(demo: Demo, saga_id: str, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
     """The saga's events. Raises: ConnectionClosed when the gateway is gone."""
     async with asyncio.timeout(PATIENCE), opened(demo) as socket:
-        await send(socket, type="connection_init")
+        await send(socket, type="connection_init", payload=AS_CUSTOMER)
         assert (await received(socket))["type"] == "connection_ack"
         payload = {"query": FOLLOW, "variables": {"id": saga_id, "after": after}}
         await send(socket, id="1", type="subscribe", payload=payload)
@@ -65,7 +65,7 @@ def begun(demo: Demo) -> str:
     """A saga whose shipment cannot be booked for now."""
     demo.service("shipping").fault({"status": 503})
     query = PLACE_ORDER.replace("idempotencyKey: $key", "idempotencyKey: $key, mode: ASYNC")
-    answered = demo.graphql(query, {"input": order_input(), "key": str(uuid.uuid4())})
+    answered = demo.graphql(query, {"input": order_input(), "key": str(uuid.uuid4())}, headers=AS_CUSTOMER)
     saga_id: str = answered["data"]["placeOrder"]["sagaId"]
     return saga_id
 

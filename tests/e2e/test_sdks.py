@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from demo import people
 from sagaql_client import Client, Conflict, PlaceOrderInput, Rejected, SagaNotFound, Unauthenticated
 from tests.e2e.conftest import ROOT, wait_until
 from tests.e2e.ordering import assert_balanced, order_input
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 SESSION = ROOT / "sdk" / "typescript" / "build" / "test" / "session.js"
-TOKEN = "demo-customer"
+TOKEN = people.CUSTOMER.token
 
 needs_node = pytest.mark.skipif(  # in CI what nobody installed is a broken build: the test runs, and fails
     (shutil.which("node") is None or not SESSION.exists()) and os.environ.get("CI") != "true",

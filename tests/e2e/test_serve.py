@@ -130,6 +130,35 @@ def test_a_signal_lets_running_operations_finish_and_exits_0(tmp_path: Path, num
         assert "Traceback" not in gateway.said
 
 
+@pytest.mark.parametrize(("delay", "second"), [("2s", None), ("60s", signal.SIGTERM)], ids=["its time", "told again"])
+def test_before_it_drains_it_is_not_ready_and_still_answers(
+    tmp_path: Path, delay: str, second: signal.Signals | None
+) -> None:
+    """With workers: each of them is a whole server, and they hear of it from their supervisor."""
+    with serving(tmp_path, "--workers", "2", toml=f'server.drain_delay = "{delay}"') as gateway:
+        gateway.wait_for("all processes ready")
+        url = f"http://127.0.0.1:{gateway.port}"
+        with httpx.Client(base_url=url) as settled:
+            assert settled.get("/readyz").headers.get("connection") is None
+            asking = gateway.ask_late(1.5)
+            gateway.process.terminate()
+            wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, saying="not ready")
+
+            wait_until(lambda: is_answered_for_the_last_time(settled), saying="this connection's worker knows it too")
+        if second is not None:
+            gateway.process.send_signal(second)
+        wait_until(lambda: not is_listening(gateway.port), saying="the port is closed")
+        assert asking.answer() == {"data": {"late": "there you are"}}
+        assert gateway.exit_code() == 0
+        assert "Traceback" not in gateway.said
+
+
+def is_answered_for_the_last_time(client: httpx.Client) -> bool:
+    answer = client.post("/graphql", json={"query": "{ late(seconds: 0) }"})
+    assert answer.json() == {"data": {"late": "there you are"}}
+    return str(answer.headers.get("connection")) == "close"
+
+
 def test_the_drain_is_bounded(tmp_path: Path) -> None:
     with serving(tmp_path, toml='server.drain = "1s"') as gateway:
         gateway.wait_for("listening")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.e2e.ordering import place, stock_of
+from tests.e2e.ordering import AS_CUSTOMER, place, stock_of
 from tests.e2e.test_saga_events import FOLLOW, begun
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ SKU = "SKU-0007"
 async def answers(
     demo: Demo, accept: str, query: str, variables: dict[str, Any], **headers: str
 ) -> AsyncGenerator[dict[str, Any]]:
-    """What a subscription is answered. Raises: httpx.HTTPError when the gateway is gone before the end."""
-    body = {"query": query, "variables": variables}
+    """What a subscription of the customer is answered. Raises: httpx.HTTPError when the gateway is gone before the end."""
+    body, sent = {"query": query, "variables": variables}, {"accept": accept, **AS_CUSTOMER, **headers}
     async with (
         asyncio.timeout(PATIENCE),
         httpx.AsyncClient(timeout=PATIENCE) as client,
-        client.stream("POST", f"{demo.url}/graphql", json=body, headers={"accept": accept, **headers}) as response,
+        client.stream("POST", f"{demo.url}/graphql", json=body, headers=sent) as response,
     ):
         assert response.status_code == 200
         read = events(response) if accept == SSE else payloads(response)

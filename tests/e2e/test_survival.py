@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import wait_until
-from tests.e2e.ordering import PLACE_ORDER, assert_balanced, order_input, place, saga, stock_of
+from tests.e2e.ordering import AS_CUSTOMER, PLACE_ORDER, assert_balanced, order_input, place, saga, stock_of
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
@@ -127,7 +127,7 @@ def test_orders_under_fire_are_all_done_or_undone(demo: Demo) -> None:
 def _try_to_place(demo: Demo, key: str) -> dict[str, Any] | None:
     """One try; None when the gateway went away before it answered."""
     with suppress(httpx.TransportError):
-        answer = demo.graphql(PLACE_ORDER, {"input": order_input(), "key": key})
+        answer = demo.graphql(PLACE_ORDER, {"input": order_input(), "key": key}, headers=AS_CUSTOMER)
         payload: dict[str, Any] | None = (answer.get("data") or {}).get("placeOrder")
         return payload
     return None

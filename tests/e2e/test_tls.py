@@ -1,8 +1,9 @@
-"""The door with a certificate of its own, and a proxy that shows one: real handshakes, real headers."""
+"""The door with a certificate of its own, and a proxy that shows one: real handshakes with workers, real headers."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .conftest import free_ports
+from .conftest import free_ports, wait_until
 from .test_serve import Serving, serving
 
 pytestmark = pytest.mark.e2e
@@ -107,27 +108,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gateway(folder: Path) -> Iterator[Serving]:
     (folder / "who.py").write_text(GRAPH, encoding="utf-8")
     ports = free_ports(2)
-    with serving(folder, toml=TOML.format(admin=ports + 1), port=ports, graph="who:Query") as gateway:
-        gateway.wait_for("listening")
+    with serving(folder, "--workers", "2", toml=TOML.format(admin=ports + 1), port=ports, graph="who:Query") as gateway:
+        gateway.wait_for("all processes ready")
         yield gateway
 
 
 def whoami(gateway: Serving, folder: Path, shows: str | None, **headers: str) -> str:
+    found: str = asked(gateway, folder, shows, **headers).json()["data"]["whoami"]
+    return found
+
+
+def asked(gateway: Serving, folder: Path, shows: str | None, **headers: str) -> httpx.Response:
+    """By a connection of its own: whichever worker takes it."""
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     if shows is not None:
         context.load_cert_chain(folder / f"{shows}.pem", folder / f"{shows}.key")
-    answer = httpx.post(
+    return httpx.post(
         f"https://localhost:{gateway.port}/graphql",
         json={"query": "{ whoami }"},
         headers=headers,
         verify=context,
         timeout=10,
     )
-    found: str = answer.json()["data"]["whoami"]
-    return found
 
 
-def test_a_proxy_with_its_certificate_says_who_is_calling(gateway: Serving, folder: Path) -> None:
+def test_a_proxy_with_its_certificate_says_who_is_calling_to_every_worker(gateway: Serving, folder: Path) -> None:
+    def have_both_answered() -> bool:
+        """Whoever of them accepts the next connection."""
+        assert whoami(gateway, folder, "proxy", **{"x-subject": "bob", "x-tenant": "acme"}) == "acme/bob"
+        lines = map(json.loads, gateway.said.splitlines())
+        return {each["process"] for each in lines if each["event"] == "operation"} == {"worker-1", "worker-2"}
+
+    wait_until(have_both_answered, saying="each worker has answered")
     assert whoami(gateway, folder, "proxy", **{"X-Subject": "ann", "x-tenant": "acme"}) == "acme/ann"
     assert whoami(gateway, folder, "proxy") == "public/anonymous"
 
@@ -145,6 +157,10 @@ def test_a_certificate_of_a_stranger_does_not_get_through_the_handshake(gateway:
 def test_plain_http_is_not_spoken(gateway: Serving) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.post(f"http://localhost:{gateway.port}/graphql", json={"query": "{ whoami }"}, timeout=5)
+
+
+def test_browsers_are_told_to_come_by_tls_again(gateway: Serving, folder: Path) -> None:
+    assert asked(gateway, folder, None).headers["strict-transport-security"] == "max-age=2592000"
 
 
 def test_the_port_for_admins_shows_the_same_certificate(gateway: Serving, folder: Path) -> None:

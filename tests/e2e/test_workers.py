@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.sagas.meeting import meeting_place
 from tests.processes import lives
 
-from .conftest import OPERATOR, ROOT, Demo, free_ports, is_listening, wait_until
+from .conftest import CUSTOMER, OPERATOR, ROOT, Demo, free_ports, is_listening, wait_until
 from .ordering import PLACE_ORDER, SAGA, assert_balanced, order_input
 
 pytestmark = pytest.mark.e2e
@@ -108,7 +108,7 @@ class Workers:
 
     def post(self, query: str, variables: dict[str, Any] | None = None) -> Any:
         body = {"query": query, "variables": variables or {}}
-        return httpx.post(f"{self.url}/graphql", json=body, timeout=60).raise_for_status().json()
+        return httpx.post(f"{self.url}/graphql", json=body, headers=CUSTOMER, timeout=60).raise_for_status().json()
 
     def place(self, key: str) -> dict[str, Any]:
         """The payload, or {"code": ...} of the error in its place."""
@@ -386,7 +386,9 @@ def test_a_signal_under_load_fails_nothing_that_was_accepted(workers: Workers) -
 def test_a_second_signal_does_not_wait(workers: Workers) -> None:
     workers.demo.service("payments").fault({"latency": 8})
     with ThreadPoolExecutor(1) as client:
-        placing = client.submit(lambda: httpx.post(f"{workers.url}/graphql", json=PATIENT, timeout=60))
+        placing = client.submit(
+            lambda: httpx.post(f"{workers.url}/graphql", json=PATIENT, headers=CUSTOMER, timeout=60)
+        )
         time.sleep(1)
         pids = workers.pids()
         workers.process.send_signal(signal.SIGINT)

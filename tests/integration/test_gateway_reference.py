@@ -216,7 +216,8 @@ async def test_when_the_application_ends_no_refresh_of_a_label_is_under_way_any_
 async def test_an_order_and_its_payment_are_asked_for_as_of_this_moment(readable: Graph) -> None:
     served = wires()
     async with gateway_over(readable, served) as gateway:
-        await gateway.execute("query($id: ID!) { order(id: $id) { status } }", {"id": global_id(Order, "o-1")})
+        document, variables = "query($id: ID!) { order(id: $id) { status } }", {"id": global_id(Order, "o-1")}
+        await gateway.execute(document, variables, headers={"authorization": "Bearer support"})
     (request,) = served["orders"].requests
     assert (request.share, request.may_hedge) == (None, False)
 

@@ -91,7 +91,7 @@ class Query:
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """One."""
-        return await find_saga(ctx, id, overseer="support")
+        return await find_saga(ctx, id)
 
     @resolver
     async def sagas(
@@ -119,16 +119,18 @@ SETTINGS = Settings.model_validate(
     {
         "graph": {"sdl": ""},
         "services": {"bank": {"url": "http://bank.test"}},
+        "sagas": {"overseer_scope": "support"},
         "identity": {
             "tokens": [
                 {"token": "ada", "subject": "ada"},
                 {"token": "eve", "subject": "eve"},
+                {"token": "sue", "subject": "sue", "scopes": ["support"]},
                 {"token": "op", "subject": "op", "scopes": ["operator"]},
             ]
         },
     }
 )
-ADA, EVE, OPERATOR = ({"authorization": f"Bearer {name}"} for name in ("ada", "eve", "op"))
+ADA, EVE, SUE, OPERATOR = ({"authorization": f"Bearer {name}"} for name in ("ada", "eve", "sue", "op"))
 PAY = "mutation { pay(input: { amount: 5 }, mode: %s) { __typename ... on SagaOutcome { sagaId status } } }"
 STANDS = "query ($id: ID!) { saga(id: $id) { status cause input steps { name status attempts code result } } }"
 
@@ -157,8 +159,8 @@ def gateway_on(service: Bank) -> GatewayUnderTest:
     )
 
 
-async def paid(gateway: GatewayUnderTest, mode: str = "SYNC") -> dict[str, Any]:
-    answered = await gateway.execute(PAY % mode, headers=ADA)
+async def paid(gateway: GatewayUnderTest, mode: str = "SYNC", *, headers: dict[str, str] = ADA) -> dict[str, Any]:
+    answered = await gateway.execute(PAY % mode, headers=headers)
     found: dict[str, Any] = answered.data["pay"]
     return found
 
@@ -363,10 +365,29 @@ async def test_only_who_may_operate_does_not_even_the_owner(call: str) -> None:
         begun = await paid(gateway)
         by_owner = await operate(gateway, call, begun["sagaId"], headers=ADA)
         by_nobody = await operate(gateway, call, begun["sagaId"], headers={})
-        listed = await gateway.execute("{ sagas { edges { node { id } } } }", headers=ADA)
     assert by_owner["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert by_nobody["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    assert listed.codes == ["FORBIDDEN"]
+
+
+@pytest.mark.parametrize("headers", [SUE, OPERATOR], ids=["overseer", "operator"])
+@in_virtual_time
+async def test_everybody_lists_their_own_sagas_and_who_oversees_lists_and_follows_all(headers: dict[str, str]) -> None:
+    listing = "{ sagas { edges { node { id } } } }"
+    async with gateway_on(Bank()) as gateway:
+        adas, eves = [await paid(gateway, headers=each) for each in (ADA, EVE)]
+        nobody = await gateway.execute(listing)
+        lists = [await gateway.execute(listing, headers=each) for each in (ADA, EVE, headers)]
+        ids = [{each["node"]["id"] for each in listed.data["sagas"]["edges"]} for listed in lists]
+        async with connected(gateway.app) as socket:
+            await socket.introduce(headers)
+            await socket.subscribe(
+                "a", "subscription ($id: ID!) { sagaEvents(id: $id) { saga { status } } }", {"id": adas["sagaId"]}
+            )
+            events = [event async for event in until_complete(socket)]
+    assert nobody.codes == ["UNAUTHENTICATED"]
+    assert "Authorization: Bearer" in nobody.errors[0]["message"]
+    assert ids == [{adas["sagaId"]}, {eves["sagaId"]}, {adas["sagaId"], eves["sagaId"]}]
+    assert events[-1]["saga"] == {"status": "COMPLETED"}
 
 
 @in_virtual_time

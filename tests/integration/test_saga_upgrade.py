@@ -61,7 +61,7 @@ class Query:
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How it stands."""
-        return await find_saga(ctx, id, overseer="support")
+        return await find_saga(ctx, id)
 
 
 @strawberry.type

@@ -100,7 +100,7 @@ class Query:
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How a saga stands."""
-        return await find_saga(ctx, id, overseer="support")
+        return await find_saga(ctx, id)
 
 
 @strawberry.type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
@@ -72,13 +72,9 @@ class Inventory:
         return answer([{"sku": "a", "quantity": self.quantity}])
 
 
-def gateway_over(shop: Inventory, *, most: int = 10, operation: Mapping[str, Any] | None = None) -> GatewayUnderTest:
+def gateway_over(shop: Inventory, *, most: int = 10, **concerns: Any) -> GatewayUnderTest:
     settings = Settings.model_validate(
-        {
-            "services": {"inventory": {"url": "http://inventory"}},
-            "server": {"max_subscriptions": most},
-            "operation": operation or {},
-        }
+        {"services": {"inventory": {"url": "http://inventory"}}, "server": {"max_subscriptions": most}, **concerns}
     )
     return GatewayUnderTest(settings, build_graph(Query, None, Subscription), wires={"inventory": shop.wire})
 
@@ -184,3 +180,23 @@ async def test_a_gateway_that_leaves_ends_every_stream() -> None:
             assert b'"code":"DRAINING"' in await other.rest()
         refused = await asked(gateway, EVERYTHING, FOLLOW)
     assert (refused.status, refused.codes) == (503, ["DRAINING"])
+
+
+@in_virtual_time
+async def test_a_gateway_that_announces_that_it_leaves_takes_no_stream_and_says_that_another_will() -> None:
+    async with gateway_over(Inventory()) as gateway:
+        gateway.parts.announce()
+        await asyncio.sleep(0)  # the transports hear of it
+        ordinary = await asked(gateway, EVERYTHING, FOLLOW)
+        events = await asked(gateway, SSE, FOLLOW)
+        payloads = await asked(gateway, "multipart/mixed;subscriptionSpec=1.0", FOLLOW)
+        query = await asked(gateway, EVERYTHING, "{ hello }")
+        async with connected(gateway.app) as socket:
+            assert await socket.closed() == 1012
+    assert (ordinary.status, ordinary.codes, ordinary.headers["retry-after"]) == (503, ["DRAINING"], "1")
+    assert events.body == b"retry: 1000\n\n: restarting\nretry: 1000\n\n", (
+        "it is not completed: who follows comes again"
+    )
+    assert b'"payload":null' in payloads.body
+    assert b'"DRAINING"' in payloads.body
+    assert query.data == {"hello": "hello"}

@@ -190,6 +190,10 @@ async def test_foreign_text_cannot_leave_its_place_in_the_address(
         "/customers/%2e%2E/admin",
         "/customers/.%2e",
         "/customers/..;x=1/admin",
+        "/customers/..%2fadmin",
+        "/customers/..%5Cadmin",
+        "/customers/a%2F..%2F..%2Fadmin",
+        "/customers/..\\admin",
     ],
 )
 async def test_a_path_that_would_climb_is_not_sent(path: str) -> None:

@@ -112,7 +112,7 @@ WIRE: Faults = (
     ),
     (
         "a path climbs",
-        'return None if not path.startswith("/") or _climbs(path) else',
+        'return None if not path.startswith("/") or climbs(path) else',
         'return None if not path.startswith("/") else',
     ),
     ("encoded dots climb", '_ENCODED_DOT(".", segment)', "segment"),

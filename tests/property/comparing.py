@@ -2,7 +2,8 @@
 
 Data and the order of its keys are equal, byte for byte. Errors are equal as a multiset, but for those inside a part of the answer
 that became null: of these graphql-core itself tells a subset, by who was first. There each null has a cause in both, and
-every cause that the plan tells is one that graphql-core tells when it is asked not to null anything.
+every cause that the plan tells is one that graphql-core tells when it is asked not to null anything; a field that is shut to the
+caller has one for what is below it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from gateway.execution.planner import NotPlanned
 from gateway.execution.plans import Plans
 from gateway.execution.run import Run
 from gateway.graph import Ctx
-from gateway.identity import Identity
+from gateway.graph.access import refusal
+from gateway.identity import ANONYMOUS, Identity
 from gateway.loading import Loaders, Loads, Reading, Spent
 from gateway.services import ServiceConfig, Services
 from gateway.services.policies import BreakerSettings, Retry
@@ -39,6 +41,10 @@ from .documents import Writer
 from .labyrinth import MOODS, SERVICES, Moods, graph, serve
 
 gc.freeze()  # so that collecting what one execution has left is cheap
+
+KNOWN = Identity("t", "s", frozenset())
+CALLERS = (KNOWN, KNOWN, ANONYMOUS, Identity("t", "n", frozenset({"nobody"})))
+"""Of whom the labyrinth's rules know nothing, that they may not, and that they may."""
 
 Cause = tuple[tuple[str | int, ...], str]
 """Path and message of an error."""
@@ -53,6 +59,7 @@ class Case:
     moods: Moods = Moods()
     seconds: float = 1_000.0
     on_error: OnError = OnError.PROPAGATE
+    identity: Identity = KNOWN
 
 
 class Differs(AssertionError):
@@ -65,7 +72,7 @@ def written(random: Random) -> Case:
     text = writer.document()
     moods = Moods(random.randrange(2**32), random.choice((0.0, 0.0, 0.02, 0.1, 0.3)))
     seconds, on_error = random.choice((1_000.0, 1_000.0, 0.5)), random.choice((*OnError, OnError.PROPAGATE))
-    return Case(text, writer.values, moods, seconds, on_error)
+    return Case(text, writer.values, moods, seconds, on_error, random.choice(CALLERS))
 
 
 def compared(case: Case) -> str:
@@ -120,7 +127,22 @@ def agree(
     if nulls[0] or besides:
         possible = _causes(_by_graphql_core(replace(case, on_error=OnError.NULL), operation))
         told = {*our_causes, *_causes(ExecutionResult(None, [*besides]))}
-        assert told <= set(possible), f"nobody else tells {told - set(possible)}"
+        unknown = {
+            cause
+            for cause in told - {*possible, *their_causes}
+            if not _refuses_all_below(cause, possible, case.identity)
+        }
+        assert not unknown, f"nobody else tells {unknown}"
+
+
+def _refuses_all_below(cause: Cause, possible: Sequence[Cause], identity: Identity) -> bool:
+    """Whether a field was shut, so that one refusal stands for those of what is in it."""
+    path, message = cause
+    is_refusal = message in (refusal(identity).message, refusal(identity, "mutation").message)
+    return is_refusal and any(below[: len(path)] == path and said in _REFUSALS for below, said in possible)
+
+
+_REFUSALS = {refusal(each, asked).message for each in CALLERS for asked in ("field", "object", "mutation")}
 
 
 def _by_graphql_core(case: Case, operation: Operation, spent: list[Spent] | None = None) -> ExecutionResult:
@@ -201,7 +223,7 @@ async def executed(case: Case, run: Any, spent: list[Spent] | None = None) -> Ex
     services = Services(config, telemetry=telemetry, clock=clock, random=Random(1), wires=wires)
     loaders = Loaders(services=services, telemetry=telemetry, clock=clock, keep=graph.keep)
     async with services, loaders:
-        identity, deadline = Identity("t", "s", frozenset()), Deadline.after(case.seconds, clock=clock)
+        identity, deadline = case.identity, Deadline.after(case.seconds, clock=clock)
         ctx = Ctx(
             identity=identity,
             deadline=deadline,

@@ -188,7 +188,29 @@ class Rock:
     weight: float
 
 
-Thing = Annotated["Person | Robot | Rock", strawberry.union("Thing")]
+@entity(allow=scope("nobody") | own(may_see))
+class Diary(Being):
+    """A being that only its owner may read."""
+
+    pages: int = field()
+    owner_key: strawberry.Private[str | None]
+    owner: Annotated["Person", strawberry.lazy(LAZY)] | None = join(people_by_key, on="owner_key")
+
+    @resolver(allow=scope("nobody"))
+    def seal(self) -> str:
+        """Must be there, and is refused."""
+        return self.key
+
+
+@entity(allow=scope("nobody"))
+class Vault:
+    """Nobody may read it."""
+
+    key: strawberry.Private[str]
+    gold: int = field()
+
+
+Thing = Annotated["Person | Robot | Rock | Diary | Vault", strawberry.union("Thing")]
 
 
 class KeyRecord(msgspec.Struct):
@@ -227,6 +249,8 @@ class Person(Being):
     home: Place = field()
     second_home: Place | None = field()
     visited: list[Place | None] = field()
+    own_age: int | None = field(default=7, allow=own(may_see))
+    own_home: Place | None = field(default=None, allow=own(may_see))
     boss_key: strawberry.Private[str | None]
     place_key: strawberry.Private[str | None]
 
@@ -270,6 +294,28 @@ class Person(Being):
     def own_secret(self) -> str | None:
         """Is guarded by a rule."""
         return self.key
+
+    diary: Diary | None = join(lazy_loader(f"{LAZY}:diaries_by_key"), on="key")
+    vault: Vault | None = field(default=None)
+    vaults: list[Vault | None] | None = join(lazy_loader(f"{LAZY}:vaults_by_owner"), on="key")
+    chest: "Chest | None" = field(default=None)
+
+    @resolver(allow=scope("nobody"))
+    def refused(self) -> str | None:
+        """Is refused to everybody."""
+        fails("Person.refused", self.key)
+        return self.key
+
+    @resolver
+    async def must_diary(self) -> Diary:
+        """Without it there is no person."""
+        await takes_a_while("Person.mustDiary", self.key)
+        return twisted(diary(self.key), "Person.mustDiary", self.key)  # type: ignore[no-any-return]
+
+    @resolver
+    def grid_of_diaries(self) -> list[list[Diary] | None]:
+        """Those of several."""
+        return [list(map(diary, keys_of("gridOfDiaries", self.key, row))) for row in range(2)]
 
     @batched.guarded(scope("nobody") | own(may_see))
     @staticmethod
@@ -362,6 +408,19 @@ class PersonRecord(KeyRecord):
     """A person as the service tells it."""
 
 
+@entity
+class Chest:
+    """Of which all may be refused."""
+
+    vault: Vault | None = field(default=None)
+    must_vault: Vault = field()
+
+    @resolver(allow=scope("nobody") & own(may_see))
+    def lid(self) -> str | None:
+        """Is refused to everybody."""
+        return "closed"
+
+
 people_loader = people.loader(
     "/people", keys="ids", key="key", into=Person, record=PersonRecord, to=lambda it: person(it.key), max_batch=2
 )
@@ -375,6 +434,20 @@ fleets = robots.loader(
 )  # fmt: skip
 
 
+diaries_by_key = people.loader(
+    "/diaries", keys="ids", key="key", into=Diary, record=KeyRecord, to=lambda it: diary(it.key)
+)
+vaults_by_owner = robots.loader(
+    "/vaults",
+    keys="owners",
+    key="owner",
+    into=Vault,
+    record=OwnedRecord,
+    to=lambda it: Vault(key=it.key, gold=1),
+    many=True,
+)
+
+
 @entity
 class Crate(Node):
     """Read as the service tells it: a record stands for it wherever nobody asks the object."""
@@ -384,6 +457,9 @@ class Crate(Node):
     note: str | None = field()
     is_new: bool = field()
     share: float = field()
+    stamp: str | None = field(allow=scope("nobody") | own(may_see))
+    seal: str | None = field(allow=scope("nobody"))
+    maker: str | None = field(allow=may_see)
     beside_key: strawberry.Private[str | None]
     beside: Annotated["Crate", strawberry.lazy(LAZY)] | None = join(
         lazy_loader(f"{LAZY}:crates_by_key"), on="beside_key"
@@ -396,6 +472,20 @@ class Crate(Node):
         return self.label.upper()
 
 
+@entity(allow=own(may_see))
+class Parcel(Node):
+    """As a crate, and its owner's."""
+
+    label: str = field()
+    weight: int = field()
+    beside_key: strawberry.Private[str | None]
+    beside: Annotated["Parcel", strawberry.lazy(LAZY)] | None = join(
+        lazy_loader(f"{LAZY}:parcels_by_key"), on="beside_key"
+    )
+
+
+parcels_by_key = places.loader("/crates-by-key", keys="ids", key="key", into=Parcel, max_batch=2)
+parcels = places.pages("/crates", into=Parcel, params={"most": "most"})
 crates_by_key = places.loader("/crates-by-key", keys="ids", key="key", into=Crate, max_batch=2)
 crates = places.pages("/crates", into=Crate, params={"most": "most"})
 
@@ -426,6 +516,20 @@ def robot(key: str) -> Robot:
     )
 
 
+def diary(key: str) -> Diary:
+    return Diary(
+        key=key,
+        name=twisted(f"diary {key}", "Diary.name", key),
+        colour=None,
+        pages=twisted(len(key), "Diary.pages", key),
+        owner_key=one_of("diary.owner", key),
+    )
+
+
+def chest(key: str) -> Chest:
+    return Chest(vault=Vault(key=key, gold=1), must_vault=Vault(key=key, gold=2))
+
+
 def person(key: str) -> Person:
     def told(name: str, good: Any) -> Any:
         return twisted(good, f"Person.{name}", key)
@@ -449,6 +553,10 @@ def person(key: str) -> Person:
         visited=told("visited", [place(key), None, told("visited.item", place("far"))]),
         boss_key=one_of("boss", key),
         place_key=one_of("place", key),
+        own_age=told("ownAge", len(key)),
+        own_home=told("ownHome", place(key)),
+        vault=Vault(key=key, gold=3),
+        chest=told("chest", chest(key)),
     )
 
 
@@ -458,8 +566,10 @@ def thing(*about: object) -> Any:
         person(KEYS[number % 4]),
         robot(f"x{number % 9}"),
         Rock(key="r", weight=twisted(1.5, *about)),
+        diary(KEYS[number % 4]),
+        Vault(key="v", gold=4),
     )
-    return made[number // 7 % 3]
+    return made[number // 7 % 5]
 
 
 async def promise(key: str) -> Person | None:
@@ -511,7 +621,7 @@ class Query:
     @resolver
     def beings(self, most: int = 3) -> list[Being]:
         """Of an interface."""
-        return [each for each in (thing("Query.beings", index) for index in range(most)) if not isinstance(each, Rock)]
+        return [each for each in (thing("Query.beings", index) for index in range(most)) if isinstance(each, Being)]
 
     @resolver
     def things(self) -> list[Thing | None] | None:
@@ -528,6 +638,16 @@ class Query:
     async def crates(self, ctx: Ctx, most: int = 3) -> Sequence[Crate]:
         """Handed on as they are."""
         return (await ctx.page(crates, most=most)).items
+
+    @resolver
+    async def parcels(self, ctx: Ctx, most: int = 3) -> Sequence[Parcel | None]:
+        """Handed on as they are, each to its owner."""
+        return (await ctx.page(parcels, most=most)).items
+
+    @resolver
+    async def must_parcels(self, ctx: Ctx, most: int = 2) -> Sequence[Parcel] | None:
+        """All or none."""
+        return (await ctx.page(parcels, most=most)).items
 
     @resolver
     async def new_crates(self, ctx: Ctx, most: int = 3) -> Sequence[Crate]:
@@ -553,6 +673,16 @@ class Mutation:
     def must_rename(self, key: str) -> Person:
         """The same, and must not fail."""
         return twisted(person(key), "Mutation.mustRename", key)  # type: ignore[no-any-return]
+
+    @resolver
+    def bury(self, key: str) -> Vault | None:
+        """Is not begun."""
+        raise AssertionError("nobody may")
+
+    @resolver
+    def fill(self, key: str) -> Chest | None:
+        """Is begun where what must be there is not asked for."""
+        return twisted(chest(key), "Mutation.fill", key)  # type: ignore[no-any-return]
 
     @strawberry.mutation
     async def count(self, by: int = 1) -> int:
@@ -605,5 +735,8 @@ def _crate(key: str) -> dict[str, Any]:
         "note": None if number % 3 else "this side up",
         "isNew": bool(number % 2),
         "share": number % 7 / 4,
+        "stamp": "paid",
+        "seal": "whole",
+        "maker": None if number % 4 else key,
         "besideKey": one_of("beside", key),
     }

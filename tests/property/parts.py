@@ -28,7 +28,7 @@ from gateway.telemetry import Telemetry
 from gateway.testing import run_virtual
 from tests.unit.execution.in_parts import merged
 
-from .comparing import Case, Differs, agree, executed, quietly, said
+from .comparing import CALLERS, Case, Differs, agree, executed, quietly, said
 from .documents import Writer
 from .labyrinth import MOODS, Moods, graph
 
@@ -65,7 +65,8 @@ def written(random: Random) -> Case:
     kind = random.choice((Writer, Repeating))
     writer = kind(random, graph.core, depth=random.randint(1, 4), defers=0.5)
     text = writer.document()
-    return Case(text, writer.values, Moods(random.randrange(2**32), random.choice((0.0, 0.02, 0.1, 0.3))))
+    moods = Moods(random.randrange(2**32), random.choice((0.0, 0.02, 0.1, 0.3)))
+    return Case(text, writer.values, moods, identity=random.choice(CALLERS))
 
 
 def compared(case: Case) -> str:

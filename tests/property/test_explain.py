@@ -47,8 +47,14 @@ from tests.integration.explaining import explanation, reads_of, unmeasured
 SERVICES = ("catalog", "customers", "inventory", "orders", "payments", "reviews", "shipping")
 SUPPORT = {"authorization": "Bearer support"}
 TOKENS = [{"token": "support", "subject": "s", "scopes": ["support", "explain"]}]
+MANY = {"aliases": 1_000}
+"""Each field that is written here has an alias of its own, which no client would do."""
 SETTINGS = Settings.model_validate(
-    {"services": {name: {"url": f"http://{name}.test"} for name in SERVICES}, "identity": {"tokens": TOKENS}}
+    {
+        "services": {name: {"url": f"http://{name}.test"} for name in SERVICES},
+        "identity": {"tokens": TOKENS},
+        "operation": {"bounds": MANY},
+    }
 )
 NODES = {each.__name__: each for each in (Customer, Order, Payment, Product, Review, Shipment)}
 WHOLE, READABLE = build_graph(Query, Mutation), build_graph(Query)

@@ -96,6 +96,7 @@ class Product:
         reviews_by_product, on="id", otherwise=default([]), first=(Annotated[int, Between(1, 9)], 3)
     )
     pages: Connection[Review] | None = join(pages_by_product, on="id")
+    pages_with_gaps: Connection[Review | None] | None = join(pages_by_product, on="id")
     some: Connection[Review] = join(pages_by_product, on="id", otherwise=default(Page(())))
     then_some: Connection[Review] = join(pages_by_product, on="id", otherwise=(stale("5m"), default(Page(()))))
     other: Stock | None = join(stock_by_sku, on="sku", otherwise=alternative(elsewhere, on="id"))
@@ -159,6 +160,8 @@ def of_review(review: Review, identity: Identity) -> bool:
 
 assert_type(scope("support") | own(of_stock), AccessRule[Stock])
 assert_type(own(of_stock) & authenticated, AccessRule[Stock])
+assert_type(scope("support").rejects() | own(of_stock), AccessRule[Stock])
+assert_type(own(of_stock).rejects(), AccessRule[Stock])
 mixed = own(of_stock) | own(of_review)  # type: ignore  # refused
 
 

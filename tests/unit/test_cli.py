@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import socket
 import subprocess
@@ -16,8 +17,10 @@ from typer.testing import CliRunner, Result
 from gateway.cli import app
 from gateway.clock import LoopClock
 from gateway.demonstration import NoDemonstration, checkout
+from gateway.edge import hashed
 from gateway.edge.game_day import verified
 from gateway.server import PortTaken, hold_port, url_of
+from gateway.settings import Settings
 from gateway.terminal import FAILED, INVALID
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +68,36 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield project
     sys.modules.pop(project.module, None)
     sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+
+
+TOKEN = "0123456789abcdef" * 2
+
+
+def hash_token(text: str) -> Result:
+    return CliRunner(env=QUIET_ENVIRONMENT).invoke(app, ["hash-token"], input=text)
+
+
+@pytest.mark.parametrize("text", [TOKEN, f"{TOKEN}\n", f"  {TOKEN}\r\n"])
+def test_the_hash_of_a_token_is_what_the_settings_take_and_its_caller_shows_the_token(text: str) -> None:
+    printed = hash_token(text)
+
+    assert printed.exit_code == 0
+    assert printed.stdout == f"{hashlib.sha256(TOKEN.encode()).hexdigest()}\n"
+    tokens = {"tokens": [{"sha256": printed.stdout.strip(), "subject": "robot"}]}
+    known = Settings.within(Path.cwd(), {"identity": tokens}).identity.tokens[0]
+    assert known.digest == hashed(TOKEN)
+    assert TOKEN not in printed.output
+
+
+@pytest.mark.parametrize("text", ["", "\n", "secret", TOKEN[:-1]])
+def test_a_token_that_could_be_found_by_trying_is_not_hashed(text: str) -> None:
+    refused = hash_token(text)
+
+    assert refused.exit_code == INVALID
+    assert refused.stdout == ""
+    assert "fewer than 32 characters" in refused.stderr
+    assert "openssl rand -hex 32" in refused.stderr
+    assert not text.strip() or text.strip() not in refused.output
 
 
 def test_without_a_command_it_says_what_there_is() -> None:
@@ -178,6 +211,7 @@ profile = "production"
 graph = { query = "MODULE:Query", sdl = "" }
 server = { workers = 2 }
 operation = { cost = "enforce", max_cost = 100 }
+limits = { rate = 1000 }
 accepted_risks = ["operation.trusted_only"]
 [admin]
 port = 9000

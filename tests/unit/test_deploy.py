@@ -12,6 +12,8 @@ from gateway.settings import Settings, load_settings
 from gateway.testing import GatewayUnderTest, in_virtual_time
 from tests.unit.graph.shop import graph, working_wires
 
+MARGIN = 5.0
+"""Seconds between the end of all drains and SIGKILL."""
 MANIFEST = (Path(__file__).resolve().parents[2] / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8")
 PROJECT = """
 services = { catalog = { url = "https://catalog" }, inventory = { url = "https://stock" }, reviews = { url = "https://r" } }
@@ -55,4 +57,23 @@ async def test_the_probes_are_answered_where_clients_come(tmp_path: Path) -> Non
     production = load_settings(tmp_path / "gateway.toml", environ={"SAGAQL_PROFILE": "production"})
 
     async with GatewayUnderTest(production, graph, wires=working_wires()) as gateway:
-        assert [(await gateway.request("GET", path)).status for path in probes] == [200, 200]
+        assert [(await gateway.request("GET", path)).status for path in probes] == [200, 200, 200]
+
+
+def test_nothing_is_killed_before_it_may_have_left_and_nothing_closes_before_it_may_have_been_noticed(
+    settings: Settings,
+) -> None:
+    server, noticed = (
+        settings.server,
+        one(r"readinessProbe:(?s:.*?)periodSeconds: (\d+)") * one(r"readinessProbe:(?s:.*?)failureThreshold: (\d+)"),
+    )
+    assert noticed < server.drain_delay
+    leaving = server.drain_delay + server.drain + settings.sagas.drain
+    assert one(r"terminationGracePeriodSeconds: (\d+)") >= leaving + MARGIN
+    assert not re.search(r"\n\s*preStop:", MANIFEST)
+
+
+def one(pattern: str) -> float:
+    found = re.findall(pattern, MANIFEST)
+    assert len(found) == 1, pattern
+    return float(found[0])

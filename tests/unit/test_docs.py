@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import pytest
@@ -120,6 +121,45 @@ def test_every_relative_link_points_to_something_that_exists(page: Path) -> None
         assert target.is_relative_to(ROOT), f"{link} leaves the checkout"
         assert target.exists(), f"{link} points to nothing"
         assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
+
+
+# -- the threat model --------------------------------------------------------------------------------------------------
+
+SECURITY = ROOT / "SECURITY.md"
+_PROOF = re.compile(r"\[(test_\w+)\]\((tests/[^)#]+\.py)\)")
+_SETTING = re.compile(r"`([a-z_]+)\.(?:X\.)?([a-z_]+)`")
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    proofs = _PROOF.findall(SECURITY.read_text(encoding="utf-8"))
+    missing = [f"{path}: {name}" for name, path in proofs if not _defines(ROOT / path, name)]
+    assert (missing, len(proofs) > 50) == ([], True)
+
+
+def test_every_threat_has_a_proof() -> None:
+    rows = [each.split(" | ") for each in SECURITY.read_text(encoding="utf-8").splitlines() if each.count(" | ") == 4]
+    threats = [row for row in rows if row[0] != "| threat"]
+    assert [row[0] for row in threats if not _PROOF.search(row[3])] == []
+    assert len(threats) > 30
+
+
+def test_every_setting_that_the_threat_model_names_is_one() -> None:
+    sections = {name: _fields(each.annotation) for name, each in Settings.model_fields.items()}
+    named = [each for each in _SETTING.findall(SECURITY.read_text(encoding="utf-8")) if each[0] in sections]
+    assert ([f"{section}.{name}" for section, name in named if name not in sections[section]], len(named) > 30) == (
+        [],
+        True,
+    )
+
+
+def _defines(file: Path, name: str) -> bool:
+    return re.search(rf"^(async )?def {name}\(", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def _fields(section: Any) -> set[str]:
+    """The names of a section's settings; of `services` those of each service."""
+    kind = get_args(section)[-1] if get_args(section) else section
+    return {*getattr(kind, "model_fields", ()), *getattr(kind, "__dataclass_fields__", ())}
 
 
 # -- snippets ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
     InternalError,
+    LimitReached,
     RequestError,
     ServiceError,
     ServiceRefused,
@@ -53,7 +54,7 @@ def test_a_client_is_never_told_to_repeat_what_it_must_change() -> None:
         if issubclass(each, RequestError):
             assert (each.blame, each.retryable) == (Blame.CLIENT, False)
         if issubclass(each, AdmissionError):
-            assert (each.retryable, each.status) == (True, 503)
+            assert (each.retryable, each.status) == (True, 429 if issubclass(each, LimitReached) else 503)
 
 
 def test_extensions_say_code_and_whether_to_try_again() -> None:

@@ -61,8 +61,9 @@ def test_a_query_is_a_tree_whose_fields_say_whom_they_ask() -> None:
 def test_a_saga_tells_its_steps_their_commands_and_the_point_of_no_return() -> None:
     found = tree("mutation ($i: CancelOrderInput!) { cancelOrder(input: $i) { __typename } }").splitlines()
 
-    assert found[1:8] == [
-        "└── cancelOrder(input: $i, mode: SYNC): CancelOrderPayload! · saga CancelOrder v1",
+    assert found[1:9] == [
+        "└── cancelOrder(input: $i, mode: SYNC): CancelOrderPayload! · saga CancelOrder v1 · guarded by scope",
+        "    support or scope customer and own is_for_themselves",
         "    idempotency key optional; answers SagaAccepted if not done within 9.9 s",
         "    after 30 s it is undone unless recall, its pivot, is done",
         "    ├── steps; what they call is named in their code",
@@ -80,7 +81,9 @@ def test_conditions_types_guards_and_shared_calls_are_told() -> None:
     )
 
     assert "columns: " in found
-    assert "email (of Customer; only if $s; guarded by is_themselves_or_support)" in found
+    assert "email (of Customer; only if $s; guarded by scope support or own are_themselves)" in " ".join(
+        found.replace("│", " ").split()
+    )
     assert "layer 2: the same call as node.a" in found
     assert "named in its code: customers /customers, one of NODES" in " ".join(found.split())
 

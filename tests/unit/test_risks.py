@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.risks import RULES, Level, idle_acceptances, risks
+from demo.people import OPERATOR, PEOPLE
+from gateway.edge import hashed
+from gateway.risks import PUBLISHED, RULES, Level, idle_acceptances, risks
 from gateway.settings import Settings, load_settings
 from gateway.settings.sources import merged
 
@@ -22,12 +24,14 @@ SOUND: Mapping[str, Any] = {
     "server": {
         "host": "0.0.0.0",
         "workers": 2,
+        "drain_delay": "10s",
         "tls_certificate": "here.pem",
         "tls_key": "here.key",
         "cors_origins": ["https://app.example"],
     },
     "admin": {"port": 9000, "host": "0.0.0.0", "tls": True, "sha256": DIGEST},
     "operation": {"trusted": "operations", "trusted_only": True},
+    "limits": {"rate": 1_000},
     "services": {"catalog": {"url": "https://catalog", "set_headers": {"x-api-key": "k"}}},
     "shared": {"url": "rediss://user:word@store:6379/0"},
     "sagas": {"journal": "/var/lib/sagaql/journal.sqlite3", "signing_key": KEY},
@@ -44,6 +48,13 @@ COSTLY = {"operation": {"trusted_only": False, "cost": "enforce", "max_cost": 10
 BAD: list[tuple[Mapping[str, Any], list[tuple[Level, str]]]] = [
     ({"identity": {"tokens": [], "issuers": []}}, [(DANGER, "identity")]),
     ({"identity": {"tokens": [{"token": "demo", "subject": "s"}]}}, [(DANGER, "identity.tokens[0].token")]),
+    (
+        {
+            "identity": {"tokens": [{"sha256": hashed(OPERATOR.token), "subject": "s"}]},
+            "admin": {"sha256": hashed(OPERATOR.token)},
+        },
+        [(DANGER, "identity.tokens[0].sha256"), (DANGER, "admin.sha256")],
+    ),
     (
         {"identity": {"issuers": [{"issuer": "https://id", "audience": "shop", "jwks": "https://id/keys"}]}},
         [(WARNING, "identity.issuers[0].typ")],
@@ -69,8 +80,10 @@ BAD: list[tuple[Mapping[str, Any], list[tuple[Level, str]]]] = [
         {"operation": {"trusted_only": False, "cost": "measure"}},
         [(WARNING, "operation.trusted_only"), (WARNING, "operation.cost")],
     ),
+    ({"limits": {"rate": None}}, [(WARNING, "limits.rate")]),
     ({"overload": {"adaptive": False}}, [(WARNING, "overload.adaptive")]),
     ({"overload": {"shed_early": False}}, [(WARNING, "overload.shed_early")]),
+    ({"server": {"drain_delay": 0}}, [(WARNING, "server.drain_delay")]),
     ({"server": {"workers": 1}}, [(WARNING, "server.workers")]),
     ({"services": {"catalog": {"url": "http://catalog"}}}, [(DANGER, "services.catalog.url")]),
     (
@@ -135,6 +148,10 @@ def test_a_risk_is_there_when_its_setting_is_bad_and_no_other_is(
     change: Mapping[str, Any], expected: list[tuple[Level, str]]
 ) -> None:
     assert told(built(change)) == expected
+
+
+def test_what_is_published_is_what_the_demos_people_show() -> None:
+    assert {hashed(person.token) for person in PEOPLE} == PUBLISHED
 
 
 def test_every_rule_is_broken_by_some_setting_here(tmp_path: Path) -> None:
@@ -245,7 +262,7 @@ def test_the_shop_of_the_demo_is_not_for_production() -> None:
     settings = load_settings(ROOT / "gateway.toml", environ={"SAGAQL_PROFILE": "production"})
 
     dangers = {risk.setting for risk in risks(settings) if risk.level is DANGER}
-    assert {"identity.tokens[0].token", "sagas.secret_key"} <= dangers
+    assert {"identity.tokens[0].sha256", "admin.sha256", "sagas.secret_key"} <= dangers
 
 
 def test_each_rule_says_what_may_happen_and_what_to_do_in_one_line() -> None:

@@ -26,6 +26,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.closing = False
         self.reads = True
+        self.unread = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -35,6 +36,12 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def write(self, data: bytes | bytearray | memoryview) -> None: ...
 
@@ -138,12 +145,19 @@ class Guarded:
 
     def __init__(self) -> None:
         self.bodies = list[bytes]()
+        self.is_leaving = False
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
         self.transport = Written()
         config = uvicorn.Config(self._app, lifespan="off", log_config=None, interface="asgi3")
         self.state = ServerState()
         self.doorstep = Nobody()
         self.connection = Connection(
-            config=config, server_state=self.state, app_state={}, doorstep=cast("Doorstep", self.doorstep)
+            config=config,
+            server_state=self.state,
+            app_state={},
+            doorstep=cast("Doorstep", self.doorstep),
+            is_leaving=lambda: self.is_leaving,
         )
         self.connection.connection_made(self.transport)
 
@@ -153,6 +167,7 @@ class Guarded:
             message = await receive()
             body, more = body + message["body"], message["more_body"]
         self.bodies.append(body)
+        await self.goes_on.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -215,4 +230,46 @@ async def test_while_nothing_is_crowded_nobody_is_asked() -> None:
     guarded = Guarded()
     guarded.doorstep.is_on = False
     assert await guarded.send(post(b"{}")) == "200"
+    guarded.closed()
+
+
+# -- leaving -----------------------------------------------------------------------------------------------------------
+
+
+async def test_while_it_leaves_the_next_answer_is_the_last_one_of_its_connection_and_says_so() -> None:
+    guarded = Guarded()
+    assert await guarded.send(post(b"in")) == "200"
+    assert b"connection: close" not in guarded.transport.written
+    guarded.is_leaving = True
+    guarded.connection.end_with_next_answer()
+    assert repr(guarded.transport.closing) == "False", "a request may be on its way"
+    assert await guarded.send(post(b"in again")) == "200"
+    assert b"connection: close\r\n" in guarded.transport.written
+    assert guarded.transport.closing
+    guarded.closed()
+
+
+async def test_the_answer_that_is_under_way_when_it_begins_to_leave_is_the_last_one_too() -> None:
+    guarded = Guarded()
+    guarded.goes_on.clear()
+    assert await guarded.send(post(b"in")) == ""
+    guarded.is_leaving = True
+    guarded.connection.end_with_next_answer()
+    guarded.goes_on.set()
+    assert await guarded.send() == "200"
+    assert b"connection: close\r\n" in guarded.transport.written
+    assert guarded.transport.closing
+    guarded.closed()
+
+
+async def test_requests_that_were_sent_without_waiting_are_all_answered_before_it_leaves() -> None:
+    guarded = Guarded()
+    guarded.goes_on.clear()
+    assert await guarded.send(post(b"in 1") + post(b"in 2")) == ""
+    guarded.is_leaving = True
+    guarded.connection.end_with_next_answer()
+    guarded.goes_on.set()
+    assert await guarded.send() == "200 200"
+    assert guarded.transport.written.count(b"connection: close\r\n") == 1
+    assert guarded.transport.closing
     guarded.closed()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from demo.people import PEOPLE
 from gateway.edge import hashed
 from gateway.services import Retry
 from gateway.settings import Settings, SettingsInvalid, load_settings
@@ -287,9 +288,9 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         (
             "server.prot is not a setting: did you mean server.port? "
             "known here: host, port, max_body, body_timeout, max_head, max_headers, head_timeout, max_connections, "
-            "workers, max_operations, max_subscriptions, drain, "
+            "workers, max_operations, max_subscriptions, drain, drain_delay, "
             "partial_success_status, compress, compress_above, cors_origins, csrf_prevention, "
-            "http_caching, graphiql, watch, control, tls_certificate, tls_key, tls_client_ca, tls_client_required"
+            "http_caching, graphiql, watch, control, tls_certificate, tls_key, tls_client_ca, tls_client_required, tls_hsts"
         ),
         (
             "operation.max_deadline: 60 s is less than query_deadline, 120 s: "
@@ -309,8 +310,8 @@ def test_every_mistake_is_reported_at_once_with_its_path_and_remedy(project: Pro
         "telemetry.exporter is 'otpl': it must be 'none' or 'otlp'",
         (
             "discovry is not a setting: did you mean discovery? "
-            "known here: profile, graph, server, admin, operation, streams, overload, services, discovery, sagas, shared, "
-            "identity, telemetry, accepted_risks"
+            "known here: profile, graph, server, admin, operation, streams, overload, limits, services, discovery, sagas, "
+            "shared, identity, telemetry, accepted_risks"
         ),
     ]
 
@@ -581,9 +582,13 @@ def test_the_demos_file_knows_the_seven_services_and_three_callers() -> None:
     assert settings.journal == Path("/data/gateway/journal.sqlite3")
     assert {each.subject: each.scopes for each in settings.identity.tokens} == {
         "c-001": ("customer",),
-        "support": ("customer", "support"),
+        "support": ("support",),
         "operator": ("support", "operator", "explain"),
     }
+    assert {each.digest: each.subject for each in settings.identity.tokens} == {
+        hashed(person.token): person.subject for person in PEOPLE
+    }
+    assert not any(person.token in (ROOT / "gateway.toml").read_text(encoding="utf-8") for person in PEOPLE)
 
 
 def test_a_path_is_written_as_in_the_file() -> None:

@@ -8,6 +8,7 @@ import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 import 'graphiql/style.css';
+import { followLinks, headersOfAddress } from './caller';
 import './style.css';
 
 const DEFAULT_QUERY = `# SagaQL: one graph over many services.
@@ -17,6 +18,7 @@ const DEFAULT_QUERY = `# SagaQL: one graph over many services.
 #   Docs       the book on the left, or Ctrl-click
 #   Sign in    in Headers, below:
 #              {"Authorization": "Bearer demo-customer"}
+#              or open this page as /graphiql#token=demo-customer
 #
 # If a service is slow or down, the rest still arrives:
 # \`extensions.degraded\` says what is missing and why.
@@ -67,8 +69,20 @@ if (place === null) throw new Error('the page has no place for GraphiQL: expecte
 const url = endpoint();
 const fetcher = createGraphiQLFetcher({ url: url.href, subscriptionUrl: subscriptionEndpoint(url).href });
 
+// Under somebody else's name a tab of its own is begun: the one that is there stays its owner's.
+const headers = headersOfAddress();
+const begun = headers === undefined ? {} : { initialHeaders: headers, initialQuery: DEFAULT_QUERY };
+followLinks();
+
 createRoot(place).render(
-  <GraphiQL fetcher={fetcher} defaultQuery={DEFAULT_QUERY} inputValueDeprecation schemaDescription shouldPersistHeaders>
+  <GraphiQL
+    fetcher={fetcher}
+    defaultQuery={DEFAULT_QUERY}
+    inputValueDeprecation
+    schemaDescription
+    shouldPersistHeaders
+    {...begun}
+  >
     <GraphiQL.Logo>
       <span className="sagaql-logo">
         Saga<em>QL</em>

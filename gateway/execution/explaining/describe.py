@@ -18,7 +18,7 @@ from ...graph import JoinField, SagaField
 from ...graph.access import told
 from ...graph.batched import BatchedField
 from ...graph.pricing import weight_of
-from ...graph.resolver import ResolverField
+from ...graph.resolver import ColumnField, ResolverField
 from ...graph.schema import DEFINITION, definition_of
 from .calls import Calls
 from .declared import Fallback, declared
@@ -101,6 +101,9 @@ class Descriptions:
                 return self._python("batched", definition, definition.method, owner=definition.origin)
             case StrawberryField(base_resolver=resolver) if resolver is not None:
                 return self._python("resolver", definition, resolver.wrapped_func, owner=definition.origin)
+            case ColumnField():
+                guard = told(definition.allow)
+                return Description(kind="column", identity=(name, guard), ask=lambda _: Asked(), guard=guard)
             case _:
                 kind: Kind = "introspection" if name.startswith("__") else "column"
                 return Description(kind=kind, identity=name, ask=lambda _: Asked())

@@ -27,6 +27,7 @@ from graphql import (
 
 from ...clock import Seconds
 from ...graph import Graph
+from ...graph.guards import guard_of_type
 from ...graph.saga_field import ANSWER_MARGIN
 from ...services import ServiceConfig
 from ..document import Operation
@@ -193,7 +194,7 @@ class _Walk:
             kind=group.description.kind,
             arguments=arguments,
             only_if=group.selected.only_if,
-            guard=group.description.guard,
+            guard=_guard(group.description, kinds),
             weight=group.description.weight,
             list_size=group.description.sizes.said(arguments),
             sized_fields=group.description.sizes.of,
@@ -217,6 +218,12 @@ class _Walk:
         if self._fields > MAX_FIELDS:
             raise TooLarge(f"the operation has more than {MAX_FIELDS} fields: explain a part of it")
         return self._fields
+
+
+def _guard(description: Description, kinds: Iterable[GraphQLObjectType]) -> str | None:
+    """The field's rule, and those of the types that its values may be of."""
+    of_types = [f"{kind.name}: {rule}" for kind in kinds if (rule := guard_of_type(kind)) is not None]
+    return "; ".join([*([] if description.guard is None else [description.guard]), *of_types]) or None
 
 
 @dataclass(slots=True)

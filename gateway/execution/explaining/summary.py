@@ -44,7 +44,7 @@ def _together(fields: Sequence[ExplainedField]) -> int:
     """Calls when a layer is asked at one time. What a table is asked for may be what another field of the layer asks."""
     asked = {(call.question, field.layer) for field in fields for call in field.calls if call.one_of is None}
     for field in fields:
-        for table in {call.one_of for call in field.calls} - {None}:
+        for table in dict.fromkeys(call.one_of for call in field.calls if call.one_of is not None):
             entries = [(call.question, field.layer) for call in field.calls if call.one_of == table]
             if asked.isdisjoint(entries):
                 asked.add(entries[0])

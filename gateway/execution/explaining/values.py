@@ -38,6 +38,7 @@ from strawberry.types.field import StrawberryField
 
 from ...graph.schema import DEFINITION
 from ...graph.secrets import is_secret_column
+from ..unrepeated import unrepeated
 
 
 class VariablesUnfit(ValueError):
@@ -94,7 +95,7 @@ def values_of(
         raise VariablesUnfit([f"${name} is no variable of the operation (it has: {known})" for name in strangers])
     found = get_variable_values(schema, definitions, dict(variables or {}))
     if isinstance(found, list):
-        raise VariablesUnfit([error.message for error in found])
+        raise VariablesUnfit([error.message for error in unrepeated(found, schema, definitions)])
     known_values = dict(found.coerced)
     return Values(known_values, frozenset() if variables is None else frozenset(names - known_values.keys()))
 

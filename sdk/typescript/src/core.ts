@@ -60,6 +60,13 @@ interface Asking {
   readonly patient?: boolean;
 }
 
+/** Of a saga that is watched: its last event, and what went wrong since. */
+interface Seen {
+  after: number;
+  failed: number;
+  cause?: unknown;
+}
+
 /** A gateway's graph, for one caller. */
 export class Core {
   private readonly deadline: number;
@@ -149,18 +156,18 @@ export class Core {
    * where no WebSocket gets through, and where one is dead and nobody says so.
    */
   private async seeEnd(id: string, asking: Asking): Promise<void> {
-    const seen = { after: 0, failed: 0 };
+    const seen: Seen = { after: 0, failed: 0 };
     for (;;) {
       if (await this.watch(id, seen, asking)) return;
       const { data } = await this.answer(LOOK, { id }, asking);
       const saga = data['saga'] as { status: string } | null;
       if (saga === null || SETTLED.has(saga.status)) return;
-      await this.rest(++seen.failed, asking);
+      await this.rest(++seen.failed, asking, seen.cause);
     }
   }
 
   /** Whether a stream was watched until the saga was settled, or complete. */
-  private async watch(id: string, seen: { after: number; failed: number }, asking: Asking): Promise<boolean> {
+  private async watch(id: string, seen: Seen, asking: Asking): Promise<boolean> {
     const leaving = new AbortController();
     const events = this.open(WATCH, { id, after: seen.after }, leaving);
     try {
@@ -173,8 +180,9 @@ export class Core {
         if (SETTLED.has(event.saga.status)) return true;
       }
     } catch (error) {
-      if (error instanceof StreamBroken || error instanceof GraphError || error instanceof NoAnswer) return false;
-      throw error;
+      if (!(error instanceof StreamBroken || error instanceof GraphError || error instanceof NoAnswer)) throw error;
+      seen.cause = error;
+      return false;
     } finally {
       leaving.abort();
     }
@@ -251,7 +259,8 @@ export class Core {
 
   /** Wait before the next connection. Throws: NoAnswer where that would reach the deadline. */
   private async rest(failed: number, { until, signal }: Asking, cause?: unknown): Promise<void> {
-    const wait = this.retry.wait(failed, this.random());
+    const floor = cause instanceof SagaQLError ? cause.retryAfter : 0;
+    const wait = this.retry.wait(failed, this.random(), floor);
     if (wait >= this.left(until)) throw new NoAnswer('the saga has not ended in time', { cause });
     await this.clock.sleep(wait, signal);
   }

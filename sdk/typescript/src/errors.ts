@@ -140,6 +140,8 @@ export class GraphError extends SagaQLError {
     this.code = String(this.extensions['code'] ?? '');
     this.path = entry.path ?? [];
     this.retryable = this.extensions['retryable'] === true;
+    const later = this.extensions['retryAfter'];
+    if (typeof later === 'number') this.retryAfter = later;
     this.service = this.extensions['service'] as string | undefined;
   }
 }
@@ -167,6 +169,13 @@ export class Overloaded extends GraphError {}
 export class Draining extends GraphError {}
 /** The gateway cannot verify the token now; it may be good. */
 export class AuthenticationUnavailable extends GraphError {}
+/** A limit of this client's, and not of the gateway; `retryAfter` says when to come back. */
+export class LimitReached extends GraphError {}
+export class RateLimited extends LimitReached {}
+export class TooManyOperations extends LimitReached {}
+export class TooManySubscriptions extends LimitReached {}
+/** The gateway cannot find out now what this client has taken. */
+export class RateLimitUnavailable extends GraphError {}
 /** The gateway ran out of the time that it was given. */
 export class DeadlineExceeded extends GraphError {}
 /** A service did not give what was asked of it; `service` names it. */
@@ -209,6 +218,10 @@ export const BY_CODE = {
   OVERLOADED: Overloaded,
   DRAINING: Draining,
   AUTHENTICATION_UNAVAILABLE: AuthenticationUnavailable,
+  RATE_LIMITED: RateLimited,
+  TOO_MANY_OPERATIONS: TooManyOperations,
+  TOO_MANY_SUBSCRIPTIONS: TooManySubscriptions,
+  RATE_LIMIT_UNAVAILABLE: RateLimitUnavailable,
   DEADLINE_EXCEEDED: DeadlineExceeded,
   SERVICE_UNAVAILABLE: ServiceUnavailable,
   SERVICE_TIMEOUT: ServiceTimeout,

@@ -24,6 +24,8 @@ export type AddressInput = {
 export type CancelOrderInput = {
   /** The order. */
   orderId: string;
+  /** Who bought it: you, unless you are support and name the customer. */
+  customerId?: string | null | undefined;
   /** For whoever reads the order later. */
   reason: string;
 };
@@ -58,8 +60,8 @@ export type PaymentStatus =
 
 /** What is bought, by whom, how it is paid and where it goes. */
 export type PlaceOrderInput = {
-  /** Who buys. */
-  customerId: string;
+  /** Who buys: you, unless you are support and name a customer. */
+  customerId?: string | null | undefined;
   /** What is bought. */
   lines: Array<OrderLineInput>;
   /** From the payment form; never a card number. */
@@ -391,7 +393,7 @@ export class Client extends Core {
     return this.query(ProductShelfDocument, variables, options);
   }
 
-  /** How a mutation stands that you began; support sees all. */
+  /** How a mutation stands that you began; support and operators see all. */
   saga(variables: SagaQueryVariables, options: CallOptions = {}): Promise<Result<SagaQuery>> {
     return this.query(SagaDocument, variables, options);
   }

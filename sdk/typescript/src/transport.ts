@@ -73,7 +73,7 @@ export function read(status: number, content: string, retryAfter: string | null)
   const error = first
     ? graphError(first)
     : new NoAnswer(`what answered ${status} is no GraphQL`, { status, retryable: TRY_AGAIN.has(status) });
-  error.retryAfter = secondsOf(retryAfter, Date.now() / 1000);
+  error.retryAfter = Math.max(error.retryAfter, secondsOf(retryAfter, Date.now() / 1000));
   throw error;
 }
 

@@ -9,6 +9,7 @@ import {
   NoAnswer,
   NotSettled,
   Overloaded,
+  RateLimited,
   Rejected,
   SagaNotFound,
   ServiceUnavailable,
@@ -83,6 +84,17 @@ test('a query is tried again after a dropped connection, a busy proxy and a busy
   assert.deepEqual(gateway.asked[0]?.body.variables, { category: 'garden' });
   assert.equal(gateway.asked[0]?.headers['authorization'], 'Bearer t');
   assert.ok(gateway.asked[3]!.at - gateway.asked[2]!.at >= 1, 'Retry-After is a floor');
+});
+
+test('a client that has reached its limit comes back when the gateway says so', async () => {
+  const limited = { errors: [{ message: 'm', extensions: { code: 'RATE_LIMITED', retryable: true, retryAfter: 2 } }] };
+  const gateway = new ScriptedGateway([{ status: 429, body: limited }, data(SHELF)]);
+  await gateway.clock.run(gateway.client().productShelf());
+  assert.ok(gateway.asked[1]!.at - gateway.asked[0]!.at >= 2);
+  const long = { errors: [{ message: 'm', extensions: { code: 'RATE_LIMITED', retryable: true, retryAfter: 60 } }] };
+  const strict = new ScriptedGateway([{ status: 429, body: long }]);
+  await assert.rejects(strict.clock.run(strict.client({ deadline: 5 }).productShelf()), RateLimited);
+  assert.equal(strict.asked.length, 1, 'nobody waits for what is beyond the deadline');
 });
 
 test('a query gives up after its attempts, and at once where it cannot get better', async () => {

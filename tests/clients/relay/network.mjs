@@ -16,7 +16,8 @@ const DIALECTS = {
 export function networkOf(url, { fetch = globalThis.fetch, headers = {}, byId = false, members = {}, dialect = "v0" }) {
   const { accept, Parts } = DIALECTS[dialect];
   const named = byId ? ({ id }) => ({ documentId: id }) : ({ text }) => ({ query: text });
-  const sockets = createClient({ url: url.replace(/^http/, "ws"), webSocketImpl: WebSocket, retryAttempts: 0 });
+  const socket = { url: url.replace(/^http/, "ws"), webSocketImpl: WebSocket, retryAttempts: 0 };
+  const sockets = createClient({ ...socket, connectionParams: headers });
 
   function execute(operation, variables) {
     return relay.Observable.create((sink) => {

@@ -52,6 +52,7 @@ async def test_nobody_else_is_told_even_what_there_is(path: str, headers: dict[s
         metrics = await asked(gateway, "/metrics", BEARER)
 
     assert (found.status, found.headers["www-authenticate"]) == (401, "Bearer")
+    assert (found.headers["cache-control"], found.headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert TOKEN.encode() not in found.body
     assert b'sagaql_authentications_total{outcome="refused_admin"} 1.0' in metrics.body
 

@@ -42,6 +42,9 @@ class Counting:
         self.asked = 0
         self.under_way = 0
 
+    def is_subscription(self, request: GraphQLRequest) -> bool:
+        return request.text.startswith("subscription")
+
     async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
         self.requests.append(request)
         self.under_way += 1
@@ -260,6 +263,56 @@ async def test_an_operation_that_the_client_completes_is_cancelled() -> None:
         assert engine.under_way == 0
 
 
+class Lingering(Counting):
+    """An operation that takes a second to let go."""
+
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        self.under_way += 1
+        try:
+            await asyncio.Event().wait()
+            yield GraphQLResult()
+        finally:
+            await asyncio.sleep(1)
+            self.under_way -= 1
+
+
+@in_virtual_time
+async def test_an_operation_that_is_let_go_takes_nothing_of_the_next_one_of_its_id() -> None:
+    engine = Lingering()
+    gateway = endpoint(engine)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(0.01)
+        await socket.send(id="a", type="complete")
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(2)
+        assert engine.under_way == 1
+        await socket.subscribe("a", "subscription { number }")
+        assert await socket.closed() == Close.DUPLICATE
+    assert (engine.under_way, len(gateway)) == (0, 0)
+
+
+@in_virtual_time
+async def test_operations_that_are_being_let_go_are_bounded_too() -> None:
+    engine = Lingering()
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce()
+        for number in range(2 * MAX_OPERATIONS):
+            await socket.subscribe(str(number), "subscription { number }")
+            await asyncio.sleep(0)
+            await socket.send(id=str(number), type="complete")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 2 * MAX_OPERATIONS
+        await socket.subscribe("one more", "subscription { number }")
+        assert (await socket.receive())["type"] == "error"
+        await asyncio.sleep(1)
+        assert engine.under_way == 0
+        await socket.subscribe("one more", "subscription { number }")
+        await asyncio.sleep(0.01)
+        assert engine.under_way == 1
+
+
 @in_virtual_time
 async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
     engine, before = Waiting(), len(asyncio.all_tasks())
@@ -425,3 +478,63 @@ async def test_a_connection_on_which_nothing_is_asked_for_is_closed_and_one_with
 def ended(metrics: Metrics, reason: str) -> float:
     labels = {"transport": "websocket", "reason": reason}
     return metrics.registry.get_sample_value("sagaql_streams_ended_total", labels) or 0.0
+
+
+@in_virtual_time
+async def test_whoever_connects_to_a_gateway_that_leaves_is_sent_elsewhere_before_it_introduces_itself() -> None:
+    metrics, engine = Metrics(), Waiting()
+    gateway = GraphQLWebSocket(engine, authenticator=OneToken(), metrics=metrics)
+    await gateway.leave()
+    async with connected(gateway) as socket:
+        assert await socket.closed() == Close.GOING_AWAY
+    assert (len(gateway), engine.requests, ended(metrics, "drained")) == (0, [], 1)
+
+
+class Slow(Counting):
+    """A query is answered after a second; a subscription follows something for ever."""
+
+    async def stream(self, request: GraphQLRequest) -> AsyncGenerator[GraphQLResult]:
+        self.requests.append(request)
+        self.under_way += 1
+        try:
+            await (asyncio.Event().wait() if self.is_subscription(request) else asyncio.sleep(1))
+            yield GraphQLResult(tree={"number": 1})
+        finally:
+            self.under_way -= 1
+
+
+@in_virtual_time
+async def test_a_gateway_that_leaves_answers_queries_first_and_begins_nothing_more() -> None:
+    engine = Slow()
+    gateway = endpoint(engine)
+    async with connected(gateway) as socket:
+        await socket.introduce()
+        await socket.subscribe("followed", "subscription { number }")
+        await socket.subscribe("asked", "{ number }")
+        await asyncio.sleep(0.5)
+        began = asyncio.get_running_loop().time()
+        leaving = asyncio.ensure_future(gateway.leave())
+        await asyncio.sleep(0)
+        await socket.subscribe("too late", "{ number }")
+        assert await socket.receive() == {"id": "asked", "type": "next", "payload": {"data": {"number": 1}}}
+        assert await socket.receive() == {"id": "asked", "type": "complete"}
+        assert await socket.closed() == Close.GOING_AWAY
+        assert asyncio.get_running_loop().time() - began == pytest.approx(0.5)
+        await leaving
+    assert (len(engine.requests), engine.under_way) == (2, 0)
+
+
+@in_virtual_time
+async def test_an_id_that_is_used_again_at_once_is_the_new_operation_s() -> None:
+    engine = Waiting()
+    async with connected(endpoint(engine)) as socket:
+        await socket.introduce()
+        for _ in range(3):
+            await socket.subscribe("a", "subscription { number }")
+            await asyncio.sleep(0.1)
+            await socket.send(id="a", type="complete")  # and the next one before anybody else has had a turn
+        await socket.subscribe("a", "subscription { number }")
+        await asyncio.sleep(0.1)
+        assert engine.under_way == 1
+        await socket.subscribe("a", "subscription { number }")
+        assert await socket.closed() == Close.DUPLICATE

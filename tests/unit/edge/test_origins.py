@@ -53,7 +53,7 @@ async def test_a_page_of_a_listed_origin_may_read_the_answer_with_credentials() 
     assert cors_of(found) == {
         "access-control-allow-origin": APP,
         "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "allow, etag, retry-after, www-authenticate",
+        "access-control-expose-headers": "allow, etag, ratelimit, ratelimit-policy, retry-after, www-authenticate",
     }
     assert found.headers["vary"] == "origin", "after the other one"
 

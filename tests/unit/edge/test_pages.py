@@ -84,6 +84,9 @@ async def test_page_and_assets_carry_the_security_headers(client: httpx.AsyncCli
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["x-frame-options"] == "DENY"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert {"camera=()", "geolocation=()", "clipboard-read=()"} <= {*headers["permissions-policy"].split(", ")}
 
 
 def test_the_policy_names_no_other_host_and_no_inline_script() -> None:
@@ -91,6 +94,7 @@ def test_the_policy_names_no_other_host_and_no_inline_script() -> None:
     assert "*" not in CONTENT_SECURITY_POLICY
     assert "unsafe-eval" not in CONTENT_SECURITY_POLICY
     assert CONTENT_SECURITY_POLICY.count("unsafe-inline") == 1  # of styles only
+    assert "blob:" not in CONTENT_SECURITY_POLICY
 
 
 async def test_an_asset_is_sent_compressed_to_those_who_accept_it(client: httpx.AsyncClient) -> None:

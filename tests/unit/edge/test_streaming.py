@@ -333,6 +333,25 @@ async def test_a_gateway_that_leaves_ends_events_without_completing_them() -> No
 
 
 @in_virtual_time
+async def test_a_gateway_that_leaves_lets_an_answer_in_parts_end_by_itself() -> None:
+    gateway = Gateway(Counting(1, 2, every=2.0))
+    async with gateway.asked(PARTS, "{ number ... @defer { more } }") as stream:
+        opening = await stream.piece()
+        await gateway.streams.leave()
+        parts = parts_of(opening + await stream.rest(), b"-")
+    assert [part["data"] for part in parts] == [{"number": 1}, {"number": 2}]
+
+
+@in_virtual_time
+async def test_a_gateway_that_leaves_begins_no_subscription_and_asks_for_none() -> None:
+    gateway = Gateway(endless())
+    await gateway.streams.leave()
+    async with gateway.asked() as stream:
+        assert await stream.rest() == b"retry: 1500\n\n: restarting\nretry: 1500\n\n"
+    assert (gateway.engine.requests, len(gateway.streams), gateway.ended("sse", "drained")) == ([], 0, 1)
+
+
+@in_virtual_time
 async def test_a_gateway_that_leaves_tells_apollos_clients_that_they_may_try_again() -> None:
     gateway = Gateway(endless())
     async with gateway.asked(PAYLOADS) as stream:

@@ -207,6 +207,19 @@ async def test_while_draining_new_operations_are_refused_and_running_ones_end() 
 
 
 @in_virtual_time
+async def test_a_gateway_that_announces_that_it_leaves_is_not_ready_and_answers_as_before() -> None:
+    async with shop() as gateway:
+        assert (await gateway.request("GET", "/readyz")).status == 200
+        gateway.parts.announce()
+        ready = await gateway.request("GET", "/readyz")
+        assert (ready.status, ready.json["ready"], (await gateway.request("GET", "/livez")).status) == (503, False, 200)
+        assert (await gateway.execute("{ hello }")).status == 200
+        assert repr(gateway.parts.admission) == "<Admission 0/512 in flight, leaving>"
+        gateway.parts.leave()
+        assert (await gateway.execute("{ hello }")).codes == ["DRAINING"]
+
+
+@in_virtual_time
 async def test_a_refusal_of_every_kind_gives_its_permit_back() -> None:
     async with shop(wires={"catalog": ScriptedWire(otherwise=lambda _: RuntimeError(DSN))}) as gateway:
         for text in ("{", "{ nothing }", "{ boom }", '{ must(key: "x") { sku } }'):

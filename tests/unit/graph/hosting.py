@@ -13,7 +13,7 @@ from gateway.admission import Admission
 from gateway.clock import NEVER, Epoch, Seconds
 from gateway.execution import Engine, GraphQLRequest, GraphQLResult
 from gateway.execution.document import Documents
-from gateway.execution.engine import OperationLimits
+from gateway.execution.engine import OperationLimits, SagaScopes
 from gateway.execution.plans import Plans
 from gateway.graph import build_graph
 from gateway.loading import Loaders
@@ -83,7 +83,7 @@ class Query:
     @resolver
     async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
         """How a saga stands."""
-        return await find_saga(ctx, id, overseer="support")
+        return await find_saga(ctx, id)
 
 
 @strawberry.type
@@ -189,6 +189,7 @@ def engine(host: Host | None) -> Engine:
         telemetry=telemetry,
         clock=clock,
         sagas=host,
+        scopes=SagaScopes(overseer="support"),
     )
 
 

@@ -1,6 +1,7 @@
 """Access rules: what the caller alone decides, what the parent decides, and that nobody is asked for what is refused."""
 
 import itertools
+from typing import Annotated
 
 import pytest
 import strawberry
@@ -9,6 +10,7 @@ from gateway import (
     AccessRule,
     Ctx,
     Identity,
+    Length,
     Saga,
     Service,
     StepCtx,
@@ -61,6 +63,7 @@ class Letter:
     """What somebody sent."""
 
     owner: str = field()
+    pages: int | None = field("How long it is.", default=2, allow=their_own)
     stamp: Stamp | None = join(stamps, on="owner", allow=their_own)
     sorted_stamp: Stamp | None = join(stamps, on="owner", allow=scope("support"))
 
@@ -81,10 +84,27 @@ class Letter:
 class LetterInput:
     """To whom."""
 
-    to: str = field()
+    to: Annotated[str, Length(1, 20)] = field()
+
+
+def is_to_themselves(letter: LetterInput, identity: Identity) -> bool:
+    asked_about.append(letter.to)
+    return letter.to == identity.subject
+
+
+asked_about: list[str] = []
 
 
 class SendLetter(Saga[LetterInput, Letter], version=1):
+    @step(pivot=True)
+    async def sent(self, ctx: StepCtx, letter: LetterInput) -> dict[str, str]:
+        return await ctx.send(post, {"to": letter.to})
+
+    def result(self, letter: LetterInput, sent: dict[str, str]) -> Letter:
+        return Letter(owner=letter.to)
+
+
+class SendHome(Saga[LetterInput, Letter], version=1, key="optional"):
     @step(pivot=True)
     async def sent(self, ctx: StepCtx, letter: LetterInput) -> dict[str, str]:
         return await ctx.send(post, {"to": letter.to})
@@ -106,6 +126,7 @@ class Query:
 @strawberry.type
 class Mutation:
     send_letter = saga_field(SendLetter, allow=authenticated)
+    send_home = saga_field(SendHome, allow=scope("support") | own(is_to_themselves))
 
 
 TOKENS = [{"token": each.subject, "subject": each.subject, "scopes": sorted(each.scopes)} for each in (ANN, SUE)]
@@ -169,7 +190,7 @@ async def asked(field_name: str, identity: Identity, *, compiles: bool) -> tuple
 
 
 @pytest.mark.parametrize("compiles", [True, False])
-@pytest.mark.parametrize("field_name", ["text", "weight", "stamp { id }"])
+@pytest.mark.parametrize("field_name", ["text", "weight", "pages", "stamp { id }"])
 @in_virtual_time
 async def test_each_has_their_own_and_support_has_all(field_name: str, compiles: bool) -> None:
     handed_over.clear()
@@ -203,3 +224,42 @@ async def test_whoever_may_not_begin_a_saga_is_refused_before_the_journal_and_le
     assert sent.data["sendLetter"] == {"__typename": "SendLetterCompleted"}
     assert again.json == unknown.json
     assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "identity", "code", "predicate_saw"),
+    [
+        ("ann", ANN, None, ["ann"]),
+        ("bob", ANN, "FORBIDDEN", ["bob"]),
+        ("bob", SUE, None, []),
+        ("ann", ANONYMOUS, "UNAUTHENTICATED", []),
+        ("", ANN, "BAD_USER_INPUT", []),
+        ("", ANONYMOUS, "UNAUTHENTICATED", []),
+    ],
+)
+@in_virtual_time
+async def test_the_rule_of_a_saga_reads_its_input_once_that_keeps_its_own_rules(
+    to: str, identity: Identity, code: str | None, predicate_saw: list[str]
+) -> None:
+    asked_about.clear()
+    wire = ScriptedWire(otherwise=answer({"number": "1"}))
+    async with gateway_on(wire) as gateway:
+        found = await gateway.execute(
+            "mutation ($to: String!) { sendHome(input: {to: $to}) { __typename } }",
+            {"to": to},
+            headers=token_of(identity),
+        )
+    assert (found.codes, len(wire.requests)) == ([code] if code else [], 0 if code else 1)
+    assert asked_about == predicate_saw
+
+
+@in_virtual_time
+async def test_who_is_refused_reads_what_to_do() -> None:
+    async with gateway_on(ScriptedWire(otherwise=answer({"number": "1"}))) as gateway:
+        send = 'mutation { sendHome(input: {to: "bob"}) { __typename } }'
+        nobody = await gateway.execute(send)
+        ann = await gateway.execute(send, headers=token_of(ANN))
+    assert nobody.errors[0]["message"] == (
+        'sign in to begin this mutation: send a header "Authorization: Bearer …" with your token'
+    )
+    assert ann.errors[0]["message"] == "this mutation is not yours to begin"

@@ -165,7 +165,7 @@ async def test_a_join_that_is_given_a_value_is_not_loaded_and_is_guarded_all_the
     field: JoinField = Product.cost  # type: ignore[assignment]
     info: Any = context(scopes={"staff"})
     assert await field.get_result(product, info, [], {}) == "loaded before"
-    with pytest.raises(Exception, match="sign in to read this field"):
+    with pytest.raises(Exception, match='sign in to read this field: send a header "Authorization: Bearer'):
         field.get_result(product, context(), [], {})
 
 

@@ -101,6 +101,12 @@ def refused(code: str, *, status: int = 503, retryable: bool = True, **headers: 
     return httpx.Response(status, json={"errors": [entry]}, headers=named)
 
 
+def limited(seconds: int) -> httpx.Response:
+    """By a gateway whose `Retry-After` a proxy has dropped."""
+    extensions = {"code": "RATE_LIMITED", "retryable": True, "retryAfter": seconds}
+    return httpx.Response(429, json={"errors": [{"message": "no", "extensions": extensions}]})
+
+
 def outcome(typename: str, *, status: str, saga_id: str = "s1", **fields: Any) -> httpx.Response:
     """What placeOrder answers."""
     return data({"placeOrder": {"__typename": typename, "sagaId": saga_id, "status": status, **fields}})

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from gateway.testing import in_virtual_time
-from sagaql_client import Client, NoAnswer, Overloaded, ServiceUnavailable, Unauthenticated
-from tests.unit.sdk.scripted import ScriptedGateway, data, dropped, refused
+from sagaql_client import Client, NoAnswer, Overloaded, RateLimited, ServiceUnavailable, Unauthenticated
+from tests.unit.sdk.scripted import ScriptedGateway, data, dropped, limited, refused
 
 SHELF = {"products": {"edges": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}}
 
@@ -25,6 +25,19 @@ async def test_a_query_is_tried_again_after_a_dropped_connection_a_busy_proxy_an
     assert [each.body for each in gateway.asked] == [gateway.asked[0].body] * 4
     assert gateway.asked[0].body["variables"] == {"category": "garden"}, "what was not given is not sent"
     assert gateway.asked[3].at - gateway.asked[2].at >= 1.0, "Retry-After is a floor"
+
+
+@in_virtual_time
+async def test_a_client_that_has_reached_its_limit_comes_back_when_the_gateway_says_so() -> None:
+    gateway = ScriptedGateway([limited(2), data(SHELF)])
+    async with gateway.client() as client:
+        assert (await client.product_shelf(category="garden")).is_whole
+    assert gateway.asked[1].at - gateway.asked[0].at >= 2.0
+    strict = ScriptedGateway([limited(60)])
+    async with strict.client(deadline=5.0) as client:
+        with pytest.raises(RateLimited) as told:
+            await client.product_shelf(category="garden")
+    assert (told.value.retry_after, len(strict.asked)) == (60.0, 1), "nobody waits for what is beyond the deadline"
 
 
 @in_virtual_time

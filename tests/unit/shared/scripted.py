@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.clock import Seconds
+from gateway.shared import Script
 
 
 class ScriptedStore:
@@ -18,6 +20,9 @@ class ScriptedStore:
         """Seconds of every command."""
         self.asked: list[str] = []
         self.answered = 0
+        self.ran: list[tuple[str, tuple[str, ...]]] = []
+        self.returns: Sequence[int | bytes] = (1, b"0")
+        """What every script returns."""
         self.is_closed = False
 
     async def ping(self) -> None:
@@ -38,6 +43,12 @@ class ScriptedStore:
     async def delete(self, key: str) -> None:
         await self._command("delete")
         self.values.pop(key, None)
+
+    async def run(self, script: Script, key: str, *arguments: str) -> Sequence[int | bytes]:
+        """No Lua is run here: what a script does is tested with a real server."""
+        await self._command("run")
+        self.ran.append((key, arguments))
+        return self.returns
 
     async def close(self) -> None:
         self.is_closed = True

@@ -170,6 +170,7 @@ class Core:
         where no WebSocket gets through, and where one is dead and nobody says so.
         """
         after, failed = 0, 0
+        cause: Exception | None = None
         while True:
             watch = Operation(WATCH, None, {"id": saga_id, "after": after})
             try:
@@ -181,13 +182,13 @@ class Core:
                         if event["sagaEvents"]["saga"]["status"] in SETTLED:
                             return
                 return
-            except (StreamBroken, GraphError, NoAnswer):
-                failed += 1
+            except (StreamBroken, GraphError, NoAnswer) as error:
+                failed, cause = failed + 1, error
             looked = await self._answer(Operation(LOOK, None, {"id": saga_id}), until=until, patient=True)
             saga: Mapping[str, Any] | None = looked.data["saga"]
             if saga is None or saga["status"] in SETTLED:
                 return
-            await self._rest(failed, until=until)
+            await self._rest(failed, until=until, cause=cause)
 
     async def _follow(
         self, operation: Operation, field: str, model: type[M], *, deadline: float | None
@@ -245,8 +246,9 @@ class Core:
         return self._retry.next_wait(failed, jitter=jitter, floor=error.retry_after, left=left, patient=patient)
 
     async def _rest(self, failed: int, *, until: float, cause: Exception | None = None) -> None:
-        """Wait before the next connection. Raises: NoAnswer where that would reach the deadline."""
-        wait = self._retry.wait(failed, jitter=self._random.random())
+        """Wait before the next connection, as long as the gateway asks. Raises: NoAnswer where that would reach the deadline."""
+        floor = cause.retry_after if isinstance(cause, SagaQLError) else 0.0
+        wait = self._retry.wait(failed, jitter=self._random.random(), floor=floor)
         if wait >= self._left(until):
             raise NoAnswer("the saga has not ended in time") from cause
         await asyncio.sleep(wait)

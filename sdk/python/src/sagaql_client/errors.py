@@ -105,6 +105,8 @@ class GraphError(SagaQLError):
         self.code = str(extensions.get("code", ""))
         self.path: tuple[str | int, ...] = tuple(entry.get("path") or ())
         self.retryable = extensions.get("retryable") is True
+        later = extensions.get("retryAfter")
+        self.retry_after = float(later) if isinstance(later, int | float) else 0.0
         self.service: str | None = extensions.get("service")
         """Which service failed, where one did."""
 
@@ -182,6 +184,28 @@ class AuthenticationUnavailable(GraphError):
     """The gateway cannot verify the token now; it may be good."""
 
     codes = ("AUTHENTICATION_UNAVAILABLE",)
+
+
+class LimitReached(GraphError):
+    """A limit of this client's, and not of the gateway; `retry_after` says when to come back."""
+
+
+class RateLimited(LimitReached):
+    codes = ("RATE_LIMITED",)
+
+
+class TooManyOperations(LimitReached):
+    codes = ("TOO_MANY_OPERATIONS",)
+
+
+class TooManySubscriptions(LimitReached):
+    codes = ("TOO_MANY_SUBSCRIPTIONS",)
+
+
+class RateLimitUnavailable(GraphError):
+    """The gateway cannot find out now what this client has taken."""
+
+    codes = ("RATE_LIMIT_UNAVAILABLE",)
 
 
 class DeadlineExceeded(GraphError):

@@ -70,7 +70,7 @@ def read(status: int, content: bytes, *, retry_after: str | None) -> Answer:
         error = graph_error(answer["errors"][0])
     else:
         error = NoAnswer(f"what answered {status} is no GraphQL", status=status, retryable=status in TRY_AGAIN)
-    error.retry_after = seconds_of(retry_after, now=time())
+    error.retry_after = max(error.retry_after, seconds_of(retry_after, now=time()))
     raise error
 
 

@@ -328,7 +328,8 @@ def test_a_service_without_settings_is_told_with_the_remedy() -> None:
 def test_who_may_have_a_field_is_told() -> None:
     found = explained("query ($id: ID!) { customer(id: $id) { email orders { totalCount } } }")
 
-    assert at(found, "customer.email").guard == at(found, "customer.orders").guard == "is_themselves_or_support"
+    rule = "scope support or own are_themselves"
+    assert at(found, "customer.email").guard == at(found, "customer.orders").guard == rule
 
 
 def test_a_batched_resolver_is_told_as_such() -> None:

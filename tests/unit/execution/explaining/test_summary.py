@@ -55,14 +55,15 @@ def test_waits_for_permits_and_between_attempts_are_counted() -> None:
 def test_a_table_of_loaders_counts_once_and_by_its_slowest() -> None:
     found = explained("query ($id: ID!) { node(id: $id) { id } }", payments=config(timeout=3.0, attempts=9)).summary
 
-    assert (found.calls, found.calls_at_most) == (1, 1)
-    assert (found.slowest.attempts, found.slowest.seconds) == (9, 27.0)
+    assert (found.calls, found.calls_at_most) == (1, 2), "one of ORDER_OF and one of NODES, which may be the same"
+    assert found.slowest.attempts == 3 + 9
+    assert found.slowest.seconds == pytest.approx(6.45 + 27.0)
 
 
 def test_what_a_table_is_asked_for_may_be_what_another_field_asks() -> None:
     found = explained("query ($a: ID!, $b: ID!) { product(id: $a) { name } node(id: $b) { id } }").summary
 
-    assert (found.calls, found.calls_at_most) == (1, 2)
+    assert (found.calls, found.calls_at_most) == (2, 3)
 
 
 def test_a_saga_is_waited_for_only_so_long_and_its_calls_are_counted_apart() -> None:

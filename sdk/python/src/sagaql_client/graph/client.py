@@ -92,7 +92,7 @@ class Client(Core):
         )
 
     async def saga(self, id: str, *, deadline: float | None = None) -> Result[Saga]:
-        """How a mutation stands that you began; support sees all."""
+        """How a mutation stands that you began; support and operators see all."""
         return await self._query(
             Operation(SAGA, "Saga", {"id": id}), Saga, deadline=deadline
         )

@@ -1,3 +1,5 @@
+from typing import Optional
+
 from .base_model import BaseModel
 
 
@@ -21,6 +23,8 @@ class CancelOrderInput(BaseModel):
 
     order_id: str
     "The order."
+    customer_id: Optional[str] = None
+    "Who bought it: you, unless you are support and name the customer."
     reason: str
     "For whoever reads the order later."
 
@@ -37,8 +41,8 @@ class OrderLineInput(BaseModel):
 class PlaceOrderInput(BaseModel):
     """What is bought, by whom, how it is paid and where it goes."""
 
-    customer_id: str
-    "Who buys."
+    customer_id: Optional[str] = None
+    "Who buys: you, unless you are support and name a customer."
     lines: list["OrderLineInput"]
     "What is bought."
     payment_token: str
