@@ -84,6 +84,11 @@ def hold_port(
     return held
 
 
+def accepting(held: socket.socket, ends: ExitStack) -> list[socket.socket]:
+    """The socket, and descriptors of the same queue that are closed with `ends`: so many connections are accepted in a turn."""
+    return [held, *(ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1))]
+
+
 def inherited(fd: int) -> socket.socket:
     """The socket that a supervisor holds and listens on: workers accept from one queue."""
     return socket.socket(fileno=fd)
@@ -144,12 +149,11 @@ def serve(
     )
     beside = None if admin is None else AdminServer(admin, tls=config.ssl_context_factory)
     with held, ExitStack() as ends:
-        others = [ends.enter_context(held.dup()) for _ in range(_ACCEPTS - 1)]
         try:
             server = Server(
                 config, log=log, departure=departure, on_announce=on_announce, on_leave=on_leave, admin=beside
             )
-            server.run(sockets=[held, *others])
+            server.run(sockets=accepting(held, ends))
         except SystemExit as error:
             raise StartFailed(f"the gateway could not start: {watched.told()}") from (watched.failure or error)
         except OSError as error:

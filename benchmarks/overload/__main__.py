@@ -144,7 +144,8 @@ def offered(crowd: Crowd, rates: list[float], seconds: float, watch: Watch) -> P
 
 
 def peak_of(port: int, random: Random, watch: Watch) -> float:
-    """Queries a second that one client is served which never has less than sixteen under way."""
+    """Queries that one client is served which never has less than sixteen under way, for each second that the gateway had its core:
+    what a neighbour takes of it is no part of what the gateway can. A storm is judged by the clock."""
     with closing(Crowd([Client(NAMES[1], asking(NAMES[1]), connections=16)], port, random)) as crowd:
         crowd.keep_asking(WARM_FOR)
         gathered(crowd.clients, WARM_FOR)
@@ -153,7 +154,7 @@ def peak_of(port: int, random: Random, watch: Watch) -> float:
         phase = gathered(crowd.clients, PEAK_FOR)
         phase.processors = watch.look()
     tell("peak", phase)
-    return phase.rate()
+    return phase.rate() / phase.processors["gateway"].had
 
 
 def everybody() -> list[Client]:
