@@ -55,7 +55,7 @@ def test_waits_for_permits_and_between_attempts_are_counted() -> None:
 def test_a_table_of_loaders_counts_once_and_by_its_slowest() -> None:
     found = explained("query ($id: ID!) { node(id: $id) { id } }", payments=config(timeout=3.0, attempts=9)).summary
 
-    assert (found.calls, found.calls_at_most) == (2, 2), "one of ORDER_OF, and one of NODES"
+    assert (found.calls, found.calls_at_most) == (1, 2), "it may look into one of ORDER_OF and NODES, or into both"
     assert found.slowest.attempts == 3 + 9
     assert found.slowest.seconds == pytest.approx(6.45 + 27.0)
 
