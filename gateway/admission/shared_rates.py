@@ -82,6 +82,12 @@ class SharedRates:
         except StoreUnavailable as error:
             self._own.settle(client, limit, points=owed)
             return self._without(client, limit, points=points, reason=error)
+        except asyncio.CancelledError:
+            if (
+                owed > 0
+            ):  # else leaving would be a way not to pay; the store may have heard of it, and then it is paid twice
+                self._owe(client, owed)
+            raise
         self._known.believe(client, ahead)
         if client in self._owed:  # since it was asked
             self._known.settle(client, limit, points=self._owed[client])
@@ -91,6 +97,9 @@ class SharedRates:
         """Take so many points whether they are there or not; give them back, if they are below zero. The store hears of it with the
         client's next question from here."""
         self._known.settle(client, limit, points=points)
+        self._owe(client, points)
+
+    def _owe(self, client: Hashable, points: int) -> None:
         self._owed[client] = self._owed.get(client, 0) + points
         self._owed.move_to_end(client)
         if len(self._owed) > MAX_CLIENTS:

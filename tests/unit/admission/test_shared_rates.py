@@ -97,6 +97,23 @@ async def test_what_is_owed_since_it_was_asked_is_not_forgotten_with_the_answer(
 
 
 @in_virtual_time
+async def test_who_leaves_while_the_store_is_asked_owes_what_it_owed() -> None:
+    one = Process()
+    one.rates.settle(CLIENT, LIMIT, points=30)
+    one.client.takes = Seconds(1.0)
+    asking = asyncio.ensure_future(one.take(1))
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    one.client.takes = Seconds(0.0)
+    assert await one.take(1)
+    [(_, arguments)] = one.client.ran  # the one that was given up is not counted there
+    assert arguments[2] == "3.0"
+    await one.store.close()
+
+
+@in_virtual_time
 async def test_open_goes_by_the_process_s_own_memory_at_its_part_of_the_rate() -> None:
     one = Process()
     one.client.trouble = ConnectionError()
