@@ -24,7 +24,7 @@ from .documents import documents_of
 from .edge import Doorstep, Front
 from .execution import Engine
 from .execution.cost import CALL
-from .execution.engine import OperationLimits, SagaScopes
+from .execution.limits import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
 from .identity import Authenticator
