@@ -1,7 +1,8 @@
 """Active health checks: each instance is asked now and then whether it is well, so that traffic need not find out.
 
 Invariants: a check goes straight to the wire, so it holds no permit and counts in no breaker, budget or latency; no more than
-one round is under way, and it ends within `timeout`; an instance that nobody asks any more is taken for well.
+one round is under way, and it ends within `timeout`; an instance that nobody asks any more is taken for well; a check whose
+timeout rang late is none, for the answer may lie unread.
 State: the results in a row, per instance and worker process.
 Source: Envoy's and HAProxy's health checks (thresholds both ways, so that one lost packet moves nobody).
 """
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..clock import Clock, Seconds
-from ..errors import GatewayError
+from ..errors import GatewayError, ServiceTimeout
 from ..telemetry import Telemetry
 from .instances import Instances
+from .outcome import rang_late
 from .request import ServiceRequest
 from .wire import Wire
 
@@ -167,17 +169,21 @@ class HealthChecks:
         async with asyncio.TaskGroup() as checks:
             found = [checks.create_task(self._check(address, settings)) for address in addresses]
         for address, check in zip(addresses, found, strict=True):
-            self._tell(address, self._known[address].tell(check.result(), settings))
+            if (passed := check.result()) is not None:
+                self._tell(address, self._known[address].tell(passed, settings))
 
-    async def _check(self, address: str, settings: HealthSettings) -> bool:
-        """Whether the instance answers as it should, in time."""
+    async def _check(self, address: str, settings: HealthSettings) -> bool | None:
+        """Whether the instance answers as it should, in time; None if we were too late to know."""
+        began = self._clock.now()
         request = ServiceRequest(
             service=self._service, path=settings.path, endpoint=f"GET {settings.path}", instance=address
         )
         try:
             async with asyncio.timeout(settings.timeout):  # the wire's promise, not relied upon
                 return (await self._wire.send(request, timeout=settings.timeout)).is_success
-        except (GatewayError, TimeoutError):
+        except (ServiceTimeout, TimeoutError):
+            return None if rang_late(Seconds(self._clock.now() - began), waited=settings.timeout) else False
+        except GatewayError:
             return False
         except Exception:  # not what a wire may raise: told, for it is a bug, and a failed check all the same
             self._telemetry.log.exception("health check failed", service=self._service, instance=address)

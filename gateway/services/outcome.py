@@ -1,16 +1,18 @@
 """What an attempt says about its service: three outcomes, not two.
 
-Invariant: a local refusal and a cancellation say nothing of the service; only what the service did, or failed to do
-in a fair time, counts.
+Invariant: a local refusal, a cancellation and a timeout that rang late say nothing of the service; only what the service did,
+or failed to do in a fair time, counts.
 Source: Netflix concurrency-limits (success, dropped, ignored).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from ..clock import Seconds
 from ..errors import (
+    Blame,
     DeadlineExceeded,
     ServiceBreakerOpen,
     ServiceBulkheadFull,
@@ -23,6 +25,11 @@ from .request import ServiceResponse
 FAIR_TIME = Seconds(0.1)
 """A service cut off by its caller's deadline sooner than this has not failed: else a client with tiny deadlines opens
 the breaker for everybody. It is the lower clamp of the attempt timeout in the design."""
+
+LATE = Seconds(0.05)
+"""A timer that rings later than this, and than a tenth of what was waited for, rang on a late loop: an answer may have lain unread
+all that time. 50 ms: more than a turn of a busy loop that still keeps up."""
+_LATE_SHARE = 0.1
 
 
 class Outcome(StrEnum):
@@ -56,15 +63,33 @@ class AnsweredUnavailable(ServiceUnavailable):
 class DeadlineCut(DeadlineExceeded):
     """The operation's deadline cut an attempt that had been sent; nobody here can tell whether it was applied."""
 
-    def __init__(self, message: str, *, service: str, waited: Seconds) -> None:
+    def __init__(self, message: str, *, service: str, waited: Seconds, is_late: bool = False) -> None:
         super().__init__(message, service=service)
         self.waited = waited
+        self.is_late = is_late
+        """The gateway noticed it late, and may have left an answer unread."""
+
+
+class LateTimeout(ServiceTimeout):
+    """An attempt's timeout rang late: the gateway was busy, and may have left an answer unread. For a client it is a timeout."""
+
+    blame: ClassVar[Blame] = Blame.GATEWAY
+
+
+def rang_late(elapsed: Seconds, *, waited: Seconds) -> bool:
+    """Whether a timer that was to ring after `waited`, and did after `elapsed`, tells of our loop and not of the service."""
+    return elapsed - waited > max(LATE, _LATE_SHARE * waited)
+
+
+def is_our_lateness(error: BaseException) -> bool:
+    """Whether nobody may learn from the error, nor from the time that it took."""
+    return isinstance(error, LateTimeout) or (isinstance(error, DeadlineCut) and error.is_late)
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """FAILURE: no answer, or "not now". SUCCESS: an answer, though one we cannot use. IGNORED: everything else."""
     match error:
-        case AnsweredUnavailable(about_caller=True):
+        case AnsweredUnavailable(about_caller=True) | LateTimeout() | DeadlineCut(is_late=True):
             return Outcome.IGNORED
         case ServiceUnavailable() | ServiceTimeout():
             return Outcome.FAILURE

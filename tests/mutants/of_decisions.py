@@ -26,6 +26,8 @@ OUTCOME: Faults = (
         "        case _:\n            return Outcome.FAILURE",
     ),
     ("a full bulkhead is asked again", "ServiceBreakerOpen | ServiceBulkheadFull", "ServiceBreakerOpen"),
+    ("a timer a little late excuses every service", "max(LATE, _LATE_SHARE * waited)", "0"),
+    ("a late timeout opens the breaker", " | LateTimeout() | DeadlineCut(is_late=True):", ":"),
 )
 
 INSTANCES: Faults = (
@@ -221,6 +223,11 @@ HEALTH: Faults = (
         "settings.healthy_after if self.is_well else settings.unhealthy_after",
     ),
     ("whom nobody asks any more stays unhealthy", "        self._forget()\n", ""),
+    (
+        "a late loop makes instances unhealthy",
+        "return None if rang_late(Seconds(self._clock.now() - began), waited=settings.timeout) else False",
+        "return False",
+    ),
     ("a check that hangs holds up the others", "asyncio.timeout(settings.timeout):", "asyncio.timeout(None):"),
     ("closing leaves a task behind", "            await asyncio.wait([task])", "            pass"),
     ("any answer is well", "timeout=settings.timeout)).is_success", "timeout=settings.timeout)).status < 600"),
@@ -344,7 +351,11 @@ RECORDS: Faults = (
 )
 
 DECISIONS: list[Mutant] = [
-    *mutants_of("services/outcome.py", (f"{_SERVICES}/test_breaker.py", f"{_SERVICES}/test_retry.py"), OUTCOME),
+    *mutants_of(
+        "services/outcome.py",
+        (f"{_SERVICES}/test_breaker.py", f"{_SERVICES}/test_retry.py", f"{_SERVICES}/test_lateness.py"),
+        OUTCOME,
+    ),
     *mutants_of(
         "services/instances.py",
         (f"{_SERVICES}/test_instances.py", f"{_SERVICES}/test_reconfigure.py", f"{_SERVICES}/test_draining.py"),
@@ -354,7 +365,7 @@ DECISIONS: list[Mutant] = [
     *mutants_of("services/latency.py", (f"{_SERVICES}/test_latency.py",), LATENCY),
     *mutants_of("services/limit.py", (f"{_SERVICES}/test_limit.py",), LIMIT),
     *mutants_of("services/timers.py", (f"{_SERVICES}/test_timers.py",), TIMERS),
-    *mutants_of("services/health.py", (f"{_SERVICES}/test_health.py",), HEALTH),
+    *mutants_of("services/health.py", (f"{_SERVICES}/test_health.py", f"{_SERVICES}/test_lateness.py"), HEALTH),
     *mutants_of("loading/cache.py", (f"{_LOADING}/test_freshness.py", f"{_LOADING}/test_scopes.py"), CACHE),
     *mutants_of(
         "loading/batch.py",

@@ -220,7 +220,7 @@ BULKHEAD: Faults = (
     ("a higher limit wakes nobody", "        self._let_in()\n\n    @property", "\n    @property"),
     (
         "an adaptive limit backs off at every error",
-        "if not isinstance(error, AnsweredUnavailable) or error.http_status in _TOO_MANY:",
+        "if error.http_status in _TOO_MANY:",
         "if error:",
     ),
 )
@@ -266,7 +266,7 @@ ATTEMPT_TIMEOUT: Faults = (
     ("what was learnt has no upper end", "Seconds(min(most, max(", "Seconds(max(max("),
     (
         "what was cut is not learnt",
-        "                latencies.record(request.endpoint, timeout, now=clock.now())\n",
+        "                latencies.record(request.endpoint, timeout, now=now)\n",
         "",
     ),
     (
@@ -284,6 +284,8 @@ ATTEMPT_TIMEOUT: Faults = (
         "                if not expiry.has_expired:\n                    raise\n",
         "",
     ),
+    ("a late loop is the service's fault", "                if late:\n", "                if late and not error:\n"),
+    ("a deadline that rang late is the service's fault", "waited=waited, is_late=is_late)", "waited=waited)"),
 )
 
 CLASSIFY: Faults = (
@@ -355,14 +357,16 @@ POLICIES: list[Mutant] = [
         "services/policies/bulkhead.py", (f"{_SERVICES}/test_bulkhead.py", f"{_SERVICES}/test_limit.py"), BULKHEAD
     ),
     *mutants_of(
-        "services/policies/balance.py", (f"{_SERVICES}/test_balance.py", f"{_SERVICES}/test_instances.py"), BALANCE
+        "services/policies/balance.py",
+        (f"{_SERVICES}/test_balance.py", f"{_SERVICES}/test_instances.py", f"{_SERVICES}/test_lateness.py"),
+        BALANCE,
     ),
     *mutants_of(
         "services/policies/observe.py", (f"{_SERVICES}/test_observe.py", f"{_SERVICES}/test_stack_pairs.py"), OBSERVE
     ),
     *mutants_of(
         "services/policies/attempt_timeout.py",
-        (f"{_SERVICES}/test_attempt_timeout.py", f"{_SERVICES}/test_latency.py"),
+        (f"{_SERVICES}/test_attempt_timeout.py", f"{_SERVICES}/test_latency.py", f"{_SERVICES}/test_lateness.py"),
         ATTEMPT_TIMEOUT,
     ),
     *mutants_of(

@@ -5,6 +5,7 @@ configured with: a read cut early is asked again, a write cut early is one of wh
 
 Invariant: no attempt outlives its operation's deadline. If the deadline cut it, the operation is over (DeadlineExceeded, not
 worth a retry); if the timeout did, the service was slow (ServiceTimeout, worth one). A cancellation from outside is neither.
+Either that rings late says nothing of the service, and nothing is learnt from it: the loop was late, and an answer may lie unread.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from ...clock import Clock, Instant, Seconds
 from ...errors import DeadlineExceeded, ServiceTimeout
 from ..latency import Latencies
-from ..outcome import DeadlineCut
+from ..outcome import DeadlineCut, LateTimeout, rang_late
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 from ..timers import Expiry, Timers
 
@@ -60,9 +61,13 @@ def attempt_timeout(
             except TimeoutError as error:
                 if not expiry.has_expired:
                     raise
+                now, waited = clock.now(), Seconds(end - began)
+                late = rang_late(Seconds(now - began), waited=waited)
                 if end == request.deadline.at:
-                    raise _cut(service, Seconds(end - began)) from error
-                latencies.record(request.endpoint, timeout, now=clock.now())
+                    raise _cut(service, waited, is_late=late) from error
+                if late:
+                    raise _unread(service, timeout, by=Seconds(now - end)) from error
+                latencies.record(request.endpoint, timeout, now=now)
                 message = f"{service} did not answer within {timeout * 1000:.0f} ms"
                 raise ServiceTimeout(message, service=service) from error
             now = clock.now()
@@ -74,7 +79,13 @@ def attempt_timeout(
     return policy
 
 
-def _cut(service: str, waited: Seconds) -> DeadlineCut:
-    return DeadlineCut(
-        f"the deadline passed {waited * 1000:.0f} ms into a call to {service}", service=service, waited=waited
+def _cut(service: str, waited: Seconds, *, is_late: bool) -> DeadlineCut:
+    message = f"the deadline passed {waited * 1000:.0f} ms into a call to {service}"
+    return DeadlineCut(message, service=service, waited=waited, is_late=is_late)
+
+
+def _unread(service: str, timeout: Seconds, *, by: Seconds) -> LateTimeout:
+    return LateTimeout(
+        f"no answer of {service} was read within {timeout * 1000:.0f} ms: the gateway was {by * 1000:.0f} ms late",
+        service=service,
     )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ...clock import NEVER, Clock, Seconds
 from ...telemetry import Telemetry
 from ..instances import STATES, Instances
-from ..outcome import SUCCESS, outcome_of
+from ..outcome import SUCCESS, is_our_lateness, outcome_of
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 
@@ -35,7 +35,7 @@ def balance(
                 response = await attempt(replace(request, instance=instance.address))
             except BaseException as error:
                 now, before = clock.now(), state.ejections
-                elapsed = Seconds(now - began)
+                elapsed = NEVER if is_our_lateness(error) else Seconds(now - began)
                 state.finished(instance, outcome_of(error), elapsed=elapsed, penalty=penalty(), now=now)
                 if state.ejections > before:
                     ejections.inc()

@@ -22,7 +22,7 @@ from ...clock import Clock, Deadline, Instant, Seconds
 from ...errors import ServiceBulkheadFull, ServiceTimeout
 from ...telemetry import Telemetry
 from ..limit import AdaptiveLimit
-from ..outcome import AnsweredUnavailable, DeadlineCut
+from ..outcome import AnsweredUnavailable, DeadlineCut, is_our_lateness
 from ..request import Handler, Policy, Priority, ServiceRequest, ServiceResponse
 
 _CRITICAL_QUEUES = 4
@@ -243,8 +243,12 @@ def bulkhead(state: Bulkhead, service: str, *, telemetry: Telemetry, clock: Cloc
             began = clock.now()
             try:
                 response = await attempt(request)
-            except (ServiceTimeout, AnsweredUnavailable, DeadlineCut) as error:
-                if not isinstance(error, AnsweredUnavailable) or error.http_status in _TOO_MANY:
+            except AnsweredUnavailable as error:
+                if error.http_status in _TOO_MANY:
+                    state.dropped(clock.now())
+                raise
+            except (ServiceTimeout, DeadlineCut) as error:
+                if not is_our_lateness(error):
                     state.dropped(clock.now())
                 raise
             now = clock.now()

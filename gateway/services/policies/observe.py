@@ -14,6 +14,7 @@ from ...clock import Clock
 from ...errors import GatewayError, ServiceUnavailable
 from ...telemetry import Children, SpanKind, Telemetry
 from ...telemetry.observe import mark_failed
+from ..outcome import is_our_lateness
 from ..request import Handler, Policy, ServiceRequest, ServiceResponse
 
 
@@ -32,6 +33,8 @@ def observe(service: str, telemetry: Telemetry, *, clock: Clock) -> Policy:
                 outcome = "ok" if response.status < 400 else "refused"
             except Exception as error:
                 outcome = error.code if isinstance(error, GatewayError) else GatewayError.code
+                if is_our_lateness(error):
+                    outcome = "late"
                 raise
             finally:
                 measured[request.endpoint, outcome].observe(clock.now() - began)
