@@ -5,10 +5,9 @@ Invariant: everything with state is made here, per application; two applications
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -16,46 +15,26 @@ import strawberry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from .admission import WITHOUT_LIMITS, Admission, Clients, LimitedClients, MemoryRates, Pressure, SharedRates
+from .application import Application
 from .authenticators import authenticator_of, proxy_of
 from .clock import Clock, LoopClock
 from .documents import documents_of
-from .edge import (
-    AdminDoor,
-    Compression,
-    Doorstep,
-    FaultsHeader,
-    Front,
-    GraphQLEndpoint,
-    GraphQLWebSocket,
-    HttpStreams,
-    KnownDocuments,
-    Origins,
-    Requests,
-    Responses,
-    SharedDocuments,
-    TrustedProxy,
-    graphiql_routes,
-    health_routes,
-    landing,
-    signal_route,
-    status_routes,
-)
+from .edge import Doorstep, Front
 from .execution import Engine
 from .execution.cost import CALL
-from .execution.engine import OperationLimits, SagaScopes
+from .execution.limits import OperationLimits, SagaScopes
 from .execution.plans import Plans
 from .graph import Graph
 from .identity import Authenticator
 from .loading import Loaders
 from .project import load_graph
+from .routes import GRAPHQL_PATH, admin_door, endpoint_of, requests_of, routes_of
 from .saga_commands import saga_commands
 from .saga_ports import CacheInvalidation, LoaderReader, ServiceSender
 from .sagas import Codec, EmbeddedHost, Host, Observer, Saga
 from .sagas.journal import Journal
-from .sagas.remote import RemoteHost
 from .sagas.sqlite_journal import SqliteJournal
 from .services import Services, Wire
 from .settings import Settings, SettingsInvalid
@@ -63,63 +42,9 @@ from .shared import ClientMissing, SharedStore, StoreClient, connect
 from .siblings import Siblings
 from .steering import Steering
 from .telemetry import Telemetry, json_log, tracer_provider
-from .telemetry.merging import merged
 from .trusted_documents import trust
 
-GRAPHIQL_PATH = "/graphiql"
-GRAPHQL_PATH = "/graphql"
-
 __all__ = ["Application", "create_app", "load_graph"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Application:
-    """The parts of one running gateway, for whoever composes or tests it; `app.state.gateway` holds it."""
-
-    graph: Graph
-    engine: Engine
-    services: Services
-    loaders: Loaders
-    sagas: Host | None
-    telemetry: Telemetry
-    admission: Admission
-    clients: Clients
-    pressure: Pressure
-    doorstep: Doorstep
-    steering: Steering
-    trusted: Mapping[str, str]
-    """Texts of documents by their ids."""
-    shared: SharedStore | None = None
-    """What this gateway has in common with others; None: nothing."""
-    siblings: Siblings | None = None
-    """The way to the other processes of this gateway; None where it is alone."""
-    _leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
-    _goodbyes: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
-
-    def on_leave(self, goodbye: Callable[[], Awaitable[None]]) -> None:
-        """Have `goodbye` run once when the gateway leaves: it ends what would otherwise never end."""
-        self._leaving.append(goodbye)
-
-    def announce(self) -> None:
-        """Not be ready any more, and end streams with a word: they would else go on where they cannot stay. Operations are admitted
-        as before."""
-        self.admission.is_leaving = True
-        goodbyes, self._leaving[:] = list(self._leaving), []
-        self._goodbyes.extend(asyncio.ensure_future(_said(goodbye)) for goodbye in goodbyes)
-
-    def leave(self) -> None:
-        """Admit nothing more and say so; what runs goes on, but for streams, which are told. The lifespan's end does the same."""
-        self.admission.is_draining = True
-        self.announce()
-
-    async def left(self) -> None:
-        """`leave`, and all goodbyes said."""
-        self.leave()
-        await asyncio.gather(*self._goodbyes)
-
-
-async def _said(goodbye: Callable[[], Awaitable[None]]) -> None:
-    await goodbye()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,17 +109,17 @@ def create_app(
     keys: AbstractAsyncContextManager[Any] = own if authenticator is None else nullcontext()
     authenticator = authenticator or own
     proxy = proxy_of(settings, telemetry=gateway.telemetry)
-    requests = _requests(settings, gateway, clock=clock)
-    endpoint = _endpoint(settings, gateway, authenticator, requests, proxy=proxy, clock=clock)
+    requests = requests_of(settings, gateway, clock=clock)
+    endpoint = endpoint_of(settings, gateway, authenticator, requests, proxy=proxy, clock=clock)
     app = Front(
         endpoint,
         path=GRAPHQL_PATH,
-        routes=_routes(settings, gateway, endpoint, authenticator, requests, clock=clock),
+        routes=routes_of(settings, gateway, endpoint, authenticator, requests, clock=clock),
         introduced=None if proxy is None else proxy.introduced,
         lifespan=_lifespan(settings, gateway, keys, steered=steered),
     )
     app.state.gateway = gateway
-    app.state.admin = _admin(settings, gateway)  # another application, for a port of its own
+    app.state.admin = admin_door(settings, gateway)  # another application, for a port of its own
     return app
 
 
@@ -349,129 +274,6 @@ def embedded(parts: Parts, *, observer: Observer | None = None) -> EmbeddedHost:
     )
 
 
-def _requests(settings: Settings, gateway: Application, *, clock: Clock) -> Requests:
-    return Requests(
-        forwards=gateway.services.forwards,
-        critical_scope=settings.operation.critical_scope,
-        explain_scope=settings.operation.explain_scope,
-        introspection_scope=settings.operation.introspection_scope,
-        http_caching=settings.server.http_caching,
-        faults=FaultsHeader(
-            settings.operation.secret_of_game_days,
-            services=gateway.services,
-            clock=clock,
-            metrics=gateway.telemetry.metrics,
-        ),
-        documents=_documents(settings, gateway),
-    )
-
-
-def _documents(settings: Settings, gateway: Application) -> KnownDocuments:
-    operation, store = settings.operation, gateway.shared
-    shared = (
-        None if store is None else SharedDocuments(store, keep=operation.persisted_for, telemetry=gateway.telemetry)
-    )
-    return KnownDocuments(
-        gateway.trusted, only_trusted=operation.trusted_only, persisted=operation.persisted, shared=shared
-    )
-
-
-def _endpoint(
-    settings: Settings,
-    gateway: Application,
-    authenticator: Authenticator,
-    requests: Requests,
-    *,
-    proxy: TrustedProxy | None,
-    clock: Clock,
-) -> GraphQLEndpoint:
-    server = settings.server
-    streams = HttpStreams(gateway.engine, metrics=gateway.telemetry.metrics, limits=settings.streams, clock=clock)
-    gateway.on_leave(streams.leave)
-    return GraphQLEndpoint(
-        gateway.engine,
-        authenticator=authenticator,
-        max_body=server.max_body,
-        body_within=server.body_timeout,
-        requests=requests,
-        responses=Responses(
-            partial=server.partial_success_status,
-            compression=Compression(server.compress_above) if server.compress else None,
-            varies=() if proxy is None else sorted(proxy.headers),
-        ),
-        origins=Origins(server.cors_origins),
-        refuses_forged=server.csrf_prevention,
-        streams=streams,
-        is_draining=lambda: gateway.admission.is_draining,
-        clients=gateway.clients,
-        page=GRAPHIQL_PATH if server.graphiql else None,
-    )
-
-
-def _routes(
-    settings: Settings,
-    gateway: Application,
-    endpoint: GraphQLEndpoint,
-    authenticator: Authenticator,
-    requests: Requests,
-    *,
-    clock: Clock,
-) -> list[Any]:
-    sockets = GraphQLWebSocket(
-        gateway.engine,
-        authenticator=authenticator,
-        requests=requests,
-        origins=Origins(settings.server.cors_origins),
-        limits=settings.streams,
-        clock=clock,
-        metrics=gateway.telemetry.metrics,
-        clients=gateway.clients,
-    )
-    gateway.on_leave(sockets.leave)
-    pages = (
-        [landing(page_path=GRAPHIQL_PATH), *graphiql_routes(page_path=GRAPHIQL_PATH)]
-        if settings.server.graphiql
-        else []
-    )
-    return [
-        Route(GRAPHQL_PATH, endpoint),
-        WebSocketRoute(GRAPHQL_PATH, sockets),
-        *_signal_routes(settings, gateway, authenticator),
-        *(_status_routes(gateway) if settings.shows_itself else ()),
-        *health_routes(status=lambda: _status(gateway)),
-        *pages,
-    ]
-
-
-def _status_routes(gateway: Application) -> list[BaseRoute]:
-    return status_routes(
-        status=lambda: _status(gateway), metrics=gateway.telemetry.metrics, gathered=_gathering(gateway)
-    )
-
-
-def _admin(settings: Settings, gateway: Application) -> AdminDoor | None:
-    """What is served at `admin.port`; None: there is none."""
-    digest = settings.admin.digest
-    if settings.admin.port is None or digest is None:
-        return None
-    return AdminDoor(_status_routes(gateway), digest=digest, metrics=gateway.telemetry.metrics)
-
-
-def _signal_routes(settings: Settings, gateway: Application, authenticator: Authenticator) -> list[Any]:
-    if gateway.sagas is None:
-        return []
-    server = settings.server
-    return [
-        signal_route(
-            gateway.sagas,
-            authenticator=authenticator,
-            scope=settings.sagas.signal_scope,
-            max_body=server.max_body,
-            body_within=server.body_timeout,
-        )
-    ]
-
-
 def _lifespan(
     settings: Settings, gateway: Application, keys: AbstractAsyncContextManager[Any], *, steered: bool
 ) -> Any:
@@ -510,37 +312,6 @@ def _lifespan(
         gateway.telemetry.close()
 
     return lifespan
-
-
-def _status(gateway: Application) -> tuple[bool, dict[str, Any]]:
-    services = {name: "breaker open" if client.is_breaker_open else "ok" for name, client in gateway.services.items()}
-    told: dict[str, Any] = {"services": services, "sagas": _sagas_condition(gateway.sagas)}
-    if gateway.shared is not None:
-        told["shared"] = "left alone" if gateway.shared.is_left_alone else "ok"
-    return not (gateway.admission.is_leaving or gateway.admission.is_draining), told
-
-
-def _sagas_condition(host: Host | None) -> str:
-    match host:
-        case None:
-            return "none"
-        case RemoteHost():
-            return host.condition
-        case _:
-            return "ok" if host.is_healthy else "journal failed"
-
-
-def _gathering(gateway: Application) -> Callable[[], Awaitable[bytes]] | None:
-    """The metrics of all processes of this gateway; None where this one is alone."""
-    siblings, metrics = gateway.siblings, gateway.telemetry.metrics
-    if siblings is None:
-        return None
-
-    async def gathered() -> bytes:
-        texts = {siblings.name: metrics.exposition().decode(), **await siblings.gather()}
-        return await asyncio.to_thread(merged, texts)  # milliseconds, in which others are answered
-
-    return gathered
 
 
 def telemetry_of(settings: Settings, *, process: str | None = None) -> Telemetry:

@@ -7,20 +7,18 @@ import is imported by the command that needs it, so that --help is fast.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from . import cli_journal as cli_journal  # which adds its commands to `sagaql sagas`
+from .cli_explain import print_explanation
 from .cli_sagas import sagas_app
+from .cli_serve import Listening, arguments_of, play, serve_alone, supervise, wired
 from .terminal import (
     FAILED,
     INVALID,
@@ -31,20 +29,15 @@ from .terminal import (
     SocketOption,
     as_text,
     asked,
+    graph_of,
+    require_none,
     say,
     settings_of,
     told,
 )
 
 if TYPE_CHECKING:
-    import socket
-
-    from .execution.explaining import Explanation
-    from .graph import Graph
-    from .settings import OperationSettings, Settings
-    from .siblings import Siblings
-    from .supervisor import Part
-    from .telemetry import Log
+    from .settings import Settings
 
 _SERVICE = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in [services].")]
 _INSTANCE = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, as `sagaql services` shows it.")]
@@ -102,11 +95,11 @@ def serve(
         given = _given(profile, host=host, port=port, workers=workers)
         settings = settings_of(config, overrides=given)
         if part is not None:
-            _play(part, settings, siblings=siblings, listening=_Listening(listening, admin_listening))
+            play(part, settings, siblings=siblings, listening=Listening(listening, admin_listening))
         elif settings.server.workers > 1:
-            _supervise(settings, arguments=_arguments(config, given), ends_with_stdin=lifeline)
+            supervise(settings, arguments=arguments_of(config, given), ends_with_stdin=lifeline)
         else:
-            _serve(settings, ends_with_stdin=lifeline)
+            serve_alone(settings, ends_with_stdin=lifeline)
 
 
 @app.command()
@@ -132,7 +125,7 @@ def schema(
     """Print the schema that clients see, as SDL."""
     with told(context):
         settings = settings_of(config)
-        sdl = _graph(settings).sdl
+        sdl = graph_of(settings).sdl
         if not write:
             sys.stdout.write(sdl)
             return
@@ -150,12 +143,13 @@ def check(context: typer.Context, config: ConfigOption = None, profile: ProfileO
     """
     with told(context, invalid=FAILED):
         from .cli_risks import tell_risks
+        from .project import problems
 
         settings = settings_of(config, overrides=_given(profile))
         dangers = tell_risks(settings)
-        graph = _graph(settings)
-        _require_none(_problems(settings, graph))
-        _wire(settings, graph)
+        graph = graph_of(settings)
+        require_none(problems(settings, graph))
+        wired(settings, graph)
         typer.echo(graph.summary())
         if dangers:
             raise typer.Exit(FAILED)
@@ -183,8 +177,7 @@ def explain(
     """
     with told(context):
         settings = settings_of(config)
-        explanation = _explanation(settings, file, operation=operation, variables=variables)
-        _print(_as_text(explanation, settings.operation, as_json=as_json))
+        print_explanation(settings, file, operation=operation, variables=variables, as_json=as_json)
 
 
 @app.command()
@@ -297,16 +290,6 @@ def undrain(
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
-def _graph(settings: Settings) -> Graph:
-    from .graph import GraphInvalid
-    from .project import load_graph
-
-    try:
-        return load_graph(settings)
-    except GraphInvalid as error:
-        raise Refused(error.problems, exit_code=INVALID) from error
-
-
 def _show_services(found: Any, *, as_json: bool) -> None:
     from .control import services_table
 
@@ -354,183 +337,6 @@ def _faults_header(plan: str, settings: Settings, *, lasts: str, tenant: str | N
     return f"{HEADER}: {header}"
 
 
-def _problems(settings: Settings, graph: Graph) -> list[str]:
-    from .project import problems
-
-    return problems(settings, graph)
-
-
-def _wire(settings: Settings, graph: Graph, *, steered: bool = False) -> Any:
-    from .app import create_app
-    from .graph import GraphInvalid
-    from .settings import SettingsInvalid
-
-    try:
-        return create_app(settings, graph, steered=steered)
-    except (GraphInvalid, SettingsInvalid) as error:
-        raise Refused(error.problems, exit_code=INVALID) from error
-
-
-class _Listening(NamedTuple):
-    """File descriptors of the ports that a supervisor holds. `admins`: None where there is no such port."""
-
-    clients: int
-    admins: int | None
-
-
-@contextmanager
-def _held(settings: Settings) -> Generator[tuple[socket.socket, socket.socket | None]]:
-    """The clients' port, and the admins' if there is one. Raises: PortTaken."""
-    from . import server
-
-    admin = settings.admin
-    with ExitStack() as both:
-        clients = both.enter_context(server.hold_port(settings.server.host, settings.server.port))
-        yield (
-            clients,
-            None
-            if admin.port is None
-            else both.enter_context(server.hold_port(admin.host, admin.port, moved_by=server.MOVES_ADMINS)),
-        )
-
-
-def _serve(settings: Settings, *, ends_with_stdin: bool) -> None:
-    from . import server
-    from .cli_risks import warn_of_dangers
-    from .telemetry import json_log
-
-    try:
-        with _held(settings) as (held, admin):  # before the slow part
-            if ends_with_stdin:
-                server.end_with_stdin()
-            graph = _graph(settings)
-            _require_none(_standing_in_the_way(settings, graph))
-            log = json_log(level=settings.telemetry.log_level)
-            app = _wire(settings, graph, steered=True)
-            warn_of_dangers(settings, log=log)
-            _answer(app, held, settings, log=log, admin=admin)
-    except (server.PortTaken, server.StartFailed) as error:
-        raise Refused([str(error)], exit_code=FAILED) from error
-
-
-def _answer(app: Any, held: socket.socket, settings: Settings, *, log: Log, admin: socket.socket | None) -> None:
-    """Serve until a signal comes, as the settings have it. Raises: StartFailed, PortTaken."""
-    from . import server
-    from .admin_server import AdminPort
-
-    gateway = app.state.gateway
-    server.serve(
-        app,
-        held,
-        drain=settings.server.drain,
-        log=log,
-        drain_delay=settings.server.drain_delay,
-        on_announce=gateway.announce,
-        on_leave=gateway.leave,
-        ws_max_size=settings.server.max_body,
-        tls=settings.tls,
-        doorstep=gateway.doorstep,
-        heads=settings.server.heads,
-        admin=None if admin is None else AdminPort(app=app.state.admin, held=admin, tls=settings.admin.tls),
-    )
-
-
-def _supervise(settings: Settings, *, arguments: Sequence[str], ends_with_stdin: bool) -> None:
-    """Hold the port, and keep the processes alive that serve at it."""
-    import asyncio
-
-    from . import server
-    from .cli_risks import warn_of_dangers
-    from .supervisor import ChildFailed, Supervisor
-    from .telemetry import json_log
-
-    address = settings.server.host, settings.server.port
-    try:
-        with _held(settings) as (held, admin):
-            if ends_with_stdin:
-                server.end_with_stdin()
-            log = json_log(level=settings.telemetry.log_level).bind(process="supervisor")
-            warn_of_dangers(settings, log=log)
-            parts = _parts(settings, arguments=("serve", *arguments))
-            supervisor = Supervisor(
-                parts,
-                held=held,
-                log=log,
-                url=server.url_of(*address, is_tls=settings.tls is not None),
-                admin=admin,
-                drain_delay=settings.server.drain_delay,
-            )
-            asyncio.run(supervisor.run())
-    except server.PortTaken as error:
-        raise Refused([str(error)], exit_code=FAILED) from error
-    except ChildFailed as error:
-        raise Refused(error.problems, exit_code=error.exit_code) from error
-
-
-def _parts(settings: Settings, *, arguments: Sequence[str]) -> list[Part]:
-    """The workers, and the saga process where there may be sagas."""
-    from .siblings import SAGAS
-    from .supervisor import Part
-
-    parts = [
-        Part(name=f"worker-{number}", arguments=arguments, drain=settings.server.drain)
-        for number in range(1, settings.server.workers + 1)
-    ]
-    if settings.needs_saga_process:
-        parts.insert(0, Part(name=SAGAS, arguments=arguments, drain=settings.sagas.drain, runs_sagas=True))
-    return parts
-
-
-def _play(part: str, settings: Settings, *, siblings: int, listening: _Listening) -> None:
-    """One of the processes of a supervisor, which is told why it cannot start: it says so once for all of them."""
-    from . import server
-    from .siblings import Failing, Siblings
-
-    server.end_with_stdin()
-    supervisor = Siblings(siblings, name=part)
-    try:
-        _play_with(supervisor, settings, listening=listening)
-    except Refused as error:
-        supervisor.say(Failing(error.problems, error.exit_code))
-        raise SystemExit(
-            error.exit_code
-        ) from error  # no Exit: the supervisor has the words, so nothing is printed here
-
-
-def _play_with(supervisor: Siblings, settings: Settings, *, listening: _Listening) -> None:
-    from . import processes, server
-    from .settings import SettingsInvalid
-    from .siblings import SAGAS
-    from .telemetry import json_log
-
-    graph = _graph(settings)
-    _require_none(_standing_in_the_way(settings, graph))
-    log = json_log(level=settings.telemetry.log_level).bind(process=supervisor.name)
-    try:
-        if supervisor.name == SAGAS:
-            server.speak_through(log)
-            processes.run_sagas(settings, graph, siblings=supervisor)
-            return
-        app = processes.worker_app(settings, graph, siblings=supervisor)
-        admin = None if listening.admins is None else server.inherited(listening.admins)
-        _answer(app, server.inherited(listening.clients), settings, log=log, admin=admin)
-    except SettingsInvalid as error:
-        raise Refused(error.problems, exit_code=INVALID) from error
-    except server.StartFailed as error:
-        raise Refused([str(error)], exit_code=FAILED) from error
-    except Exception as error:  # the border of this process, as `told` is that of a command
-        raise Refused([f"the gateway could not start: {type(error).__name__}: {error}"], exit_code=FAILED) from error
-
-
-def _arguments(config: Path | None, given: Mapping[str, Any]) -> list[str]:
-    """The arguments of `serve`, for processes that shall read the same settings."""
-    options = [] if config is None else ["--config", str(config.absolute())]
-    for name, value in {**given, **given["server"]}.items():
-        if name != "server":
-            options += [f"--{name}", str(value)]
-    return options
-
-
 def _demonstrate(config: Path | None, *, services_only: bool) -> None:
     from . import demonstration
 
@@ -544,53 +350,6 @@ def _demonstrate(config: Path | None, *, services_only: bool) -> None:
         return
 
 
-def _explanation(settings: Settings, file: str, *, operation: str | None, variables: str | None) -> Explanation:
-    from graphql import OperationType
-
-    from .documents import documents_of
-    from .execution.explaining import ServiceMissing, TooLarge, VariablesUnfit, explain
-    from .operation_file import OperationUnreadable, read_operation, read_variables
-    from .telemetry import Metrics
-    from .trusted_documents import trusted_texts
-
-    graph, limits = _graph(settings), settings.operation
-    documents = documents_of(limits, graph.core, metrics=Metrics())
-    trusted = frozenset[str]() if settings.trusted is None else trusted_texts(settings.trusted)
-    try:
-        given = read_variables(variables)
-        chosen = read_operation(documents, file, operation, trusted=trusted)
-        is_write = chosen.kind is OperationType.MUTATION
-        return explain(
-            graph,
-            chosen,
-            given,
-            services=settings.service_policies(),
-            deadline=limits.mutation_deadline if is_write else limits.query_deadline,
-            saga_wait=settings.sagas.wait,
-            discovered=[name for name, each in settings.services.items() if not each.addresses],
-            compiles=limits.compile,
-        )
-    except (OperationUnreadable, VariablesUnfit) as error:
-        raise Refused(error.problems, exit_code=INVALID) from error
-    except (ServiceMissing, TooLarge) as error:
-        raise Refused([str(error)], exit_code=INVALID) from error
-
-
-def _as_text(explanation: Explanation, limits: OperationSettings, *, as_json: bool) -> str:
-    if as_json:
-        from .execution.explaining import as_json as plain
-
-        return json.dumps(plain(explanation), indent=2) + "\n"
-    from .explanation_tree import WIDTH, explained
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    with console.capture() as captured:
-        console.print(explained(explanation, max_cost=limits.max_cost, is_enforced=limits.cost == "enforce"))
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
 def _project(folder: Path) -> list[Path]:
     from .scaffold import AlreadyThere, write_project
 
@@ -600,28 +359,7 @@ def _project(folder: Path) -> list[Path]:
         raise Refused([str(error)], exit_code=FAILED) from error
 
 
-def _standing_in_the_way(settings: Settings, graph: Graph) -> list[str]:
-    """What a gateway cannot run with. A schema file that is out of date is `check`'s business, not an outage."""
-    without_file = settings.model_copy(update={"graph": settings.graph.model_copy(update={"sdl": None})})
-    return _problems(without_file, graph)
-
-
 # -- the words ---------------------------------------------------------------------------------------------------------
-
-
-def _print(text: str) -> None:
-    """On standard output, all of it now. Whoever reads may go away, as `head` does: then there is no more to do."""
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter flushes once more at exit
-
-
-def _require_none(problems: Sequence[str]) -> None:
-    if problems:
-        raise Refused(problems, exit_code=INVALID)
 
 
 def _given(profile: str | None, **server: str | int | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from .graph import Graph
     from .settings import Settings
 
 FAILED, INVALID, INTERRUPTED = 1, 2, 130
@@ -42,6 +43,11 @@ class Refused(Exception):
         super().__init__("\n".join(problems))
         self.problems = list(problems)
         self.exit_code = exit_code
+
+
+def require_none(problems: Sequence[str]) -> None:
+    if problems:
+        raise Refused(problems, exit_code=INVALID)
 
 
 @contextmanager
@@ -83,6 +89,16 @@ def settings_of(config: Path | None, *, overrides: Mapping[str, Any] | None = No
     if str(settings.root) not in sys.path:  # the graph and the discovery stand beside gateway.toml
         sys.path.insert(0, str(settings.root))
     return settings
+
+
+def graph_of(settings: Settings) -> Graph:
+    from .graph import GraphInvalid
+    from .project import load_graph
+
+    try:
+        return load_graph(settings)
+    except GraphInvalid as error:
+        raise Refused(error.problems, exit_code=INVALID) from error
 
 
 def asked(command: str, arguments: Mapping[str, Any], *, config: Path | None, socket: Path | None) -> Any:

@@ -6,25 +6,16 @@ for cancellation.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
-from graphql import (
-    ExecutionResult,
-    Executor,
-    OperationType,
-    Undefined,
-    create_source_event_stream,
-    value_from_ast_untyped,
-)
+from graphql import ExecutionResult, OperationType
 from msgspec.structs import replace
 
 from ..admission import WITHOUT_LIMITS, Admission, Clients, Rank, Visit
 from ..clock import Clock, Deadline, Instant, Seconds
-from ..errors import GatewayError, RequestError
+from ..errors import GatewayError
 from ..graph import Ctx, Graph, event_id_of
 from ..loading import Loaders, Loads, Polls, Reading, Recording
 from ..sagas import Host, KeyRing
@@ -32,59 +23,26 @@ from ..services import Priority, Services
 from ..services.timers import Timers
 from ..telemetry import Children, Span, SpanKind, Telemetry
 from .cost import Cost
-from .costing import CostMode, Costs, actual_of
+from .costing import Costs, actual_of
 from .delivery import in_parts
 from .document import Documents, Operation
 from .explained import Explainer
 from .explaining import Explanation, as_json, measured
 from .freshness import Freshnesses
-from .guarding import heeding_rules, refused_stream
 from .handover import Give, handed_over
-from .interpreting import at_once, by_and_by, next_within
-from .on_error import OnError
+from .interpreting import at_once, by_and_by, events_of, next_within
+from .limits import USUAL_SCOPES, OperationLimits, SagaScopes
 from .parts import Parts, Payload
+from .permitting import comes_in_parts, ensure_permitted
 from .planner import NotPlanned
 from .plans import Plans
 from .rejecting import Rejecting
 from .request import GraphQLRequest
 from .result import Executed, GraphQLResult, Results
 from .run import Run
-from .unrepeated import unrepeated
 
 
 def _nobody_waits() -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationLimits:
-    """Times of an operation, in seconds, and what it may cost."""
-
-    query: Seconds = Seconds(10.0)
-    """A person still waits for a page: ten seconds is where they leave."""
-    mutation: Seconds = Seconds(15.0)
-    longest: Seconds = Seconds(60.0)
-    """What a client may ask for at most."""
-    saga_wait: Seconds = Seconds(10.0)
-    """How long a synchronous mutation waits before it answers `SagaAccepted`."""
-
-    max_cost: int | None = None
-    """None: whatever it does."""
-    cost: CostMode | None = None
-    """Whether every operation's cost is estimated, and whether one that costs more is refused."""
-
-    def granted(self, kind: OperationType, asked: Seconds | None) -> Seconds:
-        """The client's wish, clamped; else the default of the kind."""
-        usual = self.mutation if kind is OperationType.MUTATION else self.query
-        return min(asked if asked is not None else usual, self.longest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaScopes:
-    """What a caller must have to operate sagas, to see those of others, and to send them signals."""
-
-    operator: str = "operator"
-    overseer: str | None = None
-    signal: str = "signals"
 
 
 class Engine:
@@ -103,7 +61,7 @@ class Engine:
         clock: Clock,
         services: Services | None = None,
         sagas: Host | None = None,
-        scopes: SagaScopes = SagaScopes(),
+        scopes: SagaScopes = USUAL_SCOPES,
         secret_keys: KeyRing | None = None,
         clients: Clients = WITHOUT_LIMITS,
         is_strained: Callable[[], bool] = lambda: False,
@@ -276,7 +234,7 @@ class Engine:
             with visit, self.admission.stream():
                 self._rejecting.ensure_permitted(operation, request.variables, request.identity)
                 charged = await self._charge(operation, request, None, visit)
-                source = await self._source(operation, request, ctx)
+                source = await events_of(self.graph.core, operation, request.variables, ctx)
                 if isinstance(source, ExecutionResult):
                     yield self.results.executed(Executed(source.data, source.errors or ()), ctx)
                     return
@@ -291,24 +249,6 @@ class Engine:
             yield self.results.refused(known) if isinstance(known, GatewayError) else self.results.broken(error)
         finally:
             await ctx.loads.close()
-
-    async def _source(self, operation: Operation, request: GraphQLRequest, ctx: Ctx) -> Any:
-        """The stream of events, or an ExecutionResult that says why there is none."""
-        executor = heeding_rules(Executor, self.graph.core).build(
-            self.graph.core,
-            operation.document,
-            context_value=ctx,
-            raw_variable_values=dict(request.variables),
-            operation_name=operation.name,
-        )
-        if isinstance(executor, list):
-            declared = operation.node.variable_definitions or ()
-            return ExecutionResult(None, errors=unrepeated(executor, self.graph.core, declared))
-        refused = refused_stream(executor)
-        if refused is not None:
-            return ExecutionResult(None, errors=[refused])
-        source = create_source_event_stream(executor)
-        return await source if inspect.isawaitable(source) else source
 
     async def _answer_event(
         self, operation: Operation, request: GraphQLRequest, event: Any, charged: Cost | None, visit: Visit
@@ -463,45 +403,3 @@ def _describe(span: Span, operation: Operation) -> None:
 async def _give(result: GraphQLResult | None, give: Give[GraphQLResult]) -> None:
     if result is not None:
         await give(result)
-
-
-def comes_in_parts(operation: Operation, request: GraphQLRequest) -> bool:
-    """Not where it is to be explained or its cost told, which is of the whole; nor where an error is to do anything but propagate:
-    a part that is begun cannot be taken back."""
-    return (
-        operation.defers and not (request.is_explained or request.tells_cost) and request.on_error is OnError.PROPAGATE
-    )
-
-
-class MethodRefused(RequestError):
-    """A GET asked for more than a query."""
-
-    status = 405
-
-
-def ensure_permitted(operation: Operation, request: GraphQLRequest, graph: Graph) -> None:
-    """Raises: MethodRefused for a mutation by GET; RequestError where one key would serve two sagas, or none."""
-    if operation.kind is OperationType.SUBSCRIPTION:
-        raise RequestError(
-            "a subscription has many answers, and this client takes one: send Accept: text/event-stream, or "
-            "Accept: multipart/mixed;subscriptionSpec=1.0, or connect to this address by WebSocket (graphql-transport-ws)"
-        )
-    if request.only_queries and operation.kind is not OperationType.QUERY:
-        raise MethodRefused(f"a {operation.kind.value} needs POST: GET is for queries")
-    if request.idempotency_key is not None:
-        ensure_one_key(operation, request, graph)
-
-
-def ensure_one_key(operation: Operation, request: GraphQLRequest, graph: Graph) -> None:
-    """Raises: RequestError unless the Idempotency-Key header goes with exactly one saga, and with no other key of it."""
-    is_mutation = operation.kind is OperationType.MUTATION
-    sagas = [node for node in operation.roots if is_mutation and node.name.value in graph.sagas]
-    if len(sagas) != 1:
-        raise RequestError(
-            f"the Idempotency-Key header goes with exactly one saga, this operation has {len(sagas)}: "
-            "use the idempotencyKey argument"
-        )
-    argument = next((each.value for each in sagas[0].arguments or () if each.name.value == "idempotencyKey"), None)
-    given = None if argument is None else value_from_ast_untyped(argument, dict(request.variables))
-    if given not in (None, Undefined, request.idempotency_key):
-        raise RequestError("idempotencyKey and the Idempotency-Key header differ: send one of them")

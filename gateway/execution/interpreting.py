@@ -9,7 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
-from graphql import ExecutionResult, Executor, GraphQLSchema, OperationType
+from graphql import ExecutionResult, Executor, GraphQLSchema, OperationType, create_source_event_stream
 from graphql.execution import ExperimentalIncrementalExecutionResults
 from graphql.execution.incremental import IncrementalExecutor
 
@@ -18,7 +18,7 @@ from ..errors import DeadlineExceeded
 from ..graph import Ctx
 from .counting import counted
 from .document import Operation
-from .guarding import heeding_rules
+from .guarding import heeding_rules, refused_stream
 from .on_error import EXECUTORS, OnError
 from .parts import Payload
 from .result import Executed
@@ -67,6 +67,25 @@ async def by_and_by(
             yield each
     finally:
         await later.aclose()
+
+
+async def events_of(schema: GraphQLSchema, operation: Operation, variables: Mapping[str, Any], ctx: Ctx) -> Any:
+    """The stream of events, or an ExecutionResult that says why there is none."""
+    executor = heeding_rules(Executor, schema).build(
+        schema,
+        operation.document,
+        context_value=ctx,
+        raw_variable_values=dict(variables),
+        operation_name=operation.name,
+    )
+    if isinstance(executor, list):
+        declared = operation.node.variable_definitions or ()
+        return ExecutionResult(None, errors=unrepeated(executor, schema, declared))
+    refused = refused_stream(executor)
+    if refused is not None:
+        return ExecutionResult(None, errors=[refused])
+    source = create_source_event_stream(executor)
+    return await source if inspect.isawaitable(source) else source
 
 
 async def next_within(deadline: Deadline, payloads: AsyncIterator[T]) -> T | None:

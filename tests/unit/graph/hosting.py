@@ -13,7 +13,7 @@ from gateway.admission import Admission
 from gateway.clock import NEVER, Epoch, Seconds
 from gateway.execution import Engine, GraphQLRequest, GraphQLResult
 from gateway.execution.document import Documents
-from gateway.execution.engine import OperationLimits, SagaScopes
+from gateway.execution.limits import OperationLimits, SagaScopes
 from gateway.execution.plans import Plans
 from gateway.graph import build_graph
 from gateway.loading import Loaders
