@@ -223,6 +223,7 @@ BULKHEAD: Faults = (
         "if error.http_status in _TOO_MANY:",
         "if error:",
     ),
+    ("a late loop lowers the adaptive limit", "if not is_our_lateness(error):", "if error:"),
 )
 
 BALANCE: Faults = (
@@ -237,6 +238,11 @@ BALANCE: Faults = (
     ),
     ("ejections are not counted", "                    ejections.inc()\n", ""),
     ("a failure is told as a success", "outcome_of(error), elapsed=elapsed", "SUCCESS, elapsed=elapsed"),
+    (
+        "a late loop makes instances slow",
+        "NEVER if is_our_lateness(error) else Seconds(now - began)",
+        "Seconds(now - began)",
+    ),
 )
 
 OBSERVE: Faults = (
@@ -354,7 +360,9 @@ POLICIES: list[Mutant] = [
     *mutants_of("services/policies/hedge.py", (f"{_SERVICES}/test_hedge.py",), HEDGE),
     *mutants_of("services/policies/breaker.py", (f"{_SERVICES}/test_breaker.py",), BREAKER),
     *mutants_of(
-        "services/policies/bulkhead.py", (f"{_SERVICES}/test_bulkhead.py", f"{_SERVICES}/test_limit.py"), BULKHEAD
+        "services/policies/bulkhead.py",
+        (f"{_SERVICES}/test_bulkhead.py", f"{_SERVICES}/test_limit.py", f"{_SERVICES}/test_lateness.py"),
+        BULKHEAD,
     ),
     *mutants_of(
         "services/policies/balance.py",
