@@ -24,7 +24,7 @@ def tell_risks(settings: Settings) -> int:
         typer.echo(f"{Level.ACCEPTED} {name} ({said_by}): it is no risk here: leave it out")
     dangers, warnings = (sum(risk.level is level for risk in found) for level in (Level.DANGER, Level.WARNING))
     if settings.profile == "production":
-        typer.echo(f"{dangers} dangers, {warnings} warnings")
+        typer.echo(f"{_so_many(dangers, Level.DANGER)}, {_so_many(warnings, Level.WARNING)}")
     return dangers
 
 
@@ -37,3 +37,7 @@ def warn_of_dangers(settings: Settings, *, log: Log) -> None:
 
 def _of_production(settings: Settings) -> tuple[Risk, ...]:
     return risks(settings) if settings.profile == "production" else ()
+
+
+def _so_many(count: int, level: Level) -> str:
+    return f"{count} {level}" if count == 1 else f"{count} {level}s"

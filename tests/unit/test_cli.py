@@ -233,7 +233,7 @@ def test_risks_are_listed_for_production_each_with_its_level_setting_and_who_sai
     assert result.exit_code == FAILED
     assert ["danger", "identity", "(the default)"] in listed
     assert ["warning", "server.graphiql", "(gateway.toml)"] in listed
-    assert "1 dangers, " in result.stdout
+    assert "1 danger, " in result.stdout
     assert "types" in result.stdout
 
 
