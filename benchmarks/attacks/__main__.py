@@ -114,7 +114,7 @@ def _writing(port: int, attack: OnTheWire) -> Ask:
                 connection.recv(4096)
             connection.sendall(sent)
             if attack.then:
-                time.sleep(0.01)  # until the first is read
+                time.sleep(0.01)  # as a packet of its own, and nothing tells a client when the first was read
                 connection.sendall(attack.then)
             try:
                 while (got := connection.recv(65536)) and not (attack.is_socket and CLOSING in got):

@@ -48,10 +48,9 @@ class _Guarding(Executor[Any]):
         position_context: Any,
     ) -> Any:
         refused = self.refused(parent_type, field_details_list)
-        if refused is None:
+        field = None if refused is None else self.schema.get_field(parent_type, field_details_list[0].node.name.value)
+        if refused is None or field is None:
             return super().execute_field(parent_type, source, field_details_list, path, position_context)
-        field = self.schema.get_field(parent_type, field_details_list[0].node.name.value)
-        assert field is not None  # noqa: S101 - it has a gate
         self.handle_field_error(refused, field.type, field_details_list, path)
         return None
 

@@ -90,7 +90,7 @@ class Pay(Saga[PayInput, Payment], version=1):
 @strawberry.type
 class Query:
     @resolver
-    async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002
+    async def saga(self, ctx: Ctx, id: strawberry.ID) -> SagaProgress | None:  # noqa: A002 - the argument's name in the graph
         """One."""
         return await find_saga(ctx, id)
 

@@ -194,7 +194,9 @@ async def test_a_body_that_nobody_waits_for_any_more_ends_with_its_connection(mo
 async def test_who_does_not_read_an_answer_is_cut_off() -> None:
     async with served(Remembering(b"a" * 20_000_000)) as here:
         client = await here.open()
-        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio has no word for a client that reads nothing
+        transport = client.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
         await client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
         await settled()
         (connection,) = here.state.connections

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pytest
 import strawberry
+from graphql import GraphQLObjectType
 
 from gateway import Between, Ctx, batched, entity, field, resolver
 from gateway.errors import BadUserInput
@@ -44,7 +45,9 @@ GRAPH = build_graph(Query)
 
 @pytest.mark.parametrize("name", ["times", "shares"])
 def test_a_rule_that_is_a_text_is_printed_and_kept(name: str) -> None:
-    declared = GRAPH.core.type_map["Thing"].fields[name].extensions["strawberry-definition"]  # type: ignore[attr-defined] # it is an object type
+    kind = GRAPH.core.type_map["Thing"]
+    assert isinstance(kind, GraphQLObjectType)
+    declared = kind.fields[name].extensions["strawberry-definition"]
     assert f"{name}(most: Int! @constraint(min: 1, max: 3)" in GRAPH.sdl
     checked(declared.checks, {"most": 3})
     with pytest.raises(BadUserInput):
