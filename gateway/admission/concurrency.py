@@ -199,7 +199,7 @@ class Admission:
             entry.waiter.set_exception(
                 Overloaded(
                     f"{self.in_flight} operations are under way and {len(self._room)} wait: try again in a moment",
-                    retry_after=self._random.randint(1, _LATEST),
+                    retry_after=self._later(),
                 )
             )
 
@@ -221,12 +221,19 @@ class Admission:
         if self.is_leaving or self.is_draining:
             raise Draining("this gateway is shutting down: subscribe again")
         if self.streams >= self.max_streams:
-            raise Overloaded(f"{self.streams} subscriptions are under way, which is the limit: try again in a moment")
+            raise Overloaded(
+                f"{self.streams} subscriptions are under way, which is the limit: try again in a moment",
+                retry_after=self._later(),
+            )
         self.streams += 1
         try:
             yield
         finally:
             self.streams -= 1
+
+    def _later(self) -> int:
+        """Seconds after which one of those who are refused may come back: not all of them together."""
+        return self._random.randint(1, _LATEST)
 
     @property
     def _condition(self) -> str:

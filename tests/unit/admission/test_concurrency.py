@@ -81,6 +81,17 @@ async def test_those_who_are_refused_together_are_not_told_to_come_back_together
 
 
 @in_virtual_time
+async def test_nor_are_those_whose_subscriptions_are_too_many() -> None:
+    one, told = admission(1), set[int]()
+    one.max_streams = 0
+    for _ in range(30):
+        with pytest.raises(Overloaded) as refused, one.stream():
+            raise AssertionError("never entered")
+        told.add(refused.value.retry_after)
+    assert told == {1, 2, 3, 4}
+
+
+@in_virtual_time
 async def test_who_waits_has_the_permit_as_soon_as_one_is_free() -> None:
     telemetry = Telemetry()
     one = admission(1, telemetry=telemetry)
